@@ -1,0 +1,1 @@
+//! From the text of `piper.toml` to a [`Project`](crate::project::Project).

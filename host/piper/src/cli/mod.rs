@@ -1,0 +1,94 @@
+//! The command line: one file a command, each with its arguments and its `run`.
+//!
+//! A command returns an exit code or a [`CliError`]; nothing below ends the process or writes past [`Ui`].
+
+use crate::{
+    exit_code,
+    ui::{ColorChoice, OutputFormat, Ui},
+};
+use clap::{Args, Parser, Subcommand};
+use piper_core::problem::Problem;
+use std::{io, path::PathBuf};
+
+/// Build this project the way its farm does
+#[derive(Debug, Parser)]
+#[command(name = "piper", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct GlobalArgs {
+    /// Look for the project here instead of in the working directory
+    #[arg(short = 'C', long = "directory", global = true, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: ColorChoice,
+    /// How to print: for people, or one JSON object a line
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub output: OutputFormat,
+    /// Say more about what piper itself does
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Print only what the steps print, and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {}
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub enum CliError {
+    /// The user's input is wrong: all that is wrong with it. Ends with [`exit_code::USAGE`].
+    Problems(Vec<Problem>),
+    /// piper or the machine failed. Ends with [`exit_code::ERRORED`].
+    Failed(anyhow::Error),
+    /// Standard output was closed: a quiet end, as for any tool in a pipe.
+    Closed,
+}
+
+impl From<Problem> for CliError {
+    fn from(problem: Problem) -> Self {
+        Self::Problems(vec![problem])
+    }
+}
+
+impl From<anyhow::Error> for CliError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Failed(error.into()),
+        }
+    }
+}
+
+/// Runs the command line of this process and says with which status to end.
+pub fn main() -> u8 {
+    let cli = Cli::parse();
+    let _ui = Ui::new(
+        cli.global.color,
+        cli.global.output,
+        cli.global.quiet,
+        cli.global.verbose,
+    );
+    exit_code::SUCCESS
+}

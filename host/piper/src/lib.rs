@@ -1,0 +1,7 @@
+//! Everything that a person touches: the command line, what it prints, and the local history that it reads.
+//!
+//! Rules live in `piper-core`, moving parts in `piper-engine`; this crate joins them and speaks.
+
+pub mod cli;
+pub mod exit_code;
+pub mod ui;

@@ -1,0 +1,91 @@
+//! Where words go: standard output is data, standard error is talk.
+
+use std::io::{self, IsTerminal, Write};
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What one of the two streams is like.
+#[derive(Debug, Clone, Copy)]
+pub struct Face {
+    /// Whether it is a terminal.
+    pub terminal: bool,
+    /// Whether colours may be used on it.
+    pub color: bool,
+}
+
+/// The two streams of the program and how to write to them.
+#[derive(Debug)]
+pub struct Ui {
+    /// How to print.
+    pub format: OutputFormat,
+    /// Only what the steps print, and errors.
+    pub quiet: bool,
+    /// Say more.
+    pub verbose: bool,
+    /// Standard output.
+    pub out: Face,
+    /// Standard error.
+    pub err: Face,
+}
+
+impl Ui {
+    /// Looks at the two streams and at `NO_COLOR`.
+    pub fn new(color: ColorChoice, format: OutputFormat, quiet: bool, verbose: bool) -> Self {
+        // https://no-color.org: present and not empty.
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let face = |terminal: bool| Face {
+            terminal,
+            color: match color {
+                ColorChoice::Auto => terminal && !no_color && !dumb,
+                ColorChoice::Always => true,
+                ColorChoice::Never => false,
+            },
+        };
+        Self {
+            format,
+            quiet,
+            verbose,
+            out: face(io::stdout().is_terminal()),
+            err: face(io::stderr().is_terminal()),
+        }
+    }
+
+    /// Writes data to standard output, followed by a line end.
+    ///
+    /// # Errors
+    ///
+    /// When standard output cannot be written to; a closed pipe becomes [`CliError::Closed`](crate::cli::CliError::Closed).
+    pub fn print(&self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.write_all(b"\n")
+    }
+
+    /// Writes talk to standard error, followed by a line end; whoever closed it does not want to hear it.
+    pub fn say(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! piper-store.
