@@ -65,8 +65,11 @@ pub struct PlannedStep {
     pub cell: Cell,
     /// What runs.
     pub command: Command,
-    /// The steps that must be done before, each earlier in the plan.
+    /// The steps that its `needs` name, each earlier in the plan.
     pub waits_for: Vec<StepIx>,
+    /// All steps of the plan before this place must be done. A bound and not a list: a plain sequence of 100,000 steps would
+    /// otherwise hold five billion of them.
+    pub waits_for_all_before: Option<StepIx>,
     /// Why it waits for them.
     pub order: Order,
     /// Variables beside those that every step gets; later ones win.
