@@ -15,6 +15,7 @@
 //! * [`wire`] is the only shape in which events leave the program or enter a file.
 
 pub mod build;
+pub mod codes;
 pub mod id;
 pub mod log;
 pub mod pipeline;
@@ -22,5 +23,6 @@ pub mod plan;
 pub mod problem;
 pub mod project;
 pub mod record;
+pub mod suggest;
 pub mod time;
 pub mod wire;

@@ -68,7 +68,7 @@ impl EnvPattern {
 }
 
 /// A whole value: a text, or what a reference stands for. Never part of a text, so nothing can be injected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     /// The text itself.
     Text(String),

@@ -1,1 +1,83 @@
-//! From the text of `piper.toml` to a [`Project`](crate::project::Project).
+//! From the text of `piper.toml` to a [`Project`], reporting every problem of the file at once.
+//!
+//! Nothing here opens a file: whoever calls has the bytes. The way of a file is `read` (bytes to spanned tables), `decode`
+//! (tables to a [`Project`], guided by the one table of `keys`), `check` (what no single value shows: unknown steps, cycles,
+//! undeclared parameters).
+
+mod check;
+mod decode;
+mod duration;
+mod keys;
+mod read;
+mod schema;
+
+use crate::{
+    problem::{Problem, Severity, Source},
+    project::Project,
+};
+use std::{path::PathBuf, sync::Arc};
+
+pub use schema::schema;
+
+/// What became of a project file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The text that was read, for whoever shows the problems.
+    pub source: Arc<Source>,
+    /// The project, if nothing is wrong with it but warnings.
+    pub project: Option<Project>,
+    /// All that is wrong, in the order of the file.
+    pub problems: Vec<Problem>,
+}
+
+impl Loaded {
+    /// Whether anything is so wrong that nothing may run.
+    pub fn has_errors(&self) -> bool {
+        self.problems
+            .iter()
+            .any(|problem| problem.severity == Severity::Error)
+    }
+}
+
+/// Reads a project file from its bytes; `path` is only for messages.
+pub fn load_bytes(path: PathBuf, bytes: Vec<u8>) -> Loaded {
+    match read::text(path, bytes) {
+        (source, None) => load(source),
+        (source, Some(problem)) => Loaded {
+            source,
+            project: None,
+            problems: vec![problem],
+        },
+    }
+}
+
+/// Reads a project file.
+pub fn load(source: Arc<Source>) -> Loaded {
+    let mut syntax = read::parse(&source.text);
+    let masked = syntax.without_bad_lines(&source.text);
+    if let Some(masked) = &masked {
+        syntax = syntax.complete(read::parse(masked));
+    }
+    let (table, mut problems) = syntax.finish(&source);
+    let mut project = None;
+    if let Some(table) = table {
+        let (decoded, places, mut found) = decode::decode(&source, &table);
+        found.extend(check::check(&source, &decoded, &places));
+        read::Syntax::remove_children(&problems, &mut found);
+        problems.extend(found);
+        project = Some(decoded);
+    }
+    problems.sort_by_key(|problem| problem.at.as_ref().map_or(0, |span| span.bytes.start));
+    let mut loaded = Loaded {
+        source,
+        project,
+        problems,
+    };
+    if loaded.has_errors() {
+        loaded.project = None;
+    }
+    loaded
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! The JSON schema of the project file, made from the table of keys, so that editors complete and check the file.
+//!
+//! It says what a schema can say; cycles, unknown steps and undeclared parameters are for `piper check`.
+
+use super::{
+    duration,
+    keys::{self, Key, Kind, Table},
+};
+use serde_json::{Map, Value, json};
+
+/// The schema, in JSON Schema draft 2020-12.
+pub fn schema() -> Value {
+    let mut definitions = Map::new();
+    for table in keys::TABLES {
+        if !std::ptr::eq(table, &keys::FILE) {
+            definitions.insert(table.id.to_owned(), table_schema(table));
+        }
+    }
+    let mut schema = table_schema(&keys::FILE);
+    let root = schema.as_object_mut().expect("a table is an object");
+    root.insert(
+        "$schema".to_owned(),
+        json!("https://json-schema.org/draft/2020-12/schema"),
+    );
+    root.insert("title".to_owned(), json!("piper.toml"));
+    root.insert(
+        "description".to_owned(),
+        json!("A project that piper builds."),
+    );
+    root.insert("$defs".to_owned(), Value::Object(definitions));
+    schema
+}
+
+fn table_schema(table: &Table) -> Value {
+    let implemented = || table.keys.iter().filter(|key| key.since.is_some());
+    let properties: Map<String, Value> = implemented()
+        .map(|key| (key.name.to_owned(), key_schema(key)))
+        .collect();
+    let required: Vec<&str> = implemented()
+        .filter(|key| key.required)
+        .map(|key| key.name)
+        .collect();
+    let mut schema = json!({
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    let object = schema.as_object_mut().expect("it was made as an object");
+    if !required.is_empty() {
+        object.insert("required".to_owned(), json!(required));
+    }
+    if std::ptr::eq(table, &keys::STEP) {
+        object.insert(
+            "oneOf".to_owned(),
+            json!([{ "required": ["run"] }, { "required": ["argv"] }]),
+        );
+    }
+    if std::ptr::eq(table, &keys::REFERENCE) {
+        object.insert("minProperties".to_owned(), json!(1));
+        object.insert("maxProperties".to_owned(), json!(1));
+    }
+    schema
+}
+
+fn key_schema(key: &Key) -> Value {
+    let mut schema = kind_schema(key.kind);
+    let object = schema
+        .as_object_mut()
+        .expect("the schema of a kind is an object");
+    let doc = match key.default {
+        Some(default) => format!("{} Default: {default}", key.doc),
+        None => key.doc.to_owned(),
+    };
+    object.insert("description".to_owned(), json!(doc));
+    schema
+}
+
+/// A whole value: what a person may write for a text.
+fn scalar() -> Value {
+    json!({ "type": ["string", "integer", "boolean"], "pattern": NO_NUL })
+}
+
+const NO_NUL: &str = "^[^\\u0000]*$";
+const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$";
+const PARAM_NAME: &str = "^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$";
+const VARIABLE: &str = "^(?!PIPER_)[^=\\u0000]+$";
+
+fn text() -> Value {
+    json!({ "type": "string", "pattern": "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$" })
+}
+
+fn list(items: &Value) -> Value {
+    json!({ "type": "array", "minItems": 1, "items": items })
+}
+
+fn named(names: &str, values: &Value) -> Value {
+    json!({ "type": "object", "propertyNames": { "pattern": names }, "additionalProperties": values })
+}
+
+fn reference_to(table: &Table) -> Value {
+    json!({ "$ref": format!("#/$defs/{}", table.id) })
+}
+
+fn value() -> Value {
+    json!({ "anyOf": [scalar(), reference_to(&keys::REFERENCE)] })
+}
+
+fn kind_schema(kind: Kind) -> Value {
+    let name = json!({ "type": "string", "pattern": NAME });
+    match kind {
+        Kind::Text => text(),
+        Kind::Flag => json!({ "type": "boolean" }),
+        Kind::Count { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Duration { zero } => {
+            let positive = if zero { "" } else { "(?=.*[1-9])" };
+            let pattern = duration::PATTERN.replacen('^', &format!("^{positive}"), 1);
+            json!({ "type": "string", "minLength": 2, "pattern": pattern })
+        }
+        // Both spellings of a signal are taken; an editor need complete only one.
+        Kind::OneOf(words) if words.contains(&"TERM") => {
+            let words: Vec<String> = words
+                .iter()
+                .flat_map(|word| [(*word).to_owned(), format!("SIG{word}")])
+                .collect();
+            json!({ "enum": words })
+        }
+        Kind::OneOf(words) => json!({ "enum": words }),
+        Kind::Patterns => {
+            json!({ "anyOf": [text(), list(&json!({ "type": "string", "pattern": NO_NUL }))] })
+        }
+        Kind::Argv => list(&json!({ "type": "string", "pattern": NO_NUL })),
+        Kind::Values => list(&value()),
+        Kind::Value => value(),
+        Kind::Scalar => scalar(),
+        Kind::Choices => {
+            let mut choices = list(&scalar());
+            choices["uniqueItems"] = json!(true);
+            choices
+        }
+        Kind::Env => named(VARIABLE, &value()),
+        Kind::EnvPatterns => json!({
+            "type": "array",
+            "items": { "type": "string", "pattern": "^(?!PIPER_)[^=*\\u0000]+\\*?$" },
+        }),
+        Kind::Secrets => json!({
+            "type": "array",
+            "uniqueItems": true,
+            "items": { "type": "string", "pattern": "^(?!PIPER_)[A-Za-z_][A-Za-z0-9_]*$" },
+        }),
+        Kind::StepNames => json!({ "type": "array", "uniqueItems": true, "items": name }),
+        Kind::Slots => list(&json!({ "anyOf": [name, list(&name)] })),
+        Kind::EnvironmentName => name,
+        Kind::Name => json!({ "type": "string", "pattern": PARAM_NAME }),
+        Kind::Steps => named(
+            NAME,
+            &json!({ "anyOf": [text(), reference_to(&keys::STEP)] }),
+        ),
+        Kind::Pipelines => named(NAME, &reference_to(&keys::PIPELINE)),
+        Kind::Environments => {
+            let mut environments = named(NAME, &reference_to(&keys::ENVIRONMENT));
+            environments["propertyNames"]["not"] = json!({ "enum": ["local", "clean"] });
+            environments
+        }
+        Kind::Params => named(
+            PARAM_NAME,
+            &json!({ "anyOf": [scalar(), reference_to(&keys::PARAM)] }),
+        ),
+        Kind::Matrix => matrix(),
+        Kind::Retry => {
+            json!({ "anyOf": [kind_schema(keys::RETRY_MAX), reference_to(&keys::RETRY)] })
+        }
+        Kind::RetryOn => list(&json!({
+            "type": "string",
+            "pattern": "^(exit|exit:0*([1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])|signal|timeout)$",
+        })),
+        Kind::When => {
+            json!({ "anyOf": [{ "enum": keys::WHEN_STATUS }, reference_to(&keys::WHEN)] })
+        }
+        Kind::WhenParam => named(PARAM_NAME, &json!({ "anyOf": [scalar(), list(&scalar())] })),
+        Kind::Version => json!({ "anyOf": [text(), reference_to(&keys::VERSION)] }),
+        Kind::Project => reference_to(&keys::PROJECT),
+        Kind::Unknown => json!({}),
+    }
+}
+
+fn matrix() -> Value {
+    let axis = kind_schema(Kind::Choices);
+    let exclusion = json!({
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": { "pattern": NAME },
+        "additionalProperties": scalar(),
+    });
+    json!({
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": { "pattern": NAME },
+        "properties": {
+            "exclude": {
+                "type": "array",
+                "description": "Combinations that are left out: cells that have all values of one of these.",
+                "items": exclusion,
+            },
+        },
+        "additionalProperties": axis,
+    })
+}

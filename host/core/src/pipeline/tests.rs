@@ -1,0 +1,402 @@
+use super::*;
+use crate::{
+    codes,
+    id::{ParamName, StepName},
+    problem::Code,
+    project::{
+        Action, EnvPattern, EnvironmentKind, RetryOn, Slot, StopSignal, Survivors, Value,
+        VersionSource, WhenStatus,
+    },
+};
+use proptest::prelude::*;
+use std::time::Duration;
+use test_case::test_case;
+
+fn load_text(text: &str) -> Loaded {
+    load(Arc::new(Source {
+        path: "piper.toml".into(),
+        text: text.to_owned(),
+    }))
+}
+
+/// Each problem as `code:part of the file`.
+fn found(text: &str) -> Vec<String> {
+    load_text(text)
+        .problems
+        .iter()
+        .map(|problem| {
+            let at = problem
+                .at
+                .as_ref()
+                .expect("every problem of a file has a place");
+            format!("{}:{}", problem.code, &at.source.text[at.bytes.clone()])
+        })
+        .collect()
+}
+
+fn project(text: &str) -> Project {
+    let loaded = load_text(text);
+    assert_eq!(loaded.problems, [], "{text}");
+    loaded.project.expect("there is nothing wrong")
+}
+
+#[test]
+fn the_example_of_the_design_is_understood() {
+    let project = project(
+        r#"
+        [project]
+        name = "hello"
+        version = { git-describe = "--tags --long" }
+        pass-env = ["MY_*", "DISPLAY"]
+        [steps]
+        fmt = "cargo fmt --check"
+        [steps.compile]
+        about = "Compile everything"
+        run = "cargo build --release"
+        [steps.unit]
+        run = "cargo test"
+        needs = ["compile"]
+        retry = { max = 2, on = ["exit:101", "signal", "timeout"], delay = "2s" }
+        timeout = "10m"
+        stop-signal = "SIGINT"
+        survivors = "keep"
+        [steps.lint]
+        argv = ["cargo", "clippy", "--profile", { param = "profile" }, 7, true]
+        allow-failure = true
+        retry = 3
+        [steps.report]
+        run = "report"
+        when = "always"
+        [pipelines.build]
+        about = "Compile and test"
+        steps = ["fmt", "compile", ["unit", "lint"], "report"]
+        environment = "fresh"
+        params.profile = { default = "debug", choices = ["debug", "release"], about = "cargo profile" }
+        [environments.fresh]
+        kind = "clean"
+        [params]
+        _trace = 1
+        "#,
+    );
+    assert_eq!(project.name.as_deref(), Some("hello"));
+    assert_eq!(
+        project.version,
+        Some(VersionSource::GitDescribe(vec![
+            "--tags".into(),
+            "--long".into()
+        ]))
+    );
+    assert_eq!(
+        project.settings.pass_env,
+        [
+            EnvPattern::Prefix("MY_".into()),
+            EnvPattern::Name("DISPLAY".into())
+        ]
+    );
+    let names: Vec<&str> = project.steps.keys().map(StepName::as_str).collect();
+    assert_eq!(
+        names,
+        ["fmt", "compile", "unit", "lint", "report"],
+        "the order of the file"
+    );
+    let unit = &project.steps["unit"];
+    assert_eq!(unit.retry.max, 2);
+    assert_eq!(
+        unit.retry.on,
+        [RetryOn::Status(101), RetryOn::Signal, RetryOn::Timeout]
+    );
+    assert_eq!(unit.retry.delay, Duration::from_secs(2));
+    assert_eq!(unit.timeout, Some(Duration::from_secs(600)));
+    assert_eq!(
+        (unit.stop_signal, unit.survivors),
+        (StopSignal::Int, Survivors::Keep)
+    );
+    let lint = &project.steps["lint"];
+    let Action::Argv(argv) = &lint.action else {
+        panic!("{lint:?}")
+    };
+    assert_eq!(argv[3], Value::Param(ParamName::parse("profile").unwrap()));
+    assert_eq!(
+        argv[4..],
+        [Value::Text("7".into()), Value::Text("true".into())]
+    );
+    assert!(lint.allow_failure);
+    assert_eq!(lint.retry.max, 3);
+    assert_eq!(project.steps["report"].when.status, WhenStatus::Always);
+    let build = &project.pipelines["build"];
+    assert!(matches!(&build.steps[2], Slot::Group(group) if group.len() == 2));
+    assert_eq!(build.params["profile"].default.as_deref(), Some("debug"));
+    assert_eq!(project.environments["fresh"], EnvironmentKind::Clean);
+    assert_eq!(project.params["_trace"].default.as_deref(), Some("1"));
+}
+
+#[test]
+fn an_empty_file_is_an_empty_project() {
+    assert_eq!(project(""), Project::default());
+    assert_eq!(project("\u{feff}# nothing\r\n"), Project::default());
+}
+
+#[test]
+fn all_problems_are_reported_at_once_in_the_order_of_the_file() {
+    let text = "[steps.a]\ntimout = \"5m\"\nrun = \"x\"\ntimeout = 5\n[steps.b]\nneeds = [\"c\"]\n[pipelines.p]\nsteps = [\"a\", \"d\"]\n";
+    assert_eq!(
+        found(text),
+        [
+            "P0107:timout",
+            "P0101:5",
+            "P0102:[steps.b]",
+            "P0201:\"c\"",
+            "P0201:\"d\""
+        ]
+    );
+}
+
+#[test]
+fn a_broken_line_does_not_hide_the_problems_of_the_others() {
+    let text = "[steps]\na: x\nb = cargo build\n[pipelines.p]\nstep = [\"a\"]\nsteps = 1\n";
+    assert_eq!(
+        found(text),
+        ["P0004:a: x", "P0003:cargo build", "P0107:step", "P0101:1"]
+    );
+}
+
+#[test]
+fn an_error_brings_no_others_that_are_only_its_children() {
+    assert_eq!(
+        found("[steps]\na = [\"b\", \"c\"\nd = \"e\"\nf = \"g\"\n").len(),
+        1
+    );
+    assert_eq!(
+        found("[steps.x]\nrun \"y\"\n[pipelines.p]\nsteps = [\"x\"]\n"),
+        ["P0004:run \"y\""]
+    );
+    assert_eq!(found("[steps.x]\ncommand = \"y\"\n"), ["P0107:command"]);
+    assert_eq!(found("[steps.x]\nuses = \"junit\"\n"), ["P0104:uses"]);
+    assert_eq!(
+        found("[steps]\nx = 1\n[pipelines.p]\nsteps = [\"x\"]\n"),
+        ["P0101:1"]
+    );
+}
+
+#[test_case("a = []", codes::UNKNOWN_KEY; "top level key")]
+#[test_case("[steps.a]\nrun = 'x'\nneeds = ['a']", codes::CYCLE; "itself")]
+fn one_problem_is_found(text: &str, code: Code) {
+    let problems = load_text(text).problems;
+    assert_eq!(
+        problems
+            .iter()
+            .map(|problem| problem.code)
+            .collect::<Vec<_>>(),
+        [code]
+    );
+}
+
+#[test]
+fn a_cycle_is_printed_as_a_path_and_reported_once() {
+    let steps = |edges: &[(&str, &str)]| {
+        edges.iter().fold(String::new(), |text, (step, need)| {
+            text + &format!("[steps.{step}]\nrun = 'x'\nneeds = ['{need}']\n")
+        })
+    };
+    let text = steps(&[
+        ("z", "c"),
+        ("c", "a"),
+        ("a", "b"),
+        ("b", "c"),
+        ("q", "r"),
+        ("r", "q"),
+    ]);
+    let loaded = load_text(&text);
+    let messages: Vec<&str> = loaded
+        .problems
+        .iter()
+        .map(|problem| problem.message.as_str())
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            "steps wait for each other: c → a → b → c",
+            "steps wait for each other: q → r → q"
+        ]
+    );
+    assert_eq!(loaded.problems[0].also.len(), 2);
+}
+
+#[test_case("['b']", "[\"a\", \"b\"]"; "missing")]
+#[test_case("['b', 'a']", "[\"a\", \"b\"]"; "later")]
+#[test_case("['x', ['y', 'c']]", "[\"x\", \"a\", \"b\", [\"y\", \"c\"]]"; "before a group, with its own needs")]
+#[test_case("[['b', 'y'], 'a']", "[\"a\", [\"b\", \"y\"]]"; "later than a group")]
+fn a_list_that_cannot_run_is_printed_corrected(list: &str, corrected: &str) {
+    let text = format!(
+        "[steps]\na = 'x'\nx = 'x'\ny = 'x'\n[steps.b]\nrun = 'x'\nneeds = ['a']\n[steps.c]\nrun = 'x'\nneeds = ['b']\n[pipelines.p]\nsteps = {list}\n"
+    );
+    let loaded = load_text(&text);
+    assert_eq!(loaded.problems.len(), 1, "{:?}", loaded.problems);
+    assert_eq!(
+        loaded.problems[0].help,
+        [format!("write `steps = {corrected}`")]
+    );
+    let mended = text.replace(list, corrected);
+    project(&mended);
+}
+
+#[test]
+fn members_of_a_group_may_need_earlier_ones() {
+    project(
+        "[steps]\na = 'x'\n[steps.b]\nrun = 'x'\nneeds = ['a']\n[pipelines.p]\nsteps = [['a', 'b']]\n",
+    );
+}
+
+#[test]
+fn a_reference_may_be_declared_at_the_top_or_in_every_pipeline_that_uses_the_step() {
+    let step = "[steps.a]\nargv = ['x', { param = 'p' }]\n";
+    assert_eq!(found(step), ["P0206:{ param = 'p' }"]);
+    project(&format!("{step}[params]\np = 'v'\n"));
+    let one = "[pipelines.one]\nsteps = ['a']\nparams.p = 'v'\n";
+    project(&format!("{step}{one}"));
+    assert_eq!(
+        found(&format!("{step}{one}[pipelines.two]\nsteps = ['a']\n")),
+        ["P0206:{ param = 'p' }"]
+    );
+}
+
+#[test]
+fn an_axis_may_be_the_steps_or_its_pipelines() {
+    let step = "[steps.a]\nargv = ['x', { matrix = 'm' }]\n";
+    assert_eq!(found(step), ["P0207:{ matrix = 'm' }"]);
+    project(&format!("{step}matrix.m = [1, 2]\n"));
+    project(&format!(
+        "{step}[pipelines.p]\nsteps = ['a']\nmatrix.m = [1]\n"
+    ));
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_shown_with_their_place() {
+    let loaded = load_bytes("piper.toml".into(), b"[steps]\na = \"\xff\"\n".to_vec());
+    assert_eq!(loaded.problems.len(), 1);
+    let problem = &loaded.problems[0];
+    assert_eq!(problem.code, codes::NOT_UTF8);
+    assert_eq!(problem.at.as_ref().unwrap().bytes.start, 13);
+    let utf16 = load_bytes("piper.toml".into(), b"\xff\xfe[\0a\0]\0".to_vec());
+    assert!(utf16.problems[0].help[0].contains("UTF-16"));
+}
+
+#[test]
+fn deep_nesting_is_an_error_and_no_overflow() {
+    for open in ["[", "{a=", "[{a="] {
+        let text = format!("a = {}", open.repeat(200_000));
+        assert!(load_text(&text).has_errors());
+    }
+    assert!(load_text(&format!("{}a = 1", "a.".repeat(200_000))).has_errors());
+    assert!(load_text(&format!("[{}a]", "a.".repeat(200_000))).has_errors());
+}
+
+/// Long files are read in linear time; a quadratic step would make these take minutes.
+#[test]
+fn long_files_are_read() {
+    let many = |line: &dyn Fn(usize) -> String| (0..20_000).map(line).collect::<String>();
+    let steps = format!("[steps]\n{}", many(&|i| format!("s{i} = 'true'\n")));
+    let names = many(&|i| format!("'s{i}',"));
+    assert_eq!(
+        project(&format!("{steps}[pipelines.p]\nsteps = [{names}]\n"))
+            .steps
+            .len(),
+        20_000
+    );
+    assert_eq!(
+        found(&format!(
+            "{steps}[pipelines.p]\nsteps = [{}]\n",
+            many(&|i| format!("'t{i}',"))
+        ))
+        .len(),
+        20_000
+    );
+    let chain = many(&|i| {
+        format!(
+            "[steps.s{i}]\nrun = 'x'\nneeds = ['s{}']\n",
+            (i + 1) % 20_000
+        )
+    });
+    assert_eq!(found(&chain).len(), 1);
+    let late = format!(
+        "{}[pipelines.p]\nsteps = [{names}]\n",
+        chain.replace("['s0']", "[]")
+    );
+    assert_eq!(found(&late).len(), 19_999);
+    assert!(load_text(&many(&|_| "x\n".to_owned())).has_errors());
+    assert!(load_text(&many(&|i| format!("key{i} = 1\n"))).has_errors());
+    assert!(load_text(&many(&|_| "[steps.a]\nrun = 'x'\n".to_owned())).has_errors());
+    assert!(
+        load_text(&format!("[steps]\na = '''{}'''", "x | y\n".repeat(200_000)))
+            .project
+            .is_some()
+    );
+}
+
+#[test]
+fn every_key_of_the_table_is_read_by_the_decoder() {
+    // `Fields::get` asserts that what the decoder asks for is in the table; this is the other direction.
+    let files = [
+        include_str!("mod.rs"),
+        include_str!("decode/mod.rs"),
+        include_str!("decode/matrix.rs"),
+        include_str!("decode/step.rs"),
+        include_str!("decode/values.rs"),
+    ];
+    for table in keys::TABLES {
+        for key in table.keys.iter().filter(|key| key.since.is_some()) {
+            let asked = format!("\"{}\")", key.name);
+            let listed = format!("\"{}\", ", key.name);
+            assert!(
+                files
+                    .iter()
+                    .any(|file| file.contains(&asked) || file.contains(&listed)),
+                "`{}` of {} is in the table and nowhere else",
+                key.name,
+                table.title
+            );
+        }
+    }
+}
+
+const VALID: &str = include_str!("../../../../tests/fixtures/pipelines/valid/everything.toml");
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC*") {
+        load_text(&text);
+    }
+
+    #[test]
+    fn no_text_that_resembles_a_file_makes_it_panic(
+        lines in proptest::collection::vec(
+            "(\\[{0,2}(steps|pipelines|params|é)?\\.?[a-c.\"]{0,3}\\]{0,2}|[a-c.]{0,3} ?[=:]? ?(['\"\\[{]{0,3})[a-c =,|é]{0,5}(['\"\\]}]{0,3}))",
+            0..12,
+        ),
+    ) {
+        load_text(&lines.join("\n"));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        load_bytes("piper.toml".into(), bytes);
+    }
+
+    #[test]
+    fn no_mutation_of_a_valid_file_makes_it_panic(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), 0..8_usize, "[\\[\\]{}\"'=.,# \\n\\r\\ta1é\u{0}\\\\-]{0,4}"), 1..6),
+    ) {
+        let mut text = VALID.to_owned();
+        for (at, length, new) in changes {
+            let start = text.floor_char_boundary(at.index(text.len() + 1));
+            let end = text.ceil_char_boundary((start + length).min(text.len()));
+            text.replace_range(start..end, &new);
+        }
+        let loaded = load_text(&text);
+        prop_assert_eq!(loaded.project.is_some(), !loaded.has_errors());
+        for problem in &loaded.problems {
+            let at = problem.at.as_ref().expect("every problem of a file has a place");
+            prop_assert!(text.get(at.bytes.clone()).is_some());
+        }
+    }
+}
