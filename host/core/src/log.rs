@@ -2,6 +2,7 @@
 //!
 //! Bytes travel outside this module, in the engine's frames; here is only what everybody must agree on.
 
+use crate::time::Timestamp;
 use std::ops::{BitOr, BitOrAssign};
 
 /// Which stream of a step a record came from.
@@ -73,4 +74,21 @@ impl From<Stream> for Marks {
             Stream::Stderr => Self::STDERR,
         }
     }
+}
+
+/// One record as every reader hands it out: a line without its line feed, or a part of one ([`Marks::CONTINUES`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its number in the attempt, from 0, over all steps and tries.
+    pub seq: u64,
+    /// When it was read.
+    pub at: Timestamp,
+    /// The step, by its place in the plan.
+    pub step: u32,
+    /// Which try of the step, from 1.
+    pub r#try: u32,
+    /// Its stream and what else is special about it.
+    pub marks: Marks,
+    /// The bytes, as the step wrote them.
+    pub text: &'a [u8],
 }

@@ -1,4 +1,24 @@
 //! Where words go: standard output is data, standard error is talk.
+//!
+//! ```text
+//!   events ──▶ progress ──▶ text ───┐
+//!                      └──▶ live ───┼──▶ output (two sinks)
+//!   records ─▶ lines ─▶ sanitize ───┘        ▲
+//!   both ────▶ ndjson ───────────────────────┘
+//! ```
+//!
+//! [`reporter`] joins them. Nothing here decides anything about a build.
+
+pub mod lines;
+pub mod live;
+pub mod ndjson;
+pub mod output;
+pub mod progress;
+pub mod reporter;
+pub mod sanitize;
+pub mod sgr;
+pub mod style;
+pub mod text;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -46,6 +66,8 @@ pub struct Ui {
     pub out: Face,
     /// Standard error.
     pub err: Face,
+    /// Whether standard error is a terminal on which lines can be redrawn.
+    pub live: bool,
 }
 
 impl Ui {
@@ -53,7 +75,8 @@ impl Ui {
     pub fn new(color: ColorChoice, format: OutputFormat, quiet: bool, verbose: bool) -> Self {
         // https://no-color.org: present and not empty.
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let term = std::env::var_os("TERM");
+        let dumb = term.is_none_or(|term| term.is_empty() || term == "dumb");
         let face = |terminal: bool| Face {
             terminal,
             color: match color {
@@ -68,6 +91,7 @@ impl Ui {
             verbose,
             out: face(io::stdout().is_terminal()),
             err: face(io::stderr().is_terminal()),
+            live: io::stderr().is_terminal() && !dumb,
         }
     }
 

@@ -1,0 +1,374 @@
+//! What steps print, on its way to the two streams: as it comes, or line by line with the step's label before it.
+//!
+//! Two modes. *Alone*: at most one step runs at a time, and bytes go on at once. *Labelled*: several may run, and a line is
+//! collected until it ends, so that no line is torn or mixed with another one.
+
+use super::{
+    Face,
+    output::{Outputs, Sink},
+    sanitize::{Policy, Returns, Sanitizer},
+    style::{Paint, Style, width},
+};
+use piper_core::{
+    log::{Marks, Record, Stream},
+    time::Monotonic,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// A part of a line is shown when the line has not ended after this time: it may be a question, or a progress bar.
+const PART_AFTER: Duration = Duration::from_secs(1);
+
+/// A part of a line is shown when it is longer than this, so that a line without end takes no memory.
+const PART_BYTES: usize = 64 * 1024;
+
+/// Labels are padded to the widest one, but not further than this; a longer one is shown in full.
+const PAD: usize = 20;
+
+/// How many lines of a failed step are shown again at the end, and how many bytes they may have.
+const TAIL_LINES: usize = 50;
+const TAIL_BYTES: usize = 32 * 1024;
+
+/// Whether steps share the streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// At most one step runs at a time.
+    Alone,
+    /// Several may run at a time.
+    Labelled,
+}
+
+/// What steps print.
+pub struct Lines {
+    sharing: Sharing,
+    unicode: bool,
+    /// Steps whose output is passed on as it is, even to a terminal: they were given the terminal.
+    tty: BTreeSet<u32>,
+    /// Steps that were not told to print colours: nothing has to be taken out of their output again.
+    colorless: BTreeSet<u32>,
+    /// Padding of labels.
+    pad: usize,
+    /// Steps that print.
+    steps: BTreeMap<u32, StepLines>,
+    /// Whether to keep the last lines of each step, in case it fails.
+    keep_tails: bool,
+}
+
+/// What one step prints.
+struct StepLines {
+    r#try: u32,
+    channels: [Channel; 2],
+    tail: Tail,
+}
+
+/// One stream of one step.
+struct Channel {
+    stream: Stream,
+    prefix: Vec<u8>,
+    sanitizer: Sanitizer,
+    /// The line that has not ended.
+    line: Vec<u8>,
+    /// Since when it waits to be shown.
+    since: Option<Monotonic>,
+    /// A part of it was shown already.
+    continued: bool,
+}
+
+/// The last lines of a step, of both streams.
+#[derive(Debug, Default)]
+pub struct Tail {
+    bytes: Vec<u8>,
+    /// Lines were forgotten.
+    cut: bool,
+}
+
+impl Lines {
+    /// For steps that share the streams so; `keep_tails` if [`Lines::finish_step`] shall hand out last lines.
+    pub fn new(sharing: Sharing, unicode: bool, keep_tails: bool) -> Self {
+        Self {
+            sharing,
+            unicode,
+            tty: BTreeSet::new(),
+            colorless: BTreeSet::new(),
+            pad: 0,
+            steps: BTreeMap::new(),
+            keep_tails,
+        }
+    }
+
+    /// Says that a step has the terminal.
+    pub fn has_terminal(&mut self, place: u32) {
+        self.tty.insert(place);
+    }
+
+    /// Says that a step was not told to print colours.
+    pub fn is_colorless(&mut self, place: u32) {
+        self.colorless.insert(place);
+    }
+
+    /// Aligns to these labels.
+    pub fn align<'a>(&mut self, labels: impl Iterator<Item = &'a str>) {
+        self.pad = labels.map(width).max().unwrap_or(0).min(PAD);
+    }
+
+    /// Adds a record to the stream that it belongs to.
+    pub fn record(
+        &mut self,
+        outputs: &mut Outputs,
+        now: Monotonic,
+        label: &str,
+        record: &Record<'_>,
+    ) {
+        let stream = record.marks.stream();
+        if record.marks.contains(Marks::DROPPED_BEFORE) {
+            let talk = outputs.talk();
+            talk.line(&format!("{label}: some of its output is missing here"));
+        }
+        if !self.steps.contains_key(&record.step) {
+            let step = self.begin(outputs, label, record);
+            self.steps.insert(record.step, step);
+        }
+        let step = self
+            .steps
+            .get_mut(&record.step)
+            .expect("it was just put there");
+        if step.r#try != record.r#try {
+            for channel in &mut step.channels {
+                channel.restart(outputs, self.sharing);
+            }
+            step.r#try = record.r#try;
+        }
+        let channel = &mut step.channels[stream as usize];
+        let sink = outputs.sink(stream);
+        match self.sharing {
+            Sharing::Alone => channel.pass(sink, record),
+            Sharing::Labelled => {
+                let tail = self.keep_tails.then_some(&mut step.tail);
+                channel.collect(sink, now, record, tail);
+            }
+        }
+    }
+
+    /// Shows parts of lines that have waited long enough.
+    pub fn expire(&mut self, outputs: &mut Outputs, now: Monotonic) {
+        for channel in self.steps.values_mut().flat_map(|step| &mut step.channels) {
+            if channel
+                .since
+                .is_some_and(|since| now.since(since) >= PART_AFTER)
+            {
+                channel.show_part(outputs.sink(channel.stream));
+            }
+        }
+    }
+
+    /// When [`expire`](Self::expire) has something to do.
+    pub fn next_expiry(&self) -> Option<Monotonic> {
+        let since = |channel: &Channel| channel.since;
+        let channels = self.steps.values().flat_map(|step| &step.channels);
+        channels
+            .filter_map(since)
+            .min()
+            .map(|since| since + PART_AFTER)
+    }
+
+    /// Ends what a step left open, and forgets the step.
+    pub fn finish_step(&mut self, outputs: &mut Outputs, place: u32) -> Tail {
+        let Some(mut step) = self.steps.remove(&place) else {
+            return Tail::default();
+        };
+        for channel in &mut step.channels {
+            let sink = outputs.sink(channel.stream);
+            match self.sharing {
+                Sharing::Alone => channel.sanitizer.end_line(&mut sink.buffer),
+                Sharing::Labelled => {
+                    channel.show_line(sink, self.keep_tails.then_some(&mut step.tail))
+                }
+            }
+        }
+        step.tail
+    }
+
+    /// Ends what any step left open.
+    pub fn finish(&mut self, outputs: &mut Outputs) {
+        while let Some((&place, _)) = self.steps.first_key_value() {
+            self.finish_step(outputs, place);
+        }
+    }
+
+    fn begin(&self, outputs: &mut Outputs, label: &str, record: &Record<'_>) -> StepLines {
+        let channel = |stream| {
+            let face = outputs.sink(stream).face;
+            Channel {
+                stream,
+                prefix: match self.sharing {
+                    Sharing::Alone => Vec::new(),
+                    Sharing::Labelled => self.prefix(face, label),
+                },
+                sanitizer: Sanitizer::new(self.policy(face, record.step)),
+                line: Vec::new(),
+                since: None,
+                continued: false,
+            }
+        };
+        StepLines {
+            r#try: record.r#try,
+            channels: [Stream::Stdout, Stream::Stderr].map(channel),
+            tail: Tail::default(),
+        }
+    }
+
+    fn prefix(&self, face: Face, label: &str) -> Vec<u8> {
+        let style = Style::new(face.color, self.unicode);
+        let padding = " ".repeat(self.pad.saturating_sub(width(label)));
+        let bar = style.symbols.bar;
+        let before = style.paint(Paint::of_step(label), format!("{label}{padding} {bar}"));
+        format!("{before} ").into_bytes()
+    }
+
+    fn policy(&self, face: Face, step: u32) -> Policy {
+        let untouched = face.color || self.colorless.contains(&step);
+        match (self.sharing, face.terminal) {
+            _ if self.tty.contains(&step) => Policy::Pass,
+            (Sharing::Labelled, _) => Policy::Terminal {
+                color: face.color,
+                returns: Returns::Replace,
+            },
+            (Sharing::Alone, true) => Policy::Terminal {
+                color: face.color,
+                returns: Returns::Pass,
+            },
+            (Sharing::Alone, false) if untouched => Policy::Pass,
+            (Sharing::Alone, false) => Policy::WithoutColor,
+        }
+    }
+}
+
+impl Channel {
+    /// Passes a record on as it is.
+    fn pass(&mut self, sink: &mut Sink, record: &Record<'_>) {
+        let start = sink.buffer.len();
+        self.sanitizer.push(record.text, &mut sink.buffer, start);
+        if record.marks.contains(Marks::CONTINUES) {
+            sink.open |= sink.buffer.len() > start;
+            return;
+        }
+        self.sanitizer.end_line(&mut sink.buffer);
+        if record.marks.ends_line() {
+            sink.buffer.push(b'\n');
+            sink.open = false;
+        } else {
+            sink.open |= sink.buffer.len() > start;
+        }
+    }
+
+    /// Collects lines and shows those that are whole.
+    fn collect(
+        &mut self,
+        sink: &mut Sink,
+        now: Monotonic,
+        record: &Record<'_>,
+        tail: Option<&mut Tail>,
+    ) {
+        if record.marks.ends_line() && self.line.is_empty() && !self.continued {
+            let buffer = &mut sink.buffer;
+            buffer.extend_from_slice(&self.prefix);
+            let start = buffer.len();
+            self.sanitizer.push(record.text, buffer, start);
+            self.sanitizer.end_line(buffer);
+            if let Some(tail) = tail {
+                tail.push(&buffer[start..]);
+            }
+            buffer.push(b'\n');
+            self.since = None;
+            return;
+        }
+        self.sanitizer.push(record.text, &mut self.line, 0);
+        if record.marks.contains(Marks::CONTINUES) {
+            if self.line.len() >= PART_BYTES {
+                self.show_part(sink);
+            } else if !self.line.is_empty() {
+                self.since.get_or_insert(now);
+            }
+        } else if record.marks.ends_line() || !self.line.is_empty() {
+            self.show_line(sink, tail);
+        }
+    }
+
+    /// Shows what there is of a line that goes on.
+    fn show_part(&mut self, sink: &mut Sink) {
+        self.since = None;
+        if !self.line.is_empty() {
+            self.sanitizer.close_colors(&mut self.line);
+            self.write_line(sink);
+            self.continued = true;
+        }
+    }
+
+    /// Shows the rest of a line that ended; an empty rest after a part is nothing to show.
+    fn show_line(&mut self, sink: &mut Sink, tail: Option<&mut Tail>) {
+        self.since = None;
+        let began = !self.line.is_empty();
+        self.sanitizer.end_line(&mut self.line);
+        if began || !self.line.is_empty() {
+            if let Some(tail) = tail {
+                tail.push(&self.line);
+            }
+            self.write_line(sink);
+        }
+        self.continued = false;
+    }
+
+    fn write_line(&mut self, sink: &mut Sink) {
+        sink.buffer.extend_from_slice(&self.prefix);
+        sink.buffer.extend_from_slice(&self.line);
+        sink.buffer.push(b'\n');
+        self.line.clear();
+        self.line.shrink_to(PART_BYTES);
+    }
+
+    /// Another try begins: nothing goes on from the last one.
+    fn restart(&mut self, outputs: &mut Outputs, sharing: Sharing) {
+        let sink = outputs.sink(self.stream);
+        match sharing {
+            Sharing::Alone => self.sanitizer.end_line(&mut sink.buffer),
+            Sharing::Labelled => self.show_line(sink, None),
+        }
+        self.sanitizer = self.sanitizer.fresh();
+    }
+}
+
+impl Tail {
+    fn push(&mut self, line: &[u8]) {
+        if line.len() > TAIL_BYTES {
+            self.cut = true;
+            return;
+        }
+        self.bytes.extend_from_slice(line);
+        self.bytes.push(b'\n');
+        // Forgets half at a time, so that a byte is moved once on average.
+        if self.bytes.len() > 2 * TAIL_BYTES {
+            let surplus = self.bytes.len() - TAIL_BYTES;
+            let end = memchr::memchr(b'\n', &self.bytes[surplus..])
+                .map_or(self.bytes.len(), |at| surplus + at + 1);
+            self.bytes.drain(..end);
+            self.cut = true;
+        }
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The last lines, each with its line feed, how many they are, and whether they are all that the step printed.
+    pub fn last(&self) -> (&[u8], usize, bool) {
+        let ends = memchr::memrchr_iter(b'\n', &self.bytes);
+        let mut starts = ends.skip(TAIL_LINES);
+        let start = starts.next().map_or(0, |end| end + 1);
+        let shown = &self.bytes[start..];
+        let lines = memchr::memchr_iter(b'\n', shown).count();
+        (shown, lines, start == 0 && !self.cut)
+    }
+}

@@ -1,0 +1,383 @@
+//! Every sentence that people read of a build, and nothing else: no stream, no terminal, no state.
+//!
+//! All texts that come in have gone through [`words`](super::sanitize::words).
+
+use super::{
+    progress::{About, Done, Progress, Step},
+    style::{Paint, Style},
+};
+use piper_core::{
+    id::BuildId,
+    time::Human,
+    wire::v1::{Counts, Exit, Outcome, StepOutcome},
+};
+use std::{borrow::Cow, fmt::Write, time::Duration};
+
+/// Makes sentences about one build.
+#[derive(Debug, Clone, Copy)]
+pub struct Text {
+    /// How they look.
+    pub style: Style,
+    /// The build.
+    pub build: BuildId,
+}
+
+impl Text {
+    /// A build began: what it is, and how to ask for it later.
+    pub fn build_started(&self, about: &About) -> String {
+        let dot = self.style.symbols.dot;
+        let kind = if about.target_is_step {
+            "step"
+        } else {
+            "pipeline"
+        };
+        let mut line = self.style.paint(Paint::Strong, title(about)).into_owned();
+        if let Some(revision) = &about.revision {
+            let short = revision.get(..10).unwrap_or(revision);
+            let _ = write!(line, " ({short})");
+        }
+        let _ = write!(
+            line,
+            " {dot} {kind} {} {dot} {} {dot} build {}",
+            about.target,
+            about.environment,
+            self.build.short()
+        );
+        line
+    }
+
+    /// A try of a step began (P-21).
+    pub fn step_started(&self, place: u32, steps: usize, label: &str, r#try: u32) -> String {
+        let number = self.style.paint(Paint::Dim, self.number(place, steps));
+        let label = self.style.paint(Paint::of_step(label), label);
+        match r#try {
+            0 | 1 => format!("{number} {label}"),
+            _ => format!("{number} {label} (try {try})"),
+        }
+    }
+
+    /// `[2/7]`.
+    pub fn number(&self, place: u32, steps: usize) -> String {
+        format!("[{}/{steps}]", place + 1)
+    }
+
+    /// A try failed and there will be another; `tries` is how many there may be, if that is known.
+    pub fn trying_again(
+        &self,
+        label: &str,
+        exit: &Exit,
+        after: Duration,
+        next: u32,
+        tries: Option<u32>,
+    ) -> String {
+        let wait = match after {
+            Duration::ZERO => "now".to_owned(),
+            after => format!("in {}", Human(after)),
+        };
+        let of = tries.map(|tries| format!("/{tries}")).unwrap_or_default();
+        let symbol = self.style.paint(Paint::Odd, self.style.symbols.warn);
+        format!(
+            "{symbol} {label} failed ({}), trying again {wait} ({next}{of})",
+            short(exit)
+        )
+    }
+
+    /// A step was asked to end because of its own limits.
+    pub fn stopping(&self, label: &str, why: &str, signal: &str) -> String {
+        let why = match why {
+            "timeout" => "took too long",
+            "idle-timeout" => "was silent for too long",
+            other => other,
+        };
+        let symbol = self.style.paint(Paint::Odd, self.style.symbols.warn);
+        format!("{symbol} {label} {why}: asked to end with {signal}")
+    }
+
+    /// A step ended but left something behind.
+    pub fn left_running(&self, label: &str) -> String {
+        let symbol = self.style.paint(Paint::Odd, self.style.symbols.warn);
+        format!(
+            "{symbol} {label} left processes behind that hold its output; they end with the build"
+        )
+    }
+
+    /// A step is done; one line, and for a failed one a few more.
+    pub fn step_finished(&self, step: &Step, done: &Done) -> String {
+        let symbols = self.style.symbols;
+        let label = &step.label;
+        let time = Human(done.duration);
+        match done.outcome {
+            StepOutcome::Succeeded if done.flaky => {
+                let symbol = self.style.paint(Paint::Odd, symbols.pass);
+                format!(
+                    "{symbol} {label} passed in {time} on try {} (flaky)",
+                    done.tries
+                )
+            }
+            StepOutcome::Succeeded => {
+                let symbol = self.style.paint(Paint::Good, symbols.pass);
+                format!("{symbol} {label} passed in {time}")
+            }
+            StepOutcome::Failed if done.allowed => {
+                let symbol = self.style.paint(Paint::Odd, symbols.warn);
+                let why = how(done);
+                format!("{symbol} {label} failed after {time}, which is allowed: {why}")
+            }
+            StepOutcome::Failed | StepOutcome::Errored => {
+                let symbol = self.style.paint(Paint::Bad, symbols.fail);
+                let verb = match done.outcome {
+                    StepOutcome::Errored => "could not be run",
+                    _ => "failed",
+                };
+                let after = match done.tries {
+                    0 => String::new(),
+                    1 => format!(" after {time}"),
+                    tries => format!(" after {time} and {tries} tries"),
+                };
+                let verb = self.style.paint(Paint::Bad, verb);
+                let mut text = format!("{symbol} {label} {verb}{after}: {}", how(done));
+                let _ = write!(text, "\n    command: {}", self.command(&step.command));
+                if let Some(hint) = done.exit.as_ref().and_then(hint) {
+                    let _ = write!(text, "\n    hint: {hint}");
+                }
+                text
+            }
+            StepOutcome::Skipped => {
+                let reason = reason(done)
+                    .map(|why| format!(": {why}"))
+                    .unwrap_or_default();
+                let line = format!("{} {label} skipped{reason}", symbols.skip);
+                self.style.paint(Paint::Dim, line).into_owned()
+            }
+            StepOutcome::Cancelled => {
+                let line = format!("{} {label} cancelled", symbols.skip);
+                self.style.paint(Paint::Dim, line).into_owned()
+            }
+        }
+    }
+
+    /// Something that the user should know.
+    pub fn warning(&self, message: &str) -> String {
+        format!("{} {message}", self.style.paint(Paint::Odd, "warning:"))
+    }
+
+    /// Somebody asked the build to end.
+    pub fn cancelling(&self, reason: &str) -> String {
+        self.style
+            .paint(Paint::Odd, format!("cancelling: {reason}"))
+            .into_owned()
+    }
+
+    /// Before the last lines of a failed step's log.
+    pub fn tail_begins(&self, label: &str, shown: usize, all: bool) -> String {
+        let rule = self.style.symbols.rule;
+        let what = if all {
+            "all that it printed".to_owned()
+        } else {
+            format!("its last {shown} lines; {} shows all", self.logs(label))
+        };
+        let label = self.style.paint(Paint::Bad, format!("{label} failed"));
+        format!("{rule} {label}: {what} {rule}")
+    }
+
+    /// After the last lines of a failed step's log.
+    pub fn tail_ends(&self, step: &Step, done: &Done) -> String {
+        let rule = self.style.symbols.rule;
+        format!(
+            "{rule} {}: {} {rule}",
+            self.command(&step.command),
+            how(done)
+        )
+    }
+
+    /// The build is done (P-23).
+    pub fn build_finished(&self, progress: &Progress) -> String {
+        let Some(end) = &progress.end else {
+            return String::new();
+        };
+        let name = progress.about.as_ref().map(title).unwrap_or_default();
+        let time = Human(end.duration);
+        let (paint, verb) = match end.outcome {
+            Outcome::Succeeded => (Paint::Good, format!("finished successfully in {time}")),
+            Outcome::Failed => (Paint::Bad, format!("failed after {time}")),
+            Outcome::Errored => (Paint::Bad, format!("could not be finished, after {time}")),
+            Outcome::Cancelled => (Paint::Odd, format!("cancelled after {time}")),
+        };
+        let mut line = format!("{name} {}", self.style.paint(paint, verb));
+        if end.outcome == Outcome::Succeeded {
+            let _ = write!(
+                line,
+                " ({})",
+                success_counts(progress.counts, progress.steps.len())
+            );
+            return line;
+        }
+        let first = progress
+            .failed
+            .first()
+            .and_then(|&place| progress.step(place))
+            .and_then(|step| Some((step, step.done()?)));
+        let reason = end
+            .reason
+            .clone()
+            .or_else(|| first.map(|(step, done)| format!("{} {}", step.label, predicate(done))));
+        if let Some(reason) = reason {
+            let _ = write!(line, ": {reason}");
+        }
+        let _ = write!(line, " ({})", all_counts(progress.counts));
+        if let Some((step, _)) = first {
+            let _ = write!(
+                line,
+                " {} {}",
+                self.style.symbols.dot,
+                self.logs(&step.label)
+            );
+        }
+        line
+    }
+
+    /// The command that shows the whole log of a step.
+    pub fn logs(&self, label: &str) -> String {
+        format!(
+            "piper logs {}",
+            quoted(&format!("{}/{label}", self.build.short()))
+        )
+    }
+
+    fn command<'a>(&self, command: &'a str) -> Cow<'a, str> {
+        self.style
+            .paint(Paint::Strong, self.style.cut(command, 200).into_owned())
+    }
+}
+
+/// `hello 1.2.0 [rust=1.80]`.
+pub fn title(about: &About) -> String {
+    let mut title = about.project.clone();
+    if let Some(version) = &about.version {
+        let _ = write!(title, " {version}");
+    }
+    if !about.cell.is_empty() {
+        let _ = write!(title, " [{}]", about.cell.join(","));
+    }
+    title
+}
+
+/// An argument, quoted if a shell would take it for something else.
+fn quoted(text: &str) -> Cow<'_, str> {
+    let safe = |b: u8| b.is_ascii_alphanumeric() || b"/_-.=,:@%+".contains(&b);
+    if text.bytes().all(safe) {
+        text.into()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''")).into()
+    }
+}
+
+/// Why a step ended as it did: the reason that was given, or else its exit.
+fn how(done: &Done) -> String {
+    match (&done.exit, reason(done)) {
+        (Some(exit), Some(reason)) => format!("{}: {reason}", describe(exit)),
+        (Some(exit), None) => describe(exit),
+        (None, Some(reason)) => reason.to_owned(),
+        (None, None) => "for an unknown reason".to_owned(),
+    }
+}
+
+fn reason(done: &Done) -> Option<&str> {
+    done.reason.as_deref().filter(|reason| !reason.is_empty())
+}
+
+/// How a process ended, as a part of a sentence.
+pub fn describe(exit: &Exit) -> String {
+    match exit {
+        Exit::Status(status) => format!("exit code {status}"),
+        Exit::Signal(signal) => format!("ended by {signal}"),
+        Exit::Timeout => "took longer than its `timeout`".to_owned(),
+        Exit::IdleTimeout => "was silent for longer than its `idle-timeout`".to_owned(),
+        Exit::Cancelled => "ended because the build was cancelled".to_owned(),
+        Exit::NotStarted(why) => {
+            format!("could not be started: {}", super::sanitize::words(why))
+        }
+    }
+}
+
+/// How a process ended, in two words.
+fn short(exit: &Exit) -> String {
+    match exit {
+        Exit::Status(status) => format!("exit {status}"),
+        Exit::Signal(signal) => signal.clone(),
+        Exit::Timeout => "timeout".to_owned(),
+        Exit::IdleTimeout => "idle timeout".to_owned(),
+        Exit::Cancelled => "cancelled".to_owned(),
+        Exit::NotStarted(_) => "not started".to_owned(),
+    }
+}
+
+/// What a failed step did, after its label.
+fn predicate(done: &Done) -> String {
+    match (&done.exit, reason(done)) {
+        (Some(Exit::Status(status)), _) => format!("exited with {status}"),
+        (Some(Exit::Signal(signal)), _) => format!("was ended by {signal}"),
+        (Some(exit), _) => describe(exit),
+        (None, Some(reason)) => format!("could not be run: {reason}"),
+        (None, None) => "failed".to_owned(),
+    }
+}
+
+/// What is worth trying.
+fn hint(exit: &Exit) -> Option<&'static str> {
+    match exit {
+        Exit::Status(127) => {
+            Some("a command was not found: is it installed, and on the step's PATH?")
+        }
+        Exit::Status(126) => {
+            Some("a command was found but cannot be executed: is it marked executable?")
+        }
+        Exit::Signal(signal) if signal == "SIGKILL" => {
+            Some("piper did not send it; when memory runs out, the system ends processes so")
+        }
+        Exit::Timeout => Some("raise the step's `timeout`, or find out what it waits for"),
+        Exit::IdleTimeout => {
+            Some("raise the step's `idle-timeout`, or let it print something while it works")
+        }
+        Exit::Status(_) | Exit::Signal(_) | Exit::Cancelled | Exit::NotStarted(_) => None,
+    }
+}
+
+fn success_counts(counts: Counts, steps: usize) -> String {
+    let mut text = match steps {
+        1 => "1 step".to_owned(),
+        steps => format!("{steps} steps"),
+    };
+    for (count, word) in [
+        (counts.flaky, "flaky"),
+        (counts.allowed, "failed but allowed to"),
+        (counts.skipped, "skipped"),
+    ] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {word}");
+        }
+    }
+    text
+}
+
+/// All that is not zero: `3 passed, 1 failed, 2 skipped`.
+pub fn all_counts(counts: Counts) -> String {
+    let parts: Vec<_> = [
+        (counts.succeeded, "passed"),
+        (counts.failed, "failed"),
+        (counts.errored, "could not be run"),
+        (counts.allowed, "failed but allowed to"),
+        (counts.skipped, "skipped"),
+        (counts.cancelled, "cancelled"),
+        (counts.flaky, "flaky"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, word)| format!("{count} {word}"))
+    .collect();
+    if parts.is_empty() {
+        "no steps".to_owned()
+    } else {
+        parts.join(", ")
+    }
+}
