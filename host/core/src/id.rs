@@ -136,6 +136,11 @@ impl BuildId {
             .then_some(Self(bytes))
     }
 
+    /// Whether an id could begin with `text`, which is not empty.
+    pub fn is_prefix(text: &str) -> bool {
+        (1..=16).contains(&text.len()) && text.bytes().all(|b| LETTERS.contains(&b))
+    }
+
     /// The whole id.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).expect("an id is made of ASCII letters")

@@ -14,6 +14,7 @@
 //! * [`build`] is the pure state machine of one build.
 //! * [`wire`] is the only shape in which events leave the program or enter a file.
 
+pub mod address;
 pub mod build;
 pub mod codes;
 pub mod id;

@@ -1,7 +1,19 @@
 //! What is kept of a build, and the two ports through which it is kept and found again.
+//!
+//! [`Recorder`] is for whoever runs builds, [`History`] for whoever looks at them; neither knows where anything lies.
 
-use crate::{id::BuildId, time::Timestamp, wire::v1::Outcome};
-use std::{path::PathBuf, time::Duration};
+use crate::{
+    address::{AMBIGUOUS_BUILD, BuildRef, UNKNOWN_BUILD},
+    id::BuildId,
+    problem::Problem,
+    time::Timestamp,
+    wire::v1::Outcome,
+};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// What the index knows of a build: enough to list it and to find its file, which knows the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,3 +67,181 @@ pub struct Filter {
     /// At most so many.
     pub limit: Option<usize>,
 }
+
+/// Keeps builds while they run. Nothing here may delay a build, and no trouble with it may fail one.
+pub trait Recorder {
+    /// Notes that a build begins, and says where its file is to be written; `None` if nothing can be kept of it.
+    fn begin(&mut self, build: &BuildSummary) -> Option<PathBuf>;
+
+    /// Notes how a build ended, and returns what the user should know about its record: one line each, nothing if all is well.
+    fn end(&mut self, build: BuildId, end: BuildEnd) -> Vec<String>;
+}
+
+/// Finds builds that were kept, running ones included.
+pub trait History {
+    /// The builds that pass `filter`, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the history cannot be read.
+    fn list(&self, filter: &Filter) -> Result<Vec<BuildSummary>, HistoryError>;
+
+    /// Forgets builds, with their logs.
+    ///
+    /// # Errors
+    ///
+    /// When one of them could not be removed; those before it are.
+    fn remove(&mut self, builds: &[BuildId]) -> Result<(), HistoryError>;
+
+    /// The build that `build` means in the project at `root`; without a root, among all. A beginning of an id is looked for everywhere.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such build, when there are several, or when the history cannot be read.
+    fn find(&self, build: &BuildRef, root: Option<&Path>) -> Result<BuildSummary, FindError> {
+        let here = Filter {
+            root: root.map(Path::to_owned),
+            limit: Some(1),
+            ..Filter::default()
+        };
+        let filter = match build {
+            BuildRef::Newest => here.clone(),
+            BuildRef::NewestOf(target) => Filter {
+                target: Some(target.as_str().to_owned()),
+                ..here.clone()
+            },
+            BuildRef::NewestFailed => Filter {
+                outcome: Some(Outcome::Failed),
+                ..here.clone()
+            },
+            BuildRef::Prefix(prefix) => Filter {
+                id_prefix: Some(prefix.clone()),
+                limit: Some(CANDIDATES + 1),
+                ..Filter::default()
+            },
+        };
+        let mut found = self.list(&filter)?;
+        match found.len() {
+            0 => {
+                let newest = self.list(&Filter {
+                    limit: Some(NEAREST_AMONG),
+                    ..here
+                })?;
+                Err(unknown(build, root, &newest).into())
+            }
+            1 => Ok(found.remove(0)),
+            _ => Err(ambiguous(build, &found).into()),
+        }
+    }
+}
+
+/// How many builds are named when several could be meant.
+const CANDIDATES: usize = 5;
+/// Among how many builds a mistyped id is looked for.
+const NEAREST_AMONG: usize = 200;
+
+/// The history could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {doing}")]
+pub struct HistoryError {
+    /// What was being done: `read the history in /home/…`.
+    pub doing: String,
+    /// What went wrong.
+    #[source]
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+/// Why there is no build for what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// What was asked for is wrong.
+    #[error("{}", .0.message)]
+    Problem(Box<Problem>),
+    /// The history could not be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+}
+
+impl From<Problem> for FindError {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+fn unknown(build: &BuildRef, root: Option<&Path>, newest: &[BuildSummary]) -> Problem {
+    let place = match root {
+        Some(root) => format!("the project in `{}`", root.display()),
+        None => "this machine".to_owned(),
+    };
+    let what = match build {
+        BuildRef::Newest => "no build".to_owned(),
+        BuildRef::NewestOf(target) => format!("no build of `{target}`"),
+        BuildRef::NewestFailed => "no failed build".to_owned(),
+        BuildRef::Prefix(prefix) => {
+            let problem = Problem::error(
+                UNKNOWN_BUILD,
+                format!("there is no build whose id begins with `{prefix}`"),
+            );
+            return match nearest(prefix, newest) {
+                Some(id) => problem.help(format!("did you mean `{id}`?")),
+                None => with_newest(problem, newest),
+            };
+        }
+    };
+    let problem = Problem::error(UNKNOWN_BUILD, format!("{place} has {what}"));
+    if newest.is_empty() {
+        problem
+            .help("`piper exec` runs one, `piper builds --all` lists those of every other project")
+    } else {
+        with_newest(problem, newest)
+    }
+}
+
+fn with_newest(problem: Problem, newest: &[BuildSummary]) -> Problem {
+    if newest.is_empty() {
+        return problem.help("`piper builds --all` lists all builds");
+    }
+    let ids: Vec<_> = newest
+        .iter()
+        .take(3)
+        .map(|build| format!("`{}` ({})", build.id.short(), build.target))
+        .collect();
+    problem.help(format!(
+        "the newest builds are {}; `piper builds` lists more",
+        ids.join(", ")
+    ))
+}
+
+fn nearest<'a>(prefix: &str, builds: &'a [BuildSummary]) -> Option<&'a str> {
+    // Two letters of three are no likeness.
+    let most = prefix.len() / 3;
+    builds
+        .iter()
+        .map(|build| {
+            let id = build.id.as_str();
+            (strsim::osa_distance(prefix, &id[..prefix.len()]), id)
+        })
+        .filter(|(distance, _)| *distance <= most.min(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, id)| id)
+}
+
+fn ambiguous(build: &BuildRef, found: &[BuildSummary]) -> Problem {
+    let mut problem = Problem::error(
+        AMBIGUOUS_BUILD,
+        format!("the ids of several builds begin with `{build}`"),
+    );
+    for build in found.iter().take(CANDIDATES) {
+        problem = problem.help(format!(
+            "`{}` is `{}` of {}, created {}",
+            build.id, build.target, build.project, build.created
+        ));
+    }
+    if found.len() > CANDIDATES {
+        problem = problem.help("and others");
+    }
+    problem
+}
+
+#[cfg(test)]
+mod tests;
