@@ -123,6 +123,8 @@ impl Lines {
     ) {
         let stream = record.marks.stream();
         if record.marks.contains(Marks::DROPPED_BEFORE) {
+            // Whatever was open may have ended in what is missing.
+            self.finish_step(outputs, record.step);
             let talk = outputs.talk();
             talk.line(&format!("{label}: some of its output is missing here"));
         }

@@ -311,8 +311,8 @@ impl Sanitizer {
         }
         self.hold(byte);
         if self.held_len == need {
-            let held = self.held;
-            match str::from_utf8(&held[..need]) {
+            let [a, b, c, d, ..] = self.held;
+            match str::from_utf8(&[a, b, c, d][..need]) {
                 Ok(character) if character.chars().all(is_harmful) => {}
                 Ok(character) => self.show(character.as_bytes(), line),
                 Err(_) => self.show(REPLACEMENT, line),

@@ -188,6 +188,7 @@ fn every_type_of_the_schema_has_its_event_and_the_other_way_round() {
 fn the_golden_stream_follows_the_schema_and_reads_back() {
     let schema = schema();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let mut missing: Vec<_> = samples().iter().map(name).collect();
     for (seq, text) in (0..).zip(GOLDEN.lines()) {
         let object: Value = serde_json::from_str(text).unwrap();
         if let Err(error) = validator.validate(&object) {
@@ -196,12 +197,14 @@ fn the_golden_stream_follows_the_schema_and_reads_back() {
         let line: Line = serde_json::from_str(text).unwrap();
         assert_eq!(line.seq, seq);
         assert_ne!(line.event, Event::Unknown);
+        missing.retain(|other| *other != name(&line.event));
         assert_eq!(
             serde_json::to_string(&line).unwrap(),
             text,
             "members keep their order too"
         );
     }
+    assert_eq!(missing, Vec::<&str>::new());
 }
 
 #[test]
