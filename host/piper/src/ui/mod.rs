@@ -1,5 +1,7 @@
 //! Where words go: standard output is data, standard error is talk.
 
+pub mod problem;
+
 use std::io::{self, IsTerminal, Write};
 
 /// When to use colours.
@@ -87,5 +89,10 @@ impl Ui {
         if !self.quiet {
             let _ = writeln!(io::stderr().lock(), "{text}");
         }
+    }
+
+    /// Writes an error to standard error, followed by a line end, also when asked to be quiet.
+    pub fn complain(&self, text: &str) {
+        let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
     }
 }
