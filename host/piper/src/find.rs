@@ -45,8 +45,14 @@ fn user() -> u32 {
 fn find_from(directory: &Path, home: Option<&Path>, user: u32) -> Result<Found, Problem> {
     let start = fs::canonicalize(directory).map_err(|error| {
         let directory = directory.display();
-        Problem::error(codes::NO_PROJECT, format!("cannot look for a project in `{directory}`: {}", reason(&error)))
-            .help("name a folder that exists with -C DIR")
+        Problem::error(
+            codes::NO_PROJECT,
+            format!(
+                "cannot look for a project in `{directory}`: {}",
+                reason(&error)
+            ),
+        )
+        .help("name a folder that exists with -C DIR")
     })?;
     let home = home.and_then(|home| fs::canonicalize(home).ok());
     for folder in start.ancestors() {
@@ -73,16 +79,24 @@ fn find_from(directory: &Path, home: Option<&Path>, user: u32) -> Result<Found, 
 
 fn read(path: &Path, user: u32) -> Result<Vec<u8>, Problem> {
     let unreadable = |why: &str| {
-        Problem::error(codes::UNREADABLE, format!("cannot read {}: {why}", path.display()))
-            .help("the project file is a plain file that you may read")
+        Problem::error(
+            codes::UNREADABLE,
+            format!("cannot read {}: {why}", path.display()),
+        )
+        .help("the project file is a plain file that you may read")
     };
     // Opening a FIFO would wait for its writer; this way it is opened at once and refused below.
-    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path);
     let file = opened.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => unreadable("it is a link to something that does not exist"),
         _ => unreadable(&reason(&error)),
     })?;
-    let meta = file.metadata().map_err(|error| unreadable(&reason(&error)))?;
+    let meta = file
+        .metadata()
+        .map_err(|error| unreadable(&reason(&error)))?;
     if meta.is_dir() {
         return Err(unreadable("it is a folder"));
     }
@@ -92,8 +106,11 @@ fn read(path: &Path, user: u32) -> Result<Vec<u8>, Problem> {
     check_owner(path, &meta, user)?;
     let bytes = read_at_most(&file, LARGEST).map_err(|error| unreadable(&reason(&error)))?;
     bytes.ok_or_else(|| {
-        Problem::error(codes::TOO_LARGE, format!("{} is larger than {} MiB", path.display(), LARGEST >> 20))
-            .help("a project file holds commands; keep data in files of its own")
+        Problem::error(
+            codes::TOO_LARGE,
+            format!("{} is larger than {} MiB", path.display(), LARGEST >> 20),
+        )
+        .help("a project file holds commands; keep data in files of its own")
     })
 }
 
@@ -121,7 +138,10 @@ fn read_at_most(file: &File, limit: u64) -> io::Result<Option<Vec<u8>>> {
 /// What the system said, without its number.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+    text.split(" (os error")
+        .next()
+        .unwrap_or(&text)
+        .to_lowercase()
 }
 
 #[cfg(test)]
@@ -149,7 +169,10 @@ mod tests {
         assert_eq!(found.root, root);
         assert_eq!(found.bytes, b"x");
         fs::write(root.join("a").join(FILE_NAME), "y").unwrap();
-        assert_eq!(find_from(&root.join("a/b"), None, user()).unwrap().root, root.join("a"));
+        assert_eq!(
+            find_from(&root.join("a/b"), None, user()).unwrap().root,
+            root.join("a")
+        );
     }
 
     #[test]
@@ -163,7 +186,10 @@ mod tests {
         fs::write(root.join("home/project/.git"), "gitdir: x").unwrap();
         assert_eq!(code(find_from(&src, None, user())), 308);
         fs::write(root.join("home/project").join(FILE_NAME), "").unwrap();
-        assert!(find_from(&src, None, user()).is_ok(), "the repository's own root is looked at");
+        assert!(
+            find_from(&src, None, user()).is_ok(),
+            "the repository's own root is looked at"
+        );
     }
 
     #[test]
@@ -192,7 +218,10 @@ mod tests {
 
     #[test]
     fn a_folder_that_does_not_exist_is_no_project() {
-        assert_eq!(code(find_from(Path::new("/nowhere/at/all"), None, user())), 308);
+        assert_eq!(
+            code(find_from(Path::new("/nowhere/at/all"), None, user())),
+            308
+        );
     }
 
     #[test]

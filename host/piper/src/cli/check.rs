@@ -16,14 +16,23 @@ use std::path::Path;
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckArgs {}
 
-pub(super) fn run(CheckArgs {}: CheckArgs, directory: Option<&Path>, ui: &Ui) -> Result<u8, CliError> {
+pub(super) fn run(
+    CheckArgs {}: CheckArgs,
+    directory: Option<&Path>,
+    ui: &Ui,
+) -> Result<u8, CliError> {
     let loaded = find::find(directory).map(|found| pipeline::load_bytes(found.path, found.bytes));
     let (problems, loaded) = match &loaded {
         Ok(loaded) => (loaded.problems.as_slice(), Some(loaded)),
         Err(problem) => (std::slice::from_ref(problem), None),
     };
     let here = std::env::current_dir().ok();
-    let count = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
+    let count = |severity| {
+        problems
+            .iter()
+            .filter(|problem| problem.severity == severity)
+            .count()
+    };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     match ui.format {
         OutputFormat::Json => {
@@ -50,15 +59,26 @@ pub(super) fn run(CheckArgs {}: CheckArgs, directory: Option<&Path>, ui: &Ui) ->
             ui.print(&summary(problems, loaded, (errors, warnings)))?;
         }
     }
-    Ok(if errors > 0 { exit_code::USAGE } else { exit_code::SUCCESS })
+    Ok(if errors > 0 {
+        exit_code::USAGE
+    } else {
+        exit_code::SUCCESS
+    })
 }
 
 fn sizes(loaded: Option<&Loaded>) -> (Option<usize>, Option<usize>) {
     let project = loaded.and_then(|loaded| loaded.project.as_ref());
-    (project.map(|project| project.steps.len()), project.map(|project| project.pipelines.len()))
+    (
+        project.map(|project| project.steps.len()),
+        project.map(|project| project.pipelines.len()),
+    )
 }
 
-fn summary(problems: &[Problem], loaded: Option<&Loaded>, (errors, warnings): (usize, usize)) -> String {
+fn summary(
+    problems: &[Problem],
+    loaded: Option<&Loaded>,
+    (errors, warnings): (usize, usize),
+) -> String {
     let mut parts = Vec::new();
     if let (Some(steps), Some(pipelines)) = sizes(loaded) {
         parts.push(counted(steps, "step"));

@@ -16,24 +16,37 @@ pub(super) struct ExplainArgs {
 
 pub(super) fn run(args: ExplainArgs, ui: &Ui) -> Result<u8, CliError> {
     let Some(code) = args.code else {
-        let lines: Vec<String> = CODES.iter().map(|(code, title, _)| format!("{code}  {title}")).collect();
+        let lines: Vec<String> = CODES
+            .iter()
+            .map(|(code, title, _)| format!("{code}  {title}"))
+            .collect();
         ui.print(&lines.join("\n"))?;
         return Ok(exit_code::SUCCESS);
     };
-    let (_, page) = parse(&code).and_then(codes::find).ok_or_else(|| unknown(&code))?;
+    let (_, page) = parse(&code)
+        .and_then(codes::find)
+        .ok_or_else(|| unknown(&code))?;
     ui.print(page.trim_end())?;
     Ok(exit_code::SUCCESS)
 }
 
 /// Reads a code with or without its letter, its zeros and the brackets in which it is printed.
 fn parse(text: &str) -> Option<Code> {
-    let digits = text.trim_start_matches("error").trim_start_matches("warning");
-    let digits = digits.trim_matches(['[', ']']).trim_start_matches(['P', 'p']);
+    let digits = text
+        .trim_start_matches("error")
+        .trim_start_matches("warning");
+    let digits = digits
+        .trim_matches(['[', ']'])
+        .trim_start_matches(['P', 'p']);
     digits.parse().ok().map(Code)
 }
 
 fn unknown(code: &str) -> Problem {
-    let near = parse(code).and_then(|code| CODES.iter().min_by_key(|(known, ..)| known.0.abs_diff(code.0)));
+    let near = parse(code).and_then(|code| {
+        CODES
+            .iter()
+            .min_by_key(|(known, ..)| known.0.abs_diff(code.0))
+    });
     let problem = Problem::error(codes::UNKNOWN_CODE, format!("there is no code `{code}`"));
     let problem = match near {
         Some((near, title, _)) => problem.help(format!("the nearest is {near}: {title}")),

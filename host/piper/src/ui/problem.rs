@@ -115,9 +115,15 @@ impl Locator {
         let text = &span.source.text;
         let at = text.floor_char_boundary(at.min(text.len()));
         // A byte order mark is no character that anybody sees.
-        let first = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let first = if text.starts_with('\u{feff}') {
+            '\u{feff}'.len_utf8()
+        } else {
+            0
+        };
         let (mut from, mut place) = match &self.last {
-            Some((source, from, place)) if Arc::ptr_eq(source, &span.source) && *from <= at => (*from, *place),
+            Some((source, from, place)) if Arc::ptr_eq(source, &span.source) && *from <= at => {
+                (*from, *place)
+            }
             _ => (
                 first.min(at),
                 Place {
@@ -128,7 +134,8 @@ impl Locator {
             ),
         };
         let newlines = memchr::memchr_iter(b'\n', &text.as_bytes()[from..at]);
-        let (count, last) = newlines.fold((0, None), |(count, _), newline| (count + 1, Some(newline)));
+        let (count, last) =
+            newlines.fold((0, None), |(count, _), newline| (count + 1, Some(newline)));
         if let Some(last) = last {
             from += last + 1;
             place = Place {
@@ -178,19 +185,44 @@ impl Painter<'_> {
             Severity::Error => Ink::Error,
             Severity::Warning => Ink::Warning,
         };
-        self.paint(ink, &format!("{}[{}]", severity(problem.severity), problem.code));
+        self.paint(
+            ink,
+            &format!("{}[{}]", severity(problem.severity), problem.code),
+        );
         self.paint(Ink::Strong, &format!(": {}", harmless(&problem.message)));
         self.out.push('\n');
-        let main = problem.at.iter().map(|span| (span, problem.label.as_deref().unwrap_or_default(), ink, '^'));
-        let also = problem.also.iter().map(|(span, label)| (span, label.as_str(), Ink::Also, '-'));
+        let main = problem
+            .at
+            .iter()
+            .map(|span| (span, problem.label.as_deref().unwrap_or_default(), ink, '^'));
+        let also = problem
+            .also
+            .iter()
+            .map(|(span, label)| (span, label.as_str(), Ink::Also, '-'));
         let marks: Vec<_> = main
             .chain(also)
-            .map(|(span, label, ink, mark)| (locator.locate(span, span.bytes.start), span, label, ink, mark))
+            .map(|(span, label, ink, mark)| {
+                (
+                    locator.locate(span, span.bytes.start),
+                    span,
+                    label,
+                    ink,
+                    mark,
+                )
+            })
             .collect();
-        let gutter = marks.iter().map(|(place, ..)| place.line.to_string().len()).max().unwrap_or(1);
+        let gutter = marks
+            .iter()
+            .map(|(place, ..)| place.line.to_string().len())
+            .max()
+            .unwrap_or(1);
         let mut shown: Option<PathBuf> = None;
         for (place, span, label, ink, mark) in marks {
-            let arrow = if shown.as_ref() == Some(&span.source.path) { ":::" } else { "-->" };
+            let arrow = if shown.as_ref() == Some(&span.source.path) {
+                ":::"
+            } else {
+                "-->"
+            };
             shown = Some(span.source.path.clone());
             let path = shown_path(&span.source.path, directory);
             self.paint(Ink::Frame, &format!("{:gutter$}{arrow} ", ""));
@@ -209,21 +241,31 @@ impl Painter<'_> {
         }
     }
 
-    fn snippet(&mut self, place: Place, span: &Span, (label, ink, mark): (&str, Ink, char), gutter: usize) {
+    fn snippet(
+        &mut self,
+        place: Place,
+        span: &Span,
+        (label, ink, mark): (&str, Ink, char),
+        gutter: usize,
+    ) {
         let text = &span.source.text;
         let rest = &text[place.line_start..];
         let line = rest.split('\n').next().unwrap_or_default();
         let line = line.strip_suffix('\r').unwrap_or(line);
         let line_end = place.line_start + line.len();
         let start = text.floor_char_boundary(span.bytes.start).min(line_end);
-        let end = text.ceil_char_boundary(span.bytes.end).clamp(start, line_end);
+        let end = text
+            .ceil_char_boundary(span.bytes.end)
+            .clamp(start, line_end);
         let cut = Cut::around(line, start - place.line_start..end - place.line_start);
         self.paint(Ink::Frame, &format!("{:gutter$} |\n", ""));
         self.paint(Ink::Frame, &format!("{:>gutter$} | ", place.line));
         let _ = writeln!(self.out, "{}", cut.line);
         self.paint(Ink::Frame, &format!("{:gutter$} | ", ""));
         let mut carets: String = std::iter::repeat_n(mark, cut.width.max(1)).collect();
-        let lines = text[start..span.bytes.end.clamp(start, text.len())].matches('\n').count();
+        let lines = text[start..span.bytes.end.clamp(start, text.len())]
+            .matches('\n')
+            .count();
         if lines > 0 {
             carets.push('…');
         }
@@ -286,14 +328,22 @@ impl Cut {
 
 /// The place at most `count` characters before `at`; the line's beginning, if it is near.
 fn back(line: &str, at: usize, count: usize) -> usize {
-    line[..at].char_indices().rev().nth(count).map_or(0, |(at, _)| at)
+    line[..at]
+        .char_indices()
+        .rev()
+        .nth(count)
+        .map_or(0, |(at, _)| at)
 }
 
 /// The place where a line passes a width, if it does.
 fn columns_up_to(line: &str, width: usize) -> Option<usize> {
     let mut columns = 0;
     line.char_indices().find_map(|(at, c)| {
-        columns += if c == '\t' { TAB.len() } else { c.width().unwrap_or(1) };
+        columns += if c == '\t' {
+            TAB.len()
+        } else {
+            c.width().unwrap_or(1)
+        };
         (columns > width).then_some(at)
     })
 }
@@ -323,7 +373,12 @@ fn push_harmless(out: &mut String, c: char) -> usize {
             out.push('\u{2421}');
             1
         }
-        '\u{80}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => {
+        '\u{80}'..='\u{9f}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{feff}' => {
             out.push('\u{fffd}');
             1
         }
