@@ -4,4 +4,5 @@
 
 pub mod cli;
 pub mod exit_code;
+pub mod find;
 pub mod ui;

@@ -79,5 +79,12 @@ pub fn load(source: Arc<Source>) -> Loaded {
     loaded
 }
 
+/// The first of some words, for a message.
+fn listed(words: &[String]) -> String {
+    const MOST: usize = 20;
+    let more = if words.len() > MOST { ", …" } else { "" };
+    format!("{}{more}", words[..words.len().min(MOST)].join(", "))
+}
+
 #[cfg(test)]
 mod tests;

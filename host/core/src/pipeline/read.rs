@@ -70,9 +70,16 @@ enum Mistake {
 }
 
 impl Mistake {
-    fn of(message: &str) -> Self {
+    fn of(message: &str, wrong: &str) -> Self {
+        let word = wrong.starts_with(|c: char| c.is_ascii_alphanumeric());
         let begins = |beginnings: &[&str]| beginnings.iter().any(|b| message.starts_with(b));
-        if begins(&["string values must be quoted", "invalid value"]) {
+        let number = [
+            "invalid float",
+            "invalid integer",
+            "invalid number",
+            "invalid datetime",
+        ];
+        if begins(&["string values must be quoted", "invalid value"]) || (word && begins(&number)) {
             Self::Unquoted
         } else if begins(&["key with no value", "invalid unquoted key"]) {
             Self::NoEquals
@@ -122,11 +129,16 @@ pub(super) fn parse(text: &str) -> Syntax<'_> {
     let start = |error: &Error| error.span().map_or(0, |at| at.start);
     found.sort_by_key(start);
     let mut errors: Vec<SyntaxError> = Vec::new();
+    // A table that is here twice is merged by the parser, which then complains of each of its keys too.
+    let mut merged_until = 0;
     for error in found {
         let at = error.span().unwrap_or(0..0);
         // Not promised by the parser, and what follows slices the text.
         let at = text.floor_char_boundary(at.start)..text.ceil_char_boundary(at.end);
-        let mistake = Mistake::of(error.message());
+        let mistake = Mistake::of(error.message(), &text[at.clone()]);
+        if mistake == Mistake::Duplicate && at.start < merged_until {
+            continue;
+        }
         if let Some(last) = errors.last_mut().filter(|last| at.start <= last.line.end) {
             // The first error of such a line speaks of a missing comma, which is what nobody forgot.
             if mistake == Mistake::ListNotClosed {
@@ -143,6 +155,11 @@ pub(super) fn parse(text: &str) -> Syntax<'_> {
         let end = text[at.start..]
             .find('\n')
             .map_or(text.len(), |length| at.start + length);
+        if mistake == Mistake::Duplicate && text[start..].trim_start().starts_with('[') {
+            merged_until = text[end..]
+                .find("\n[")
+                .map_or(text.len(), |length| end + length);
+        }
         errors.push(SyntaxError {
             mistake,
             message: error.message().to_owned(),
@@ -278,6 +295,21 @@ impl SyntaxError {
                 "end the list above with `]`".to_owned(),
                 self.line.start..self.line.end,
             ),
+            Mistake::NotClosed if self.message.starts_with("invalid multi-line") => {
+                // The parser points at the end of the file; what helps is where the text begins.
+                let quotes = if self.message.contains("literal") {
+                    "'''"
+                } else {
+                    "\"\"\""
+                };
+                let begin = text[..self.at.start].rfind(quotes).unwrap_or(self.at.start);
+                (
+                    self.message_of_unclosed(),
+                    "begins here",
+                    format!("end it with {quotes}"),
+                    begin..(begin + quotes.len()).min(text.len()),
+                )
+            }
             Mistake::NotClosed => (
                 self.message_of_unclosed(),
                 "",

@@ -225,6 +225,7 @@ fn a_cycle_is_printed_as_a_path_and_reported_once() {
 #[test_case("['b']", "[\"a\", \"b\"]"; "missing")]
 #[test_case("['b', 'a']", "[\"a\", \"b\"]"; "later")]
 #[test_case("['x', ['y', 'c']]", "[\"x\", \"a\", \"b\", [\"y\", \"c\"]]"; "before a group, with its own needs")]
+#[test_case("[['y', 'b', 'a']]", "[[\"y\", \"a\", \"b\"]]"; "later in a group")]
 #[test_case("[['b', 'y'], 'a']", "[\"a\", [\"b\", \"y\"]]"; "later than a group")]
 fn a_list_that_cannot_run_is_printed_corrected(list: &str, corrected: &str) {
     let text = format!(
@@ -356,6 +357,58 @@ fn every_key_of_the_table_is_read_by_the_decoder() {
                 table.title
             );
         }
+    }
+}
+
+/// Files of a folder of fixtures, by name.
+fn fixtures(kind: &str) -> Vec<(String, String)> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/fixtures/pipelines")
+        .join(kind);
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .map(|path| {
+            (
+                path.display().to_string(),
+                std::fs::read_to_string(&path).unwrap(),
+            )
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn schema_and_parser_agree_on_the_fixtures() {
+    let schema = jsonschema::draft202012::new(&schema()).unwrap();
+    jsonschema::meta::validate(&super::schema()).unwrap();
+    let accepts = |text: &str| {
+        let text = text.trim_start_matches('\u{feff}');
+        toml::from_str::<serde_json::Value>(text).map(|value| {
+            schema
+                .iter_errors(&value)
+                .map(|e| format!("{e} at {}", e.instance_path()))
+                .collect::<Vec<_>>()
+        })
+    };
+    for (name, text) in fixtures("valid") {
+        assert!(!load_text(&text).has_errors(), "the parser refuses {name}");
+        assert_eq!(
+            accepts(&text).unwrap(),
+            <[String; 0]>::default(),
+            "the schema refuses {name}"
+        );
+    }
+    for (name, text) in fixtures("invalid") {
+        // What is not TOML has no value for a schema to judge.
+        let Ok(errors) = accepts(&text) else { continue };
+        let rejects = text.starts_with("# schema: rejects");
+        assert_eq!(!errors.is_empty(), rejects, "{name}: {errors:?}");
     }
 }
 

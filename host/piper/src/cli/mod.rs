@@ -2,11 +2,15 @@
 //!
 //! A command returns an exit code or a [`CliError`]; nothing below ends the process or writes past [`Ui`].
 
+mod check;
+mod explain;
+mod schema;
+
 use crate::{
     exit_code,
-    ui::{ColorChoice, OutputFormat, Ui},
+    ui::{ColorChoice, OutputFormat, Ui, problem},
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use piper_core::problem::Problem;
 use std::{io, path::PathBuf};
 
@@ -47,7 +51,11 @@ pub struct GlobalArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Check(check::CheckArgs),
+    Explain(explain::ExplainArgs),
+    Schema(schema::SchemaArgs),
+}
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
@@ -84,11 +92,37 @@ impl From<io::Error> for CliError {
 /// Runs the command line of this process and says with which status to end.
 pub fn main() -> u8 {
     let cli = Cli::parse();
-    let _ui = Ui::new(
+    let ui = Ui::new(
         cli.global.color,
         cli.global.output,
         cli.global.quiet,
         cli.global.verbose,
     );
-    exit_code::SUCCESS
+    let directory = cli.global.directory.as_deref();
+    let result = match cli.command {
+        None => ui
+            .print(&Cli::command().render_help().to_string())
+            .map(|()| exit_code::SUCCESS)
+            .map_err(CliError::from),
+        Some(Command::Check(args)) => check::run(args, directory, &ui),
+        Some(Command::Explain(args)) => explain::run(args, &ui),
+        Some(Command::Schema(args)) => schema::run(args, &ui),
+    };
+    result.unwrap_or_else(|error| report(error, &ui))
+}
+
+/// Tells the user why nothing came of it, and says with which status to end.
+fn report(error: CliError, ui: &Ui) -> u8 {
+    match error {
+        CliError::Problems(problems) => {
+            let here = std::env::current_dir().ok();
+            ui.complain(&problem::text(&problems, ui.err.color, here.as_deref()));
+            exit_code::USAGE
+        }
+        CliError::Failed(error) => {
+            ui.complain(&format!("error: {error:#}"));
+            exit_code::ERRORED
+        }
+        CliError::Closed => exit_code::SUCCESS,
+    }
 }

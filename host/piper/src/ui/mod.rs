@@ -23,6 +23,8 @@ mod stage;
 pub mod style;
 pub mod text;
 
+pub mod problem;
+
 use std::io::{self, IsTerminal, Write};
 
 /// When to use colours.
@@ -114,5 +116,10 @@ impl Ui {
         if !self.quiet {
             let _ = writeln!(io::stderr().lock(), "{text}");
         }
+    }
+
+    /// Writes an error to standard error, followed by a line end, also when asked to be quiet.
+    pub fn complain(&self, text: &str) {
+        let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
     }
 }

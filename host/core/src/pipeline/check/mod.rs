@@ -5,7 +5,10 @@
 mod order;
 mod shell;
 
-use super::decode::{Places, Reference};
+use super::{
+    decode::{Places, Reference},
+    listed,
+};
 use crate::{
     codes,
     id::{AxisName, EnvironmentName, ParamName},
@@ -22,6 +25,9 @@ use std::{
 
 /// How many names may be compared for suggestions in one file, so that a long file of unknown names is still read at once.
 const MOST_COMPARED: usize = 1_000_000;
+
+/// How many choices a parameter may have for its conditions to be compared with them.
+const MOST_CHOICES: usize = 1000;
 
 /// Reports what is wrong between the parts of a project.
 pub(super) fn check(source: &Arc<Source>, project: &Project, places: &Places) -> Vec<Problem> {
@@ -214,8 +220,11 @@ impl<'a> Check<'a> {
                     .filter_map(|&user| self.pipeline(user).1.params.get(param))
                     .chain(shared);
                 let choices: Vec<&Param> = declared.collect();
-                let possible =
-                    |param: &&Param| param.choices.is_empty() || param.choices.contains(value);
+                let possible = |param: &&Param| {
+                    param.choices.is_empty()
+                        || param.choices.len() > MOST_CHOICES
+                        || param.choices.contains(value)
+                };
                 let Some(first) = choices.first().filter(|_| !choices.iter().any(possible)) else {
                     continue;
                 };
@@ -223,7 +232,7 @@ impl<'a> Check<'a> {
                     codes::IMPOSSIBLE_CONDITION,
                     format!("the parameter `{param}` is never `{value}`"),
                 )
-                .help(format!("choices: {}", first.choices.join(", ")));
+                .help(format!("choices: {}", listed(&first.choices)));
                 self.report(problem, place, "not a choice");
             }
         }

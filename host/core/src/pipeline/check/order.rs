@@ -44,7 +44,7 @@ fn report_unknown(check: &mut Check<'_>, name: &StepName, who: &str, at: &std::o
     let (label, help) = match near {
         Some(near) => (
             format!("did you mean `{near}`?"),
-            format!("declare it: `{name} = \"…\"` in `[steps]`, or write `{near}`"),
+            format!("or declare it: `{name} = \"…\"` in `[steps]`"),
         ),
         None => (
             "not in `[steps]`".to_owned(),
@@ -256,6 +256,10 @@ fn corrected_list(
         done: HashSet::new(),
         slots: Vec::new(),
     };
+    let length: usize = pipeline.steps.iter().map(|slot| slot.steps().len()).sum();
+    if length > MOST_PRINTED {
+        return None;
+    }
     for slot in &pipeline.steps {
         let own: Vec<usize> = slot
             .steps()
@@ -272,10 +276,10 @@ fn corrected_list(
                 }
             }
         }
-        let left: Vec<usize> = own
-            .into_iter()
-            .filter(|step| list.done.insert(*step))
-            .collect();
+        let mut left = Vec::new();
+        for step in &own {
+            list.put_in_group(*step, &own, &mut left);
+        }
         if !left.is_empty() {
             list.slots.push(left);
         }
@@ -310,6 +314,18 @@ struct Corrected<'a> {
 }
 
 impl Corrected<'_> {
+    /// Puts a member of a group behind the members that it needs.
+    fn put_in_group(&mut self, step: usize, group: &[usize], left: &mut Vec<usize>) {
+        if !self.done.insert(step) {
+            return;
+        }
+        let needs = self.needs;
+        for (need, _) in needs[step].iter().filter(|(need, _)| group.contains(need)) {
+            self.put_in_group(*need, group, left);
+        }
+        left.push(step);
+    }
+
     /// Puts a step behind all that it needs; `None` if that is deeper than anybody wants printed, or comes back to `group`.
     fn put(&mut self, step: usize, group: &[usize], depth: usize) -> Option<()> {
         if group.contains(&step) || depth > MOST_PRINTED || self.done.len() > MOST_PRINTED {

@@ -26,11 +26,8 @@ pub(super) fn check(check: &mut Check<'_>) {
         };
         if hides {
             let before = script[..pipe].trim_end();
-            let command = before
-                .rsplit(['\n', ';', '&', '|'])
-                .next()
-                .unwrap_or(before)
-                .trim();
+            let command = before.rsplit(['\n', ';', '|']).next().unwrap_or(before);
+            let command = command.rsplit("&&").next().unwrap_or(command).trim();
             let shown: String = command.chars().take(40).collect();
             let place = place.clone();
             check.report(

@@ -3,7 +3,7 @@
 use super::Decoder;
 use crate::{
     codes,
-    pipeline::keys::{self, Key, Table},
+    pipeline::keys::{self, Key, Kind, Table},
     problem::Problem,
     suggest,
 };
@@ -151,7 +151,12 @@ impl Decoder<'_> {
             if !table.contains_key(key.name) {
                 self.report(
                     Problem::error(codes::MISSING_KEY, format!("{owner} has no `{}`", key.name))
-                        .help(format!("add `{} = …`, {}", key.name, key.kind.expected())),
+                        .help(match key.kind {
+                            Kind::OneOf(words) => {
+                                format!("add `{} = …`, one of {}", key.name, words.join(", "))
+                            }
+                            kind => format!("add `{} = …`, {}", key.name, kind.expected()),
+                        }),
                     at.clone(),
                     format!("`{}` is missing", key.name),
                 );

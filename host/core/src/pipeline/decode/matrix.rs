@@ -5,7 +5,12 @@ use super::{
     fields::{Fields, Node, Owner, entries, type_of},
 };
 use crate::{
-    codes, id::AxisName, pipeline::keys::Kind, problem::Problem, project::Matrix, suggest,
+    codes,
+    id::AxisName,
+    pipeline::{keys::Kind, listed},
+    problem::Problem,
+    project::Matrix,
+    suggest,
 };
 use indexmap::IndexMap;
 
@@ -128,7 +133,7 @@ impl Decoder<'_> {
                 if !values.contains(&value) {
                     self.report(
                         Problem::error(codes::BAD_EXCLUDE, format!("an exclusion of {owner} names a value that the axis `{name}` does not have"))
-                            .help(format!("values of `{name}`: {}", values.join(", "))),
+                            .help(format!("values of `{name}`: {}", listed(values))),
                         node.span(),
                         "no such value",
                     );

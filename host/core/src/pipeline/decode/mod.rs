@@ -9,7 +9,10 @@ mod step;
 mod values;
 
 use self::fields::{Fields, Node, Owner, entries};
-use super::keys::{self, Kind};
+use super::{
+    keys::{self, Kind},
+    listed,
+};
 use crate::{
     codes,
     id::{EnvironmentName, InvalidName, ParamName, PipelineName, StepName},
@@ -280,7 +283,7 @@ impl Decoder<'_> {
                 codes::DEFAULT_NOT_A_CHOICE,
                 format!("the default `{default}` of {owner} is not among its choices"),
             )
-            .help(format!("choices: {}", choices.join(", ")));
+            .help(format!("choices: {}", listed(&choices)));
             if let Some(near) = suggest::closest(default, choices.iter().map(String::as_str)) {
                 problem = problem.help(format!("did you mean `{near}`?"));
             }
@@ -408,7 +411,10 @@ impl Decoder<'_> {
                 }
             })
             .collect();
-        if parse(&mended).is_ok() {
+        // What is left of a name in another alphabet is nobody's idea of a name.
+        if parse(&mended).is_ok()
+            && (mended.len() + 1 >= text.chars().count() || mended.len() == crate::id::MAX_NAME)
+        {
             problem = problem.help(format!("for instance `{mended}`"));
         }
         self.report(problem, at.clone(), "not a name");

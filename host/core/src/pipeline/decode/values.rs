@@ -66,17 +66,27 @@ impl Decoder<'_> {
                 problem = problem.help(write(text.to_string()));
             }
             (
-                Kind::Text
-                | Kind::Name
-                | Kind::Version
-                | Kind::OneOf(_)
-                | Kind::Patterns
-                | Kind::When,
+                Kind::Text | Kind::Name | Kind::Version | Kind::OneOf(_) | Kind::Patterns,
                 DeValue::Integer(_)
                 | DeValue::Float(_)
                 | DeValue::Boolean(_)
                 | DeValue::Datetime(_),
             ) if short => problem = problem.help(write(quoted(written))),
+            (Kind::Flag, DeValue::String(text)) if text == "yes" || text == "no" => {
+                problem = problem.help(write((text == "yes").to_string()));
+            }
+            (Kind::When, _) => {
+                problem = problem.help(write("\"always\"".to_owned()) + ", for instance")
+            }
+            (Kind::Env, _) => problem = problem.help(write("{ NAME = \"value\" }".to_owned())),
+            (Kind::Matrix, _) => {
+                problem = problem.help(write("{ axis = [\"a\", \"b\"] }".to_owned()))
+            }
+            (Kind::Steps | Kind::Pipelines | Kind::Environments | Kind::Params, _) => {
+                problem = problem.help(format!(
+                    "begin a table with `[{name}]`, or with `[{name}.NAME]` for one of them"
+                ));
+            }
             _ => {}
         }
         self.report(problem, node.span(), "");
@@ -470,6 +480,8 @@ impl Decoder<'_> {
                 let (name, at) = self.text(&fields, "matrix")?;
                 Value::Matrix(self.name(&name, &at, "axis", AxisName::parse)?)
             }
+            // An unknown key in it has been reported.
+            (None, None) if !table.is_empty() => return None,
             (found, _) => {
                 let message = if found.is_some() {
                     "a reference is either to a parameter or to an axis"
