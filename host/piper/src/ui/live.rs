@@ -318,3 +318,6 @@ fn clock(time: Duration) -> String {
         _ => format!("{hours}:{minutes:02}:{seconds:02}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

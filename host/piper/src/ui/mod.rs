@@ -17,6 +17,9 @@ pub mod progress;
 pub mod reporter;
 pub mod sanitize;
 pub mod sgr;
+pub mod show;
+#[cfg(test)]
+mod stage;
 pub mod style;
 pub mod text;
 

@@ -441,3 +441,6 @@ impl People {
         self.show_now(now);
     }
 }
+
+#[cfg(test)]
+mod tests;

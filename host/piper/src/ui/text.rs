@@ -350,7 +350,7 @@ fn success_counts(counts: Counts, steps: usize) -> String {
     };
     for (count, word) in [
         (counts.flaky, "flaky"),
-        (counts.allowed, "failed but allowed to"),
+        (counts.allowed, "allowed to fail"),
         (counts.skipped, "skipped"),
     ] {
         if count > 0 {
@@ -366,7 +366,7 @@ pub fn all_counts(counts: Counts) -> String {
         (counts.succeeded, "passed"),
         (counts.failed, "failed"),
         (counts.errored, "could not be run"),
-        (counts.allowed, "failed but allowed to"),
+        (counts.allowed, "allowed to fail"),
         (counts.skipped, "skipped"),
         (counts.cancelled, "cancelled"),
         (counts.flaky, "flaky"),
@@ -376,7 +376,7 @@ pub fn all_counts(counts: Counts) -> String {
     .map(|(count, word)| format!("{count} {word}"))
     .collect();
     if parts.is_empty() {
-        "no steps".to_owned()
+        "no step is done".to_owned()
     } else {
         parts.join(", ")
     }
