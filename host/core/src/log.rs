@@ -2,6 +2,8 @@
 //!
 //! Bytes travel outside this module, in the engine's frames; here is only what everybody must agree on.
 
+pub mod mask;
+
 use crate::time::Timestamp;
 use std::ops::{BitOr, BitOrAssign};
 

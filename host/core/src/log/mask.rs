@@ -1,0 +1,215 @@
+//! Hides secrets in what steps write.
+//!
+//! A secret is found as it is, line by line if it has several, and in the encodings in which tools like to print it. This is a
+//! safety net for mistakes: a step that means to give a secret away can always do so, and nothing here claims otherwise.
+//!
+//! Every byte that belongs to any occurrence of any pattern is hidden, and each stretch of hidden bytes becomes [`MASK`]. What
+//! comes out does not depend on how the input was cut into chunks: bytes that may be the beginning of a pattern are held back
+//! until the next ones tell, and no others are.
+
+mod encodings;
+
+use aho_corasick::{
+    Anchored, MatchKind,
+    automaton::{Automaton, StateID},
+    nfa::contiguous::NFA,
+};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Range,
+};
+
+/// What stands in the place of a secret.
+pub const MASK: &str = "***";
+
+/// The shortest text that is hidden, in bytes: a shorter one would be found everywhere.
+pub const MIN_SECRET: usize = 6;
+
+/// A secret that is not hidden.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "secret {name} is not masked in the log: it has fewer than {MIN_SECRET} bytes, and masking it would garble the log; use a longer one"
+)]
+pub struct TooShort {
+    /// The secret's name.
+    pub name: String,
+}
+
+/// Finds and hides a set of secrets.
+#[derive(Debug, Clone)]
+pub struct Masker {
+    found: Option<Found>,
+}
+
+#[derive(Debug, Clone)]
+struct Found {
+    patterns: NFA,
+    start: StateID,
+    /// How many bytes each state may be in the middle of a pattern with; states that are not here are in none.
+    depths: HashMap<StateID, usize>,
+}
+
+/// Where the masking of one stream stands.
+#[derive(Debug, Clone, Default)]
+pub struct MaskState {
+    state: Option<StateID>,
+    /// The end of what was seen, which may be the beginning of a secret.
+    held: Vec<u8>,
+    /// What of `held` is hidden already, in order and apart.
+    hidden: Vec<Range<usize>>,
+    /// The byte before `held` was hidden, and its mask written.
+    after_mask: bool,
+}
+
+impl Masker {
+    /// Prepares to hide these secrets, each a name and a value, and says which ones it will not hide.
+    pub fn new<N: AsRef<str>, V: AsRef<[u8]>>(secrets: &[(N, V)]) -> (Self, Vec<TooShort>) {
+        let mut patterns = BTreeSet::new();
+        let mut too_short = Vec::new();
+        for (name, value) in secrets {
+            if !encodings::add_patterns(value.as_ref(), &mut patterns) {
+                too_short.push(TooShort {
+                    name: name.as_ref().to_owned(),
+                });
+            }
+        }
+        let found = (!patterns.is_empty())
+            .then(|| Found::new(&patterns))
+            .flatten();
+        (Self { found }, too_short)
+    }
+
+    /// Whether there is nothing to hide.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_none()
+    }
+
+    /// Takes the next bytes of a stream and appends to `out` what is known to be no part of a secret, and masks.
+    pub fn push(&self, state: &mut MaskState, bytes: &[u8], out: &mut Vec<u8>) {
+        let Some(found) = &self.found else {
+            out.extend_from_slice(bytes);
+            return;
+        };
+        let mut at = state.state.unwrap_or(found.start);
+        let held = state.held.len();
+        for (i, &byte) in bytes.iter().enumerate() {
+            at = found.patterns.next_state(Anchored::No, at, byte);
+            if found.patterns.is_special(at) && found.patterns.is_match(at) {
+                let end = held + i + 1;
+                state.hide(end - found.longest_match(at)..end);
+            }
+        }
+        state.state = Some(at);
+        let undecided = found.depths.get(&at).copied().unwrap_or(0);
+        state.release(bytes, held + bytes.len() - undecided, out);
+    }
+
+    /// Ends a stream: what was held back was no secret.
+    pub fn finish(&self, state: &mut MaskState, out: &mut Vec<u8>) {
+        let held = state.held.len();
+        state.release(&[], held, out);
+        *state = MaskState::default();
+    }
+}
+
+impl Found {
+    fn new(patterns: &BTreeSet<Vec<u8>>) -> Option<Self> {
+        let automaton = NFA::builder()
+            .match_kind(MatchKind::Standard)
+            .build(patterns)
+            .ok()?;
+        let start = automaton.start_state(Anchored::No).ok()?;
+        let walk = |bytes: &[u8]| {
+            bytes.iter().fold(start, |at, &byte| {
+                automaton.next_state(Anchored::No, at, byte)
+            })
+        };
+        let mut depths = HashMap::new();
+        for pattern in patterns {
+            let mut at = start;
+            for (i, &byte) in pattern.iter().enumerate() {
+                at = automaton.next_state(Anchored::No, at, byte);
+                depths.insert(at, i + 1);
+            }
+        }
+        // Behind a whole pattern that no longer one begins with, only its own end can be the beginning of another. Short ones
+        // first: such an end may be a whole pattern too.
+        let mut complete: Vec<&[u8]> = patterns
+            .iter()
+            .map(Vec::as_slice)
+            .zip(patterns.iter().skip(1).map(Some).chain([None]))
+            .filter(|(pattern, next)| next.is_none_or(|next| !next.starts_with(pattern)))
+            .map(|(pattern, _)| pattern)
+            .collect();
+        complete.sort_by_key(|pattern| pattern.len());
+        for pattern in complete {
+            let depth = depths.get(&walk(&pattern[1..])).copied().unwrap_or(0);
+            depths.insert(walk(pattern), depth);
+        }
+        Some(Self {
+            patterns: automaton,
+            start,
+            depths,
+        })
+    }
+
+    fn longest_match(&self, at: StateID) -> usize {
+        let matches = 0..self.patterns.match_len(at);
+        let lengths = matches.map(|i| {
+            self.patterns
+                .pattern_len(self.patterns.match_pattern(at, i))
+        });
+        lengths.max().unwrap_or(0)
+    }
+}
+
+impl MaskState {
+    /// Hides a stretch that ends behind all others so far.
+    fn hide(&mut self, mut bytes: Range<usize>) {
+        while let Some(last) = self.hidden.last()
+            && last.end >= bytes.start
+        {
+            bytes.start = bytes.start.min(last.start);
+            self.hidden.pop();
+        }
+        self.hidden.push(bytes);
+    }
+
+    /// Writes what lies before `decided`, and keeps the rest. `new` are the bytes that follow those held.
+    fn release(&mut self, new: &[u8], decided: usize, out: &mut Vec<u8>) {
+        let held = std::mem::take(&mut self.held);
+        let copy = |bytes: Range<usize>, out: &mut Vec<u8>| {
+            let in_held = |at: usize| at.min(held.len());
+            out.extend_from_slice(&held[in_held(bytes.start)..in_held(bytes.end)]);
+            let in_new = |at: usize| at.saturating_sub(held.len());
+            out.extend_from_slice(&new[in_new(bytes.start)..in_new(bytes.end)]);
+        };
+        let mut written = 0;
+        let mut undecided = Vec::new();
+        for hidden in std::mem::take(&mut self.hidden) {
+            if hidden.end > decided {
+                undecided.push(hidden.start.saturating_sub(decided)..hidden.end - decided);
+            }
+            if hidden.start < decided {
+                let touches_mask = self.after_mask && hidden.start == 0;
+                copy(written..hidden.start, out);
+                if !touches_mask {
+                    out.extend_from_slice(MASK.as_bytes());
+                }
+                self.after_mask = true;
+                written = hidden.end.min(decided);
+            }
+        }
+        if written < decided {
+            copy(written..decided, out);
+            self.after_mask = false;
+        }
+        self.hidden = undecided;
+        let mut rest = Vec::new();
+        copy(decided..held.len() + new.len(), &mut rest);
+        self.held = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests;

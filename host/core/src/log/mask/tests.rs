@@ -1,0 +1,151 @@
+//! What masking must hide, must leave alone, and must not depend on.
+
+use super::*;
+use proptest::prelude::*;
+use test_case::test_case;
+
+fn mask_chunks(masker: &Masker, chunks: &[&[u8]]) -> Vec<u8> {
+    let mut state = MaskState::default();
+    let mut out = Vec::new();
+    for chunk in chunks {
+        masker.push(&mut state, chunk, &mut out);
+    }
+    masker.finish(&mut state, &mut out);
+    out
+}
+
+fn mask(secret: &str, text: &str) -> String {
+    let (masker, _) = Masker::new(&[("TOKEN", secret)]);
+    String::from_utf8(mask_chunks(&masker, &[text.as_bytes()])).unwrap()
+}
+
+#[test_case("hunter2!", "a hunter2! b", "a *** b"; "as it is")]
+#[test_case("hunter2!", "hunter2!hunter2!", "***"; "side by side")]
+#[test_case("hunter2!", "aHVudGVyMiE=", "***"; "base64")]
+#[test_case("hunter2!", "eGh1bnRlcjIh", "eG***"; "base64 one byte in")]
+#[test_case("hunter2!", "eHhodW50ZXIyIQ==", "eHh***"; "base64 two bytes in")]
+#[test_case("hunter2!", "aHVudGVyMiEK", "***"; "base64 with a line end")]
+#[test_case("hunter2!", "68756e7465723221", "***"; "hex")]
+#[test_case("hunter2!", "68756E7465723221", "***"; "capital hex")]
+#[test_case("a b/c?d", "x=a%20b%2Fc%3Fd&", "x=***&"; "percent")]
+#[test_case("a b/c?d", "x=a+b%2fc%3fd&", "x=***&"; "a form")]
+#[test_case("a\"b\\cé", r#"{"k":"a\"b\\c\u00e9"}"#, r#"{"k":"***"}"#; "json")]
+#[test_case("first line\nsecond line\n", "> first line\n> second line\n", "> ***\n> ***\n"; "line by line")]
+#[test_case("ab\ncd\nef\n", "ab\ncd\nef\n", "***\n"; "short lines together")]
+#[test_case("ab\ncd\nef\n", "ab\r\ncd\r\nef\r\n", "***\r\n"; "short lines from a terminal")]
+#[test_case("-----BEGIN KEY-----\nabcdefgh\n-----END KEY-----", "-----BEGIN KEY-----\n", "-----BEGIN KEY-----\n"; "armour stays")]
+fn a_secret_is_hidden(secret: &str, text: &str, expected: &str) {
+    assert_eq!(mask(secret, text), expected);
+}
+
+#[test]
+fn base64_that_is_broken_into_lines_is_hidden() {
+    let secret: String = ('!'..='~').cycle().take(200).collect();
+    let (masker, _) = Masker::new(&[("KEY", &secret)]);
+    let mut patterns = BTreeSet::new();
+    encodings::add_patterns(secret.as_bytes(), &mut patterns);
+    let encoded = patterns
+        .iter()
+        .max_by_key(|p| (p.len() % 4 == 0 && p.starts_with(b"ISIj"), p.len()))
+        .unwrap();
+    for width in [64, 76] {
+        let lines: Vec<&[u8]> = encoded.chunks(width).collect();
+        let masked = mask_chunks(&masker, &[&lines.join(&b'\n')]);
+        let masked = String::from_utf8(masked).unwrap();
+        assert!(
+            masked.lines().all(|line| line == "***" || line.len() < 12),
+            "{masked}"
+        );
+    }
+}
+
+#[test]
+fn a_short_secret_is_named_and_not_hidden() {
+    let (masker, too_short) = Masker::new(&[("PIN", "12345"), ("EMPTY", ""), ("LONG", "123456")]);
+    assert!(!masker.is_empty());
+    let names: Vec<&str> = too_short
+        .iter()
+        .map(|secret| secret.name.as_str())
+        .collect();
+    assert_eq!(names, ["PIN", "EMPTY"]);
+    assert_eq!(mask_chunks(&masker, &[b"12345 123456"]), b"12345 ***");
+}
+
+#[test]
+fn the_same_value_under_two_names_is_hidden_and_not_reported() {
+    let (_, too_short) = Masker::new(&[("A", "hunter2!"), ("B", "hunter2!")]);
+    assert_eq!(too_short, []);
+}
+
+#[test]
+fn only_what_may_begin_a_secret_is_held_back() {
+    let (masker, _) = Masker::new(&[("A", "secret-1")]);
+    let mut state = MaskState::default();
+    let mut out = Vec::new();
+    masker.push(&mut state, b"password: s", &mut out);
+    assert_eq!(out, b"password: ");
+    masker.push(&mut state, b"ecret-1", &mut out);
+    assert_eq!(out, b"password: ***");
+    masker.push(&mut state, b" sec", &mut out);
+    assert_eq!(out, b"password: *** ");
+    masker.finish(&mut state, &mut out);
+    assert_eq!(out, b"password: *** sec");
+}
+
+#[test]
+fn secrets_that_overlap_are_hidden_together() {
+    let (masker, _) = Masker::new(&[
+        ("A", "abcdefgh"),
+        ("B", "efghijkl"),
+        ("C", "abcdefghijkl12"),
+    ]);
+    assert_eq!(mask_chunks(&masker, &[b"-abcdefghijkl-"]), b"-***-");
+    assert_eq!(mask_chunks(&masker, &[b"-abcdefg", b"hijkl12-"]), b"-***-");
+}
+
+/// Few letters, so that secrets overlap, repeat and almost occur.
+fn tight(length: impl Into<proptest::collection::SizeRange>) -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(prop_oneof![Just(b'a'), Just(b'b'), Just(b'\n')], length)
+}
+
+fn text_with(secrets: Vec<Vec<u8>>) -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)> {
+    let piece = prop_oneof![
+        tight(0..8),
+        proptest::sample::select(secrets.clone()),
+        proptest::collection::vec(any::<u8>(), 0..8),
+    ];
+    let text = proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat());
+    (Just(secrets), text)
+}
+
+proptest! {
+    #[test]
+    fn any_chunks_give_what_one_chunk_gives(
+        (secrets, text) in proptest::collection::vec(tight(6..12), 1..4).prop_flat_map(text_with),
+        mut cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..10),
+    ) {
+        let named: Vec<_> = secrets.iter().map(|secret| ("S", secret)).collect();
+        let (masker, _) = Masker::new(&named);
+        let whole = mask_chunks(&masker, &[&text]);
+        let mut at: Vec<usize> = cuts.drain(..).map(|cut| cut.index(text.len() + 1)).collect();
+        at.extend([0, text.len()]);
+        at.sort_unstable();
+        let chunks: Vec<&[u8]> = at.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect();
+        prop_assert_eq!(&mask_chunks(&masker, &chunks), &whole);
+        let bytes: Vec<&[u8]> = text.chunks(1).collect();
+        prop_assert_eq!(&mask_chunks(&masker, &bytes), &whole);
+        for secret in &secrets {
+            let secret: &[u8] = secret.trim_ascii();
+            if secret.len() >= MIN_SECRET {
+                prop_assert!(!whole.windows(secret.len()).any(|window| window == secret));
+            }
+        }
+    }
+
+    #[test]
+    fn text_without_secrets_is_unchanged(text in proptest::collection::vec(0_u8..0x80, 0..200)) {
+        let (masker, _) = Masker::new(&[("S", "\u{e9}\u{e9}\u{e9}\u{e9}")]);
+        let text: Vec<u8> = text.into_iter().filter(|byte| !b"%\\cCwW".contains(byte)).collect();
+        prop_assert_eq!(mask_chunks(&masker, &[&text]), text);
+    }
+}
