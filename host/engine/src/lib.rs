@@ -1,1 +1,3 @@
 //! piper-engine.
+
+pub mod logs;

@@ -1,0 +1,224 @@
+//! The log plane: what steps write, from the pipe to the build's file and to everybody who reads it.
+//!
+//! Nothing here knows what a step means or how a build ends; control events pass through as opaque lines that are kept beside
+//! the records. There is no async runtime: the capture thread owns a [`LogWriter`], one recorder thread owns the file, and each
+//! reader is a cursor of its own.
+//!
+//! ```text
+//!   pipes ──LogWriter──▶ ring of recent batches ──recorder──▶ builds/ID.plog
+//!           (cuts, masks)     │                                   │
+//!                             └──LiveReader (falls back to it) ◀──┴──▶ PlogReader, Follow (any process, any time)
+//! ```
+//!
+//! What the capture thread does for each byte is a `read(2)` into the batch and a search for line ends; what the recorder does is
+//! one copy into a frame, and zstd. A slow recorder slows the steps down; a slow reader slows only itself.
+
+mod batch;
+mod frame;
+mod index;
+mod lines;
+mod live;
+mod plog;
+mod reader;
+mod recorder;
+mod ring;
+#[cfg(test)]
+mod tests;
+
+pub use batch::{Batch, Record, Run, Source};
+pub use frame::BadFrame;
+pub use index::{Damage, ReadError};
+pub use lines::{LogWriter, PARTIAL_AFTER, READ_SIZE, SourceId};
+pub use live::{LiveReader, Next};
+pub use reader::{Dead, Follow, Followed, PlogReader, Select, Selection, State};
+pub use ring::Need;
+
+use piper_core::{id::BuildId, log::mask::Masker};
+use recorder::{Recorded, Recorder};
+use ring::Ring;
+use std::{
+    fmt,
+    fs::File,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+/// Enough for the recorder, whose buffers are on the heap.
+const RECORDER_STACK: usize = 256 * 1024;
+
+/// Hears what the user should know of a log that cannot be kept.
+pub type Warn = Arc<dyn Fn(String) + Send + Sync>;
+
+/// Where the log of an attempt goes.
+pub struct LogOptions {
+    /// The build's file, which must not exist; `None` keeps the log in memory, for readers in this process.
+    pub file: Option<PathBuf>,
+    /// The build.
+    pub build: BuildId,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// Hides secrets before anything else sees them.
+    pub masker: Option<Masker>,
+    /// Is told, at most once and maybe from another thread, that the log is not kept any more. It must not wait.
+    pub warn: Warn,
+}
+
+impl fmt::Debug for LogOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogOptions")
+            .field("file", &self.file)
+            .field("build", &self.build)
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Records that are not in the build's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// The number of the first of them; those after it are missing too.
+    pub first: u64,
+    /// Why.
+    pub why: String,
+}
+
+/// What became of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEnd {
+    /// How many records there were.
+    pub records: u64,
+    /// How large the file is.
+    pub bytes: u64,
+    /// What the file does not have.
+    pub lost: Option<Lost>,
+}
+
+struct Shared {
+    ring: Arc<Ring>,
+    file: Option<Arc<File>>,
+    recorder: Mutex<Running>,
+}
+
+enum Running {
+    Thread(JoinHandle<Recorded>),
+    Ended { bytes: u64, lost: Option<Lost> },
+}
+
+/// The log of a running build, for everybody but the capture thread. Cloning it is cheap.
+#[derive(Clone)]
+pub struct LogHandle(Arc<Shared>);
+
+/// Begins the log of an attempt: the first is for the capture thread, the second for everybody else.
+///
+/// This never fails: a log that cannot be kept is one warning.
+pub fn start(options: LogOptions) -> (LogWriter, LogHandle) {
+    let mut lost = None;
+    let mut give_up = |why: String| {
+        (options.warn)(why.clone());
+        lost = Some(Lost { first: 0, why });
+    };
+    let mut file = None;
+    if let Some(path) = &options.file {
+        match plog::create(path) {
+            Ok(created) => file = Some(created),
+            Err(error) => {
+                let path = path.display();
+                give_up(format!(
+                    "the log of this build is not kept: could not create {path}: {error}"
+                ));
+            }
+        }
+    }
+    let ring = Arc::new(Ring::new(file.is_some()));
+    let mut thread = None;
+    if let Some(kept) = &file {
+        let recorder = Recorder {
+            ring: Arc::clone(&ring),
+            plog: plog::PlogWriter::new(Arc::clone(kept), options.build, options.attempt),
+            warn: Arc::clone(&options.warn),
+        };
+        let spawned = thread::Builder::new()
+            .name("piper-log".to_owned())
+            .stack_size(RECORDER_STACK)
+            .spawn(move || recorder.run());
+        match spawned {
+            Ok(spawned) => thread = Some(spawned),
+            Err(error) => {
+                ring.file_is_gone();
+                give_up(format!(
+                    "the log of this build is not kept: could not start a thread: {error}"
+                ));
+            }
+        }
+    }
+    if thread.is_none() {
+        file = None;
+    }
+    let recorder = match thread {
+        Some(thread) => Running::Thread(thread),
+        None => Running::Ended { bytes: 0, lost },
+    };
+    let writer = LogWriter::new(Arc::clone(&ring), options.masker);
+    let handle = LogHandle(Arc::new(Shared {
+        ring,
+        file,
+        recorder: Mutex::new(recorder),
+    }));
+    (writer, handle)
+}
+
+impl LogHandle {
+    /// Keeps an event, a line of `wire::v1` without its line end. The first one is written at once, the others soon.
+    pub fn event(&self, line: &[u8]) {
+        self.0.ring.push_event(line);
+    }
+
+    /// A reader of all records, from the first one.
+    pub fn reader(&self, need: Need) -> LiveReader {
+        LiveReader::new(Arc::clone(&self.0.ring), self.0.file.clone(), need)
+    }
+
+    /// Waits until everything is in the file and closes it. Call it when the [`LogWriter`] is gone and the last event was given;
+    /// calling it again returns the same.
+    pub fn finish(&self) -> LogEnd {
+        let records = self.0.ring.finish();
+        let mut running = self
+            .0
+            .recorder
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let ended = std::mem::replace(
+            &mut *running,
+            Running::Ended {
+                bytes: 0,
+                lost: None,
+            },
+        );
+        let (bytes, lost) = match ended {
+            Running::Ended { bytes, lost } => (bytes, lost),
+            Running::Thread(thread) => match thread.join() {
+                Ok(recorded) => (recorded.bytes, recorded.lost),
+                Err(_) => {
+                    let why = "the thread that writes the log panicked".to_owned();
+                    (0, Some(Lost { first: 0, why }))
+                }
+            },
+        };
+        *running = Running::Ended {
+            bytes,
+            lost: lost.clone(),
+        };
+        LogEnd {
+            records,
+            bytes,
+            lost,
+        }
+    }
+}
+
+impl fmt::Debug for LogHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogHandle").finish_non_exhaustive()
+    }
+}
