@@ -4,4 +4,5 @@
 
 pub mod cli;
 pub mod exit_code;
+pub mod history;
 pub mod ui;

@@ -2,6 +2,12 @@
 //!
 //! A command returns an exit code or a [`CliError`]; nothing below ends the process or writes past [`Ui`].
 
+pub mod builds;
+pub mod gc;
+pub mod logs;
+mod past;
+pub mod show;
+
 use crate::{
     exit_code,
     ui::{ColorChoice, OutputFormat, Ui},
@@ -47,7 +53,12 @@ pub struct GlobalArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Builds(builds::Args),
+    Show(show::Args),
+    Logs(logs::Args),
+    Gc(gc::Args),
+}
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
@@ -84,11 +95,35 @@ impl From<io::Error> for CliError {
 /// Runs the command line of this process and says with which status to end.
 pub fn main() -> u8 {
     let cli = Cli::parse();
-    let _ui = Ui::new(
+    let ui = Ui::new(
         cli.global.color,
         cli.global.output,
         cli.global.quiet,
         cli.global.verbose,
     );
-    exit_code::SUCCESS
+    let done = match &cli.command {
+        None => Ok(exit_code::SUCCESS),
+        Some(Command::Builds(args)) => builds::run(args, &cli.global, &ui),
+        Some(Command::Show(args)) => show::run(args, &cli.global, &ui),
+        Some(Command::Logs(args)) => logs::run(args, &cli.global, &ui),
+        Some(Command::Gc(args)) => gc::run(args, &cli.global, &ui),
+    };
+    match done {
+        Ok(code) => code,
+        Err(CliError::Closed) => exit_code::SUCCESS,
+        Err(CliError::Problems(problems)) => {
+            for problem in problems {
+                ui.say(&format!("error[{}]: {}", problem.code, problem.message));
+                problem
+                    .help
+                    .iter()
+                    .for_each(|help| ui.say(&format!("  = help: {help}")));
+            }
+            exit_code::USAGE
+        }
+        Err(CliError::Failed(error)) => {
+            ui.say(&format!("error: {error:#}"));
+            exit_code::ERRORED
+        }
+    }
 }
