@@ -5,4 +5,5 @@
 pub mod cli;
 pub mod exit_code;
 pub mod find;
+pub mod history;
 pub mod ui;

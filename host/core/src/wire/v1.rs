@@ -224,6 +224,50 @@ pub struct PlannedStep {
     pub waits_for: Vec<u32>,
 }
 
+/// One build of a list. A line of its own kind: lists are no streams of events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Listed {
+    /// The version of this format: 1.
+    pub v: u32,
+    /// The place of this line in its stream, which begins with `stream.opened`.
+    pub seq: u64,
+    /// When the build was created: RFC 3339, UTC, microseconds.
+    pub at: String,
+    /// The build.
+    pub build: String,
+    /// `build.listed`, or `build.removed` if it is not there any more.
+    pub r#type: String,
+    /// The canonical root of the project.
+    pub root: String,
+    /// The project's name.
+    pub project: String,
+    /// The pipeline's name, or the step's if a step was asked for by name.
+    pub target: String,
+    /// The cell of the pipeline's matrix, as `axis=value,…`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cell: String,
+    /// The environment's name.
+    pub environment: String,
+    /// The commit, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The version of what was built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// How it ended; absent while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// Why, in words, if it did not succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How long it took, in microseconds; absent while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_us: Option<u64>,
+    /// How large its file is, in bytes; absent while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

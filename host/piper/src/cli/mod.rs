@@ -2,9 +2,14 @@
 //!
 //! A command returns an exit code or a [`CliError`]; nothing below ends the process or writes past [`Ui`].
 
-mod check;
-mod explain;
-mod schema;
+pub mod builds;
+pub mod check;
+pub mod explain;
+pub mod gc;
+pub mod logs;
+mod past;
+pub mod schema;
+pub mod show;
 
 use crate::{
     exit_code,
@@ -52,9 +57,13 @@ pub struct GlobalArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Builds(builds::Args),
     Check(check::CheckArgs),
     Explain(explain::ExplainArgs),
+    Gc(gc::Args),
+    Logs(logs::Args),
     Schema(schema::SchemaArgs),
+    Show(show::Args),
 }
 
 /// Why a command did not do what was asked.
@@ -104,6 +113,10 @@ pub fn main() -> u8 {
             .print(&Cli::command().render_help().to_string())
             .map(|()| exit_code::SUCCESS)
             .map_err(CliError::from),
+        Some(Command::Builds(args)) => builds::run(&args, &cli.global, &ui),
+        Some(Command::Gc(args)) => gc::run(&args, &cli.global, &ui),
+        Some(Command::Logs(args)) => logs::run(&args, &cli.global, &ui),
+        Some(Command::Show(args)) => show::run(&args, &cli.global, &ui),
         Some(Command::Check(args)) => check::run(args, directory, &ui),
         Some(Command::Explain(args)) => explain::run(args, &ui),
         Some(Command::Schema(args)) => schema::run(args, &ui),

@@ -2,7 +2,7 @@
 //!
 //! What the members are called is [`piper_core::wire::v1`]'s; a golden stream holds both together.
 
-use super::output::Outputs;
+use super::output::{Outputs, Sink};
 use piper_core::{
     id::BuildId,
     log::{Marks, Record, Stream},
@@ -112,6 +112,11 @@ impl Ndjson {
     /// Writes what was collected.
     pub fn flush(&mut self) {
         self.outputs.flush();
+    }
+
+    /// Where it is written to.
+    pub fn sink(&mut self) -> &mut Sink {
+        self.outputs.sink(Stream::Stdout)
     }
 
     /// Ends the stream and hands the streams back.

@@ -148,6 +148,11 @@ impl Sink {
         })
     }
 
+    /// Whether nothing is written here any more, for whatever reason.
+    pub fn is_dead(&self) -> bool {
+        self.dead.is_some()
+    }
+
     /// Why nothing is written here any more, unless the reader just went away.
     pub fn trouble(&self) -> Option<&io::Error> {
         self.dead
@@ -185,6 +190,19 @@ impl Outputs {
         Ok(Self::new(
             Sink::new(Box::new(Descriptor(stdout)), out),
             (!same).then(|| Sink::new(Box::new(Descriptor(stderr)), err)),
+        ))
+    }
+
+    /// Standard output for everything: what is asked for is data, whichever stream it once came from.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptor left.
+    pub fn of_stdout(out: Face) -> io::Result<Self> {
+        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        Ok(Self::new(
+            Sink::new(Box::new(Descriptor(stdout)), out),
+            None,
         ))
     }
 

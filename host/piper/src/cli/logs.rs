@@ -1,0 +1,290 @@
+//! `piper logs`: what the steps of a build printed, as it came or as it comes.
+//!
+//! Which frames have to be read for that is the reader's business.
+
+use super::{CliError, GlobalArgs, past, show};
+use crate::{
+    exit_code,
+    history::LocalHistory,
+    ui::{OutputFormat, Ui, output::Outputs},
+};
+use piper_core::{
+    log::{Record, Stream},
+    record::BuildSummary,
+    time::Timestamp,
+    wire::v1::{Event, Outcome},
+};
+use piper_engine::logs::{Batch, Follow, Followed, ReadError, Select, Selection, State};
+use print::{Form, Printer};
+use std::{collections::VecDeque, io, ops::RangeInclusive, time::Duration};
+
+mod print;
+
+/// Print the log of a build
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which build or step: BUILD[/STEP[#TRY]], where BUILD is the beginning of an id, @ (the newest here), @PIPELINE or @failed
+    #[arg(value_name = "BUILD")]
+    address: Option<String>,
+    /// Go on until the build ends
+    #[arg(short, long)]
+    follow: bool,
+    /// Only this step; may be given several times
+    #[arg(long, value_name = "STEP")]
+    step: Vec<String>,
+    /// Only from this time on: so long ago (10m, 1h30m), or a point in time (2026-01-31T14:00:00Z)
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Since>,
+    /// Only these lines, counted from 1: A-B, A-, -B or A
+    #[arg(long, value_name = "A-B", value_parser = lines, allow_hyphen_values = true, conflicts_with = "tail")]
+    lines: Option<RangeInclusive<u64>>,
+    /// Only the last N lines of what there is
+    #[arg(long, value_name = "N")]
+    tail: Option<u64>,
+    /// The very bytes that the steps wrote
+    #[arg(long, conflicts_with = "timestamps")]
+    raw: bool,
+    /// Only what was written to this stream
+    #[arg(long, value_enum, value_name = "STREAM")]
+    stream: Option<Only>,
+    /// The local time before each line
+    #[arg(long)]
+    timestamps: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Only {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    Ago(Duration),
+    At(Timestamp),
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    past::duration(text)
+        .map(Since::Ago)
+        .or_else(|| Timestamp::parse(text).map(Since::At))
+        .ok_or_else(|| {
+            "give a duration such as `10m`, or a time such as `2026-01-31T14:00:00Z`".to_owned()
+        })
+}
+
+fn lines(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let number = |text: &str, open: u64| match text {
+        "" => Some(open),
+        text => text.parse::<u64>().ok().filter(|&number| number > 0),
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (number(first, 1), number(last, u64::MAX)) {
+        (Some(first), Some(last)) if first <= last && text != "-" && !text.is_empty() => {
+            Ok(first..=last)
+        }
+        _ => Err("give lines as `5-10`, `5-`, `-10` or `7`, counted from 1".to_owned()),
+    }
+}
+
+/// Prints a log.
+///
+/// # Errors
+///
+/// When there is no such build or step, or its file cannot be read.
+pub fn run(args: &Args, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
+    let now = past::now();
+    let address = past::address(args.address.as_deref())?;
+    let history = past::open(ui, now)?;
+    let build = past::find(&history, &address, past::root(global).as_deref())?;
+    let reader = show::open(&history, &build)?;
+    let events = show::events(&reader, ui)?;
+    let all = show::labels(&events);
+
+    let mut selection = Selection {
+        tries: address
+            .step
+            .as_ref()
+            .and_then(|step| step.r#try)
+            .into_iter()
+            .collect(),
+        stream: args.stream.map(|only| match only {
+            Only::Stdout => Stream::Stdout,
+            Only::Stderr => Stream::Stderr,
+        }),
+        since: args.since.map(|since| match since {
+            Since::Ago(ago) => Timestamp(now.0.saturating_sub(ago.as_micros() as u64)),
+            Since::At(at) => at,
+        }),
+        lines: args.lines.clone(),
+        ..Selection::default()
+    };
+    for step in address
+        .step
+        .iter()
+        .map(|step| &step.label)
+        .chain(&args.step)
+    {
+        selection
+            .steps
+            .extend(show::matching(&build, all.clone(), step)?);
+    }
+    let form = Form {
+        raw: args.raw,
+        timestamps: args.timestamps,
+        // Whoever asked for one step knows whose lines these are.
+        label: selection.steps.len() != 1 && all.len() != 1,
+    };
+    let outputs = Outputs::of_stdout(ui.out)?;
+    let mut printer = match ui.format {
+        OutputFormat::Text => Printer::for_people(outputs, form, past::style(ui.out), &all),
+        OutputFormat::Json => {
+            let started = events
+                .iter()
+                .find(|(_, event)| matches!(event, Event::BuildStarted(_)));
+            Printer::for_programs(outputs, build.id, now, started)
+        }
+    };
+    let running = reader.state() == State::Running;
+    let source = match running && args.follow {
+        true => Source::Growing(reader.follow(selection)),
+        false => Source::Kept(reader.select(selection)),
+    };
+    pass(source, args.tail, &mut printer, ui)?;
+    if running && args.follow {
+        printer.ended(&ended(&history, &build, ui)?);
+    }
+    printer.finish();
+    if was_killed(&build) {
+        ui.say("warning: piper was killed while this build ran: what was printed in the last 200 ms before that may be missing");
+    }
+    match printer.trouble() {
+        Some(error) => Err(error.into()),
+        None => Ok(exit_code::SUCCESS),
+    }
+}
+
+fn was_killed(build: &BuildSummary) -> bool {
+    let killed = |end: &piper_core::record::BuildEnd| {
+        end.outcome == Outcome::Errored && end.reason.as_deref() == Some(crate::history::KILLED)
+    };
+    build.end.as_ref().is_some_and(killed)
+}
+
+/// The last event of a build that ended while its log was followed, for programs.
+fn ended(
+    history: &LocalHistory,
+    build: &BuildSummary,
+    ui: &Ui,
+) -> Result<Vec<(Timestamp, Event)>, CliError> {
+    let mut events = show::events(&show::open(history, build)?, ui)?;
+    events.retain(|(_, event)| matches!(event, Event::BuildFinished { .. }));
+    Ok(events)
+}
+
+/// Where records come from.
+enum Source {
+    Kept(Select),
+    Growing(Follow),
+}
+
+/// How long to wait for news before what was printed is looked after.
+const WAIT: Duration = Duration::from_secs(1);
+
+impl Source {
+    fn next(&mut self, wait: Duration) -> io::Result<Followed> {
+        match self {
+            Self::Growing(follow) => follow.next(wait),
+            Self::Kept(select) => match select.next() {
+                Some(Ok(batch)) => Ok(Followed::Batch(batch)),
+                Some(Err(ReadError::Damage(damage))) => Ok(Followed::Damage(damage)),
+                Some(Err(ReadError::Io(error))) => Err(error),
+                None => Ok(Followed::End),
+            },
+        }
+    }
+}
+
+/// Hands all records from the source to the printer; of those that are there at the beginning, only the last `tail` lines.
+fn pass(
+    mut source: Source,
+    tail: Option<u64>,
+    printer: &mut Printer,
+    ui: &Ui,
+) -> Result<(), CliError> {
+    let mut tail = tail.map(Tail::new);
+    while !printer.is_dead() {
+        let wait = if tail.is_some() { Duration::ZERO } else { WAIT };
+        match source.next(wait)? {
+            Followed::Batch(batch) => match &mut tail {
+                Some(tail) => tail.push(batch),
+                None => printer.batch(&batch, 0),
+            },
+            Followed::Damage(damage) => {
+                printer.flush();
+                ui.say(&format!("warning: {damage}"));
+            }
+            Followed::Idle => {
+                tail.take().into_iter().for_each(|tail| tail.print(printer));
+                printer.flush();
+            }
+            Followed::End => {
+                tail.take().into_iter().for_each(|tail| tail.print(printer));
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The last lines of what has come, and a little more.
+struct Tail {
+    wanted: u64,
+    batches: VecDeque<(u64, Batch)>,
+    lines: u64,
+}
+
+impl Tail {
+    fn new(wanted: u64) -> Self {
+        Self {
+            wanted,
+            batches: VecDeque::new(),
+            lines: 0,
+        }
+    }
+
+    fn push(&mut self, batch: Batch) {
+        let lines = batch.runs().map(|(run, _)| u64::from(run.lines())).sum();
+        self.lines += lines;
+        self.batches.push_back((lines, batch));
+        while let Some((lines, _)) = self.batches.front()
+            && self.lines - lines >= self.wanted
+        {
+            self.lines -= lines;
+            self.batches.pop_front();
+        }
+    }
+
+    fn print(self, printer: &mut Printer) {
+        let mut skip = self.lines.saturating_sub(self.wanted);
+        for (lines, batch) in &self.batches {
+            printer.batch(batch, skip);
+            skip = skip.saturating_sub(*lines);
+        }
+    }
+}
+
+/// A record as the printers know it.
+fn record<'a>(record: &piper_engine::logs::Record<'a>) -> Record<'a> {
+    Record {
+        seq: record.seq,
+        at: record.at,
+        step: record.source.step.0,
+        r#try: record.source.r#try,
+        marks: record.marks,
+        text: record.text,
+    }
+}
+
+#[cfg(test)]
+mod tests;

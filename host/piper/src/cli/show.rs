@@ -1,0 +1,261 @@
+//! `piper show`: one build, or one step of it, from what was recorded.
+
+use super::{CliError, GlobalArgs, past};
+use crate::{
+    exit_code,
+    history::LocalHistory,
+    ui::{
+        OutputFormat, Ui,
+        ndjson::Ndjson,
+        output::Outputs,
+        sanitize::words,
+        show,
+        style::{Paint, Style},
+        text::describe,
+    },
+};
+use piper_core::{
+    address::StepRef,
+    problem::{Code, Problem},
+    record::BuildSummary,
+    time::{Human, Timestamp},
+    wire::v1::{Event, Line},
+};
+use piper_engine::logs::{PlogReader, ReadError};
+use std::{fmt::Write, time::Duration};
+
+/// The step that was asked for is not part of the build.
+const UNKNOWN_STEP: Code = Code(312);
+
+/// Show a build and its steps, or the tries of one step
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which build or step: BUILD[/STEP[#TRY]], where BUILD is the beginning of an id, @ (the newest here), @PIPELINE or @failed
+    #[arg(value_name = "BUILD")]
+    address: Option<String>,
+}
+
+/// Shows a build.
+///
+/// # Errors
+///
+/// When there is no such build or step, or its file cannot be read.
+pub fn run(args: &Args, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
+    let now = past::now();
+    let address = past::address(args.address.as_deref())?;
+    let history = past::open(ui, now)?;
+    let build = past::find(&history, &address, past::root(global).as_deref())?;
+    let reader = open(&history, &build)?;
+    let events = events(&reader, ui)?;
+    let labels = match &address.step {
+        Some(step) => matching(&build, labels(&events), &step.label)?,
+        None => Vec::new(),
+    };
+    let wanted = |event: &Event| match &address.step {
+        None => true,
+        Some(step) => concerns(event, &labels, step.r#try),
+    };
+    if ui.format == OutputFormat::Json {
+        let outputs = Outputs::of_stdout(ui.out)?;
+        let mut stream = Ndjson::new(outputs, build.id, 1, env!("CARGO_PKG_VERSION"), now);
+        for (at, event) in events.iter().filter(|(_, event)| wanted(event)) {
+            stream.event(*at, event);
+        }
+        return Ok(exit_code::SUCCESS);
+    }
+    let style = past::style(ui.out);
+    let page = match &address.step {
+        None => {
+            let file = history.file(build.id);
+            show::render(
+                build.id,
+                events.iter().map(|(at, event)| (*at, event)),
+                Some(&file),
+                style,
+            )
+        }
+        Some(step) => {
+            let wanted = events.iter().filter(|(_, event)| wanted(event));
+            tries(&build, step, wanted, style)
+        }
+    };
+    ui.print(page.trim_end())?;
+    Ok(exit_code::SUCCESS)
+}
+
+/// Opens a build's file.
+pub(super) fn open(history: &LocalHistory, build: &BuildSummary) -> Result<PlogReader, CliError> {
+    let path = history.file(build.id);
+    PlogReader::open(&path).map_err(|error| {
+        let doing = format!("could not read `{}`", path.display());
+        CliError::Failed(anyhow::Error::new(error).context(doing))
+    })
+}
+
+/// A build's events with their times; what is damaged is said.
+pub(super) fn events(reader: &PlogReader, ui: &Ui) -> Result<Vec<(Timestamp, Event)>, CliError> {
+    let mut events = Vec::new();
+    for line in reader.events() {
+        match line {
+            Ok(Line { at, event, .. }) => {
+                events.push((Timestamp::parse(&at).unwrap_or_default(), event));
+            }
+            Err(ReadError::Damage(damage)) => ui.say(&format!("warning: {damage}")),
+            Err(ReadError::Io(error)) => return Err(error.into()),
+        }
+    }
+    Ok(events)
+}
+
+/// The labels of a build's steps.
+pub(super) fn labels(events: &[(Timestamp, Event)]) -> Vec<&str> {
+    events
+        .iter()
+        .find_map(|(_, event)| match event {
+            Event::BuildStarted(about) => {
+                Some(about.steps.iter().map(|step| step.step.as_str()).collect())
+            }
+            _ => None,
+        })
+        .unwrap_or_default()
+}
+
+/// The labels that `wanted` means: the one that it is, or all cells of the step that it names.
+pub(super) fn matching(
+    build: &BuildSummary,
+    labels: Vec<&str>,
+    wanted: &str,
+) -> Result<Vec<String>, CliError> {
+    let is_cell = |label: &str| {
+        label
+            .strip_prefix(wanted)
+            .is_some_and(|rest| rest.starts_with('['))
+    };
+    let found: Vec<_> = match labels.contains(&wanted) {
+        true => vec![wanted.to_owned()],
+        false => labels
+            .iter()
+            .filter(|label| is_cell(label))
+            .map(|&l| l.to_owned())
+            .collect(),
+    };
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let message = format!(
+        "build `{}` has no step `{}`",
+        build.id.short(),
+        words(wanted)
+    );
+    let near = labels
+        .iter()
+        .map(|label| (strsim::osa_distance(wanted, label), label))
+        .filter(|(distance, _)| *distance <= wanted.len() / 3 + 1)
+        .min();
+    // Enough to see what they are like; `show` has the rest.
+    let some: Vec<_> = labels.iter().take(10).map(|label| words(label)).collect();
+    let help = match near {
+        Some((_, label)) => format!("did you mean `{}`?", words(label)),
+        None => format!(
+            "its steps are {}; `piper show {}` lists all",
+            some.join(", "),
+            build.id.short()
+        ),
+    };
+    Err(Problem::error(UNKNOWN_STEP, message).help(help).into())
+}
+
+/// Whether an event is about one of these steps, and about this try if one is given.
+fn concerns(event: &Event, labels: &[String], only: Option<u32>) -> bool {
+    match event {
+        Event::StepStarted { step, r#try, .. }
+        | Event::StepStopping { step, r#try, .. }
+        | Event::TryFinished { step, r#try, .. } => {
+            labels.contains(step) && only.is_none_or(|only| only == *r#try)
+        }
+        Event::StepFinished { step, .. } => labels.contains(step),
+        _ => false,
+    }
+}
+
+/// The tries of a step, one a line, and what to read next.
+fn tries<'a>(
+    build: &BuildSummary,
+    address: &StepRef,
+    events: impl Iterator<Item = &'a (Timestamp, Event)>,
+    style: Style,
+) -> String {
+    let mut page = String::new();
+    for (at, event) in events {
+        let time = past::moment(*at);
+        let line = match event {
+            Event::StepStarted { step, r#try } => format!("{} try {try} began", words(step)),
+            Event::StepStopping {
+                step,
+                r#try,
+                why,
+                signal,
+            } => {
+                format!(
+                    "{} try {try} was asked to end with {signal}: {}",
+                    words(step),
+                    words(why)
+                )
+            }
+            Event::TryFinished {
+                step,
+                r#try,
+                exit,
+                duration_us,
+                left_running,
+                ..
+            } => {
+                let took = Human(Duration::from_micros(*duration_us));
+                let left = if *left_running {
+                    ", and left processes behind"
+                } else {
+                    ""
+                };
+                format!(
+                    "{} try {try} ended after {took}: {}{left}",
+                    words(step),
+                    words(&describe(exit))
+                )
+            }
+            Event::StepFinished {
+                step,
+                outcome,
+                reason,
+                tries,
+                flaky,
+                allowed,
+                ..
+            } => {
+                let outcome = format!("{outcome:?}").to_lowercase();
+                let mut line = format!("{} {outcome}, tries: {tries}", words(step));
+                for (holds, word) in [(*flaky, ", flaky"), (*allowed, ", which is allowed")] {
+                    line.push_str(if holds { word } else { "" });
+                }
+                if let Some(reason) = reason {
+                    let _ = write!(line, ": {}", words(reason));
+                }
+                line
+            }
+            _ => continue,
+        };
+        let _ = writeln!(page, "{}  {line}", style.paint(Paint::Dim, time));
+    }
+    if page.is_empty() {
+        page = format!("{} has not begun\n", words(&address.to_string()));
+    }
+    let _ = write!(
+        page,
+        "its log: piper logs '{}/{}'",
+        build.id.short(),
+        words(&address.to_string())
+    );
+    page
+}
+
+#[cfg(test)]
+mod tests;

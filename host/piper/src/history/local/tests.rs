@@ -1,0 +1,157 @@
+use super::{
+    super::sample::{self, Running},
+    *,
+};
+use piper_core::{record::BuildEnd, wire::v1::Outcome};
+
+const NOW: Timestamp = Timestamp(100_000_000);
+
+fn open(place: &Place) -> LocalHistory {
+    LocalHistory::open(place.clone(), NOW).unwrap()
+}
+
+fn all(history: &LocalHistory) -> Vec<BuildSummary> {
+    history.list(&Filter::default()).unwrap()
+}
+
+#[test]
+fn where_nothing_was_kept_there_is_nothing_and_nothing_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = open(&Place::below(folder.path()));
+    assert_eq!(all(&history), []);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn builds_that_the_index_does_not_know_are_found_by_their_files() {
+    let (_folder, place) = sample::place();
+    let finished = Running::begin(&place, &sample::build(1, "/a"), 3).finish(Outcome::Failed);
+    let running = Running::begin(&place, &sample::build(2, "/b"), 3);
+    let history = open(&place);
+    assert_eq!(all(&history), [sample::build(2, "/b"), finished]);
+    assert!(history.warnings().is_empty(), "{:?}", history.warnings());
+    drop(running);
+}
+
+#[test]
+fn a_build_that_ran_when_it_was_last_looked_at_is_looked_at_again() {
+    let (_folder, place) = sample::place();
+    let running = Running::begin(&place, &sample::build(1, "/a"), 3);
+    assert_eq!(all(&open(&place)), [sample::build(1, "/a")]);
+    let finished = running.finish(Outcome::Succeeded);
+    assert_eq!(all(&open(&place)), [finished]);
+}
+
+#[test]
+fn a_build_whose_piper_was_killed_is_closed_once_and_for_all() {
+    let (_folder, place) = sample::place();
+    Running::begin(&place, &sample::build(1, "/a"), 3).kill(&place);
+    let builds = all(&open(&place));
+    let end = builds[0].end.clone().unwrap();
+    assert_eq!(
+        (end.outcome, end.reason.as_deref()),
+        (Outcome::Errored, Some(file::KILLED))
+    );
+    // The file says so too: the same without the index.
+    fs::remove_file(place.index()).unwrap();
+    for suffix in ["-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{suffix}", place.index().display()));
+    }
+    assert_eq!(all(&open(&place)), builds);
+}
+
+#[test]
+fn a_build_without_a_file_is_forgotten() {
+    let (_folder, place) = sample::place();
+    let finished = Running::begin(&place, &sample::build(1, "/a"), 3).finish(Outcome::Failed);
+    assert_eq!(all(&open(&place)), [finished]);
+    fs::remove_file(place.file(sample::build(1, "/a").id)).unwrap();
+    assert_eq!(all(&open(&place)), []);
+}
+
+#[test]
+fn a_damaged_index_is_made_again_from_the_files() {
+    let (_folder, place) = sample::place();
+    let finished = Running::begin(&place, &sample::build(1, "/a"), 3).finish(Outcome::Failed);
+    drop(open(&place));
+    fs::write(place.index(), b"rubbish".repeat(1000)).unwrap();
+    let history = open(&place);
+    assert_eq!(all(&history), std::slice::from_ref(&finished));
+    assert!(
+        history.warnings()[0].contains("damaged"),
+        "{:?}",
+        history.warnings()
+    );
+    let again = open(&place);
+    assert_eq!(all(&again), [finished]);
+    assert!(again.warnings().is_empty());
+}
+
+#[test]
+fn without_a_usable_index_the_files_are_read() {
+    let (_folder, place) = sample::place();
+    let finished = Running::begin(&place, &sample::build(1, "/a"), 3).finish(Outcome::Failed);
+    fs::create_dir(place.index()).unwrap();
+    let history = open(&place);
+    assert_eq!(all(&history), [finished]);
+    assert!(history.warnings()[0].contains("reading the builds' files instead"));
+}
+
+#[test]
+fn a_file_that_is_no_build_is_named_and_harms_no_other() {
+    let (_folder, place) = sample::place();
+    let finished = Running::begin(&place, &sample::build(1, "/a"), 3).finish(Outcome::Failed);
+    let rubbish = place.file(sample::build(2, "/a").id);
+    fs::write(&rubbish, b"rubbish".repeat(1000)).unwrap();
+    fs::write(place.builds().join("notes.txt"), "mine").unwrap();
+    let history = open(&place);
+    assert_eq!(all(&history), [finished]);
+    assert!(
+        history.warnings()[0].contains(rubbish.to_str().unwrap()),
+        "{:?}",
+        history.warnings()
+    );
+    assert!(rubbish.exists());
+}
+
+#[test]
+fn what_is_removed_is_gone_with_its_file() {
+    let (_folder, place) = sample::place();
+    let builds =
+        [1, 2].map(|n| Running::begin(&place, &sample::build(n, "/a"), 3).finish(Outcome::Failed));
+    let mut history = open(&place);
+    history.remove(&[builds[0].id]).unwrap();
+    assert!(!place.file(builds[0].id).exists() && place.file(builds[1].id).exists());
+    assert_eq!(all(&open(&place)), &builds[1..]);
+}
+
+#[test]
+fn a_sweep_is_due_when_there_are_too_many_or_a_day_went_by_and_only_then() {
+    let (_folder, place) = sample::place();
+    let mut index = Index::open(&place.index()).unwrap();
+    let limits = Limits {
+        builds: 10,
+        ..Limits::default()
+    };
+    let ended = |n| BuildSummary {
+        end: Some(BuildEnd {
+            size: 1,
+            ..sample::end(Outcome::Failed)
+        }),
+        ..sample::build(n, "/a")
+    };
+    index.swept(Timestamp(0)).unwrap();
+    let mut sweep = |new: std::ops::Range<u64>, now: Timestamp| {
+        index.put(&new.map(ended).collect::<Vec<_>>()).unwrap();
+        sweep_if_due(&mut index, &place, limits, Path::new("/a"), now).unwrap();
+        index.ids().unwrap().len()
+    };
+    assert_eq!(sweep(0..12, NOW), 12, "within the slack");
+    assert_eq!(sweep(12..13, NOW), 10);
+    assert_eq!(sweep(13..14, NOW), 11, "not at every build");
+    assert_eq!(
+        sweep(14..14, NOW + Duration::from_secs(90_000)),
+        10,
+        "once a day"
+    );
+}

@@ -1,0 +1,37 @@
+//! The builds of this machine: where they are kept, how they are found again, and when they are forgotten.
+//!
+//! A build's own file is the truth; the index beside it only finds it, and is gathered again from the files when it is lost.
+//! Nothing here knows what a step is, and no trouble here fails a build.
+//!
+//! ```text
+//!   $XDG_STATE_HOME/piper/local/builds/ID.plog    one build: its events and its log
+//!                              /index.db          which builds there are
+//! ```
+
+mod file;
+mod local;
+mod place;
+mod recorder;
+mod retention;
+#[cfg(test)]
+pub(crate) mod sample;
+mod settings;
+
+pub use file::KILLED;
+pub use local::{LocalHistory, Swept};
+pub use place::Place;
+pub use recorder::LocalRecorder;
+pub use retention::Limits;
+pub use settings::limits;
+
+/// An error and what led to it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
