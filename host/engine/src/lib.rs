@@ -1,3 +1,19 @@
-//! piper-engine.
+//! The moving parts: processes, pipes, threads, files, clocks.
+//!
+//! [`runner`] runs a build; [`capture`] reads what its steps print; [`logs`] keeps and serves it. Rules live in `piper-core`, and
+//! nothing here talks to a person.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("piper runs on Linux for now: it needs epoll, pidfd, signalfd and a subreaper");
+
+pub mod capture;
+pub mod clock;
+pub mod environment;
+pub mod git;
 pub mod logs;
+pub mod mailbox;
+pub mod process;
+pub mod runner;
+pub mod scratch;
+pub mod secrets;
+pub mod signals;

@@ -41,6 +41,8 @@ pub enum Need {
 struct Cursor {
     at: u64,
     need: Need,
+    /// How many events there were when it last looked.
+    events_seen: u64,
 }
 
 /// A frame of the file that a reader may fall back to.
@@ -71,7 +73,8 @@ struct State {
     ended: bool,
     /// The events that the recorder has not taken.
     events: Vec<u8>,
-    had_events: bool,
+    /// How many events there were.
+    event_count: u64,
     /// The recorder shall write at once.
     urgent: bool,
     finishing: bool,
@@ -127,7 +130,7 @@ impl Ring {
                 end: 0,
                 ended: false,
                 events: Vec::new(),
-                had_events: false,
+                event_count: 0,
                 urgent: false,
                 finishing: false,
                 taken: 0,
@@ -190,12 +193,12 @@ impl Ring {
     /// Adds an event: a line of JSON without its line end.
     pub(super) fn push_event(&self, line: &[u8]) {
         let mut state = self.lock();
+        state.event_count += 1;
         if !state.has_file && state.events.len() + line.len() > UNWRITTEN_EVENTS {
-            return;
+            return self.wake(&state);
         }
         // The first event says what the build is: a build that dies young shall at least be known by name.
-        state.urgent |= !state.had_events;
-        state.had_events = true;
+        state.urgent |= state.event_count == 1;
         state.events.extend_from_slice(line);
         state.events.push(b'\n');
         self.wake(&state);
@@ -298,7 +301,12 @@ impl Ring {
 
     pub(super) fn add_cursor(&self, need: Need) -> usize {
         let mut state = self.lock();
-        let cursor = Some(Cursor { at: 0, need });
+        let events_seen = state.event_count;
+        let cursor = Some(Cursor {
+            at: 0,
+            need,
+            events_seen,
+        });
         match state.cursors.iter().position(Option::is_none) {
             Some(place) => {
                 state.cursors[place] = cursor;
@@ -320,7 +328,8 @@ impl Ring {
         }
     }
 
-    /// What is at the place of a reader; waits so long for something to come. A batch and a gap move the reader on.
+    /// What is at the place of a reader; waits so long for something to come. A batch and a gap move the reader on. An event
+    /// ends the wait, too: who shows records shows events beside them.
     pub(super) fn read(&self, place: usize, wait: Duration) -> Found {
         let mut state = self.lock();
         if !state.ended && state.at(place) >= state.end && !wait.is_zero() {
@@ -328,11 +337,15 @@ impl Ring {
             state = self
                 .for_readers
                 .wait_timeout_while(state, wait, |state| {
-                    !state.ended && state.at(place) >= state.end
+                    !state.ended && state.at(place) >= state.end && !state.has_news_for(place)
                 })
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
             state.readers_waiting -= 1;
+        }
+        let event_count = state.event_count;
+        if let Some(cursor) = &mut state.cursors[place] {
+            cursor.events_seen = event_count;
         }
         let at = state.at(place);
         if at >= state.end {
@@ -386,6 +399,13 @@ impl State {
     fn hurries(&self) -> bool {
         self.finishing
             || self.has_file && (self.urgent || self.untaken + self.events.len() >= WAKE_AT)
+    }
+
+    /// Whether events came since this reader last looked.
+    fn has_news_for(&self, place: usize) -> bool {
+        self.cursors[place]
+            .as_ref()
+            .is_some_and(|cursor| cursor.events_seen < self.event_count)
     }
 
     fn at(&self, place: usize) -> u64 {

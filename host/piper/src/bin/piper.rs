@@ -1,7 +1,16 @@
 //! The `piper` program.
 
+use piper_engine::process::watcher;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // The watcher is this program again. It must be small and quick, so it comes before everything else.
+    let mut args = std::env::args().skip(1);
+    if args.next().as_deref() == Some(watcher::ARGUMENT)
+        && let Some(build) = args.next()
+    {
+        watcher::watch(&build);
+        return ExitCode::SUCCESS;
+    }
     ExitCode::from(piper::cli::main())
 }

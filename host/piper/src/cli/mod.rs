@@ -4,10 +4,13 @@
 
 pub mod builds;
 pub mod check;
+pub mod exec;
 pub mod explain;
 pub mod gc;
 pub mod logs;
 mod past;
+pub mod project;
+pub mod request;
 pub mod schema;
 pub mod show;
 
@@ -15,7 +18,7 @@ use crate::{
     exit_code,
     ui::{ColorChoice, OutputFormat, Ui, problem},
 };
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use piper_core::problem::Problem;
 use std::{io, path::PathBuf};
 
@@ -57,6 +60,7 @@ pub struct GlobalArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Exec(exec::ExecArgs),
     Builds(builds::Args),
     Check(check::CheckArgs),
     Explain(explain::ExplainArgs),
@@ -100,23 +104,32 @@ impl From<io::Error> for CliError {
 
 /// Runs the command line of this process and says with which status to end.
 pub fn main() -> u8 {
-    let cli = Cli::parse();
-    let ui = Ui::new(
-        cli.global.color,
-        cli.global.output,
-        cli.global.quiet,
-        cli.global.verbose,
-    );
-    let directory = cli.global.directory.as_deref();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and the version are answers; a reader that closed the pipe does not want the rest.
+            let _ = error.print();
+            return if error.use_stderr() {
+                exit_code::USAGE
+            } else {
+                exit_code::SUCCESS
+            };
+        }
+    };
+    let global = &cli.global;
+    let ui = Ui::new(global.color, global.output, global.quiet, global.verbose);
+    let directory = global.directory.as_deref();
     let result = match cli.command {
+        // P-05: no command is a question, not a mistake.
         None => ui
             .print(&Cli::command().render_help().to_string())
             .map(|()| exit_code::SUCCESS)
             .map_err(CliError::from),
-        Some(Command::Builds(args)) => builds::run(&args, &cli.global, &ui),
-        Some(Command::Gc(args)) => gc::run(&args, &cli.global, &ui),
-        Some(Command::Logs(args)) => logs::run(&args, &cli.global, &ui),
-        Some(Command::Show(args)) => show::run(&args, &cli.global, &ui),
+        Some(Command::Builds(args)) => builds::run(&args, global, &ui),
+        Some(Command::Gc(args)) => gc::run(&args, global, &ui),
+        Some(Command::Logs(args)) => logs::run(&args, global, &ui),
+        Some(Command::Show(args)) => show::run(&args, global, &ui),
+        Some(Command::Exec(args)) => exec::run(&args, global, &ui),
         Some(Command::Check(args)) => check::run(args, directory, &ui),
         Some(Command::Explain(args)) => explain::run(args, &ui),
         Some(Command::Schema(args)) => schema::run(args, &ui),
@@ -133,7 +146,7 @@ fn report(error: CliError, ui: &Ui) -> u8 {
             exit_code::USAGE
         }
         CliError::Failed(error) => {
-            ui.complain(&format!("error: {error:#}"));
+            ui.error(&format!("{error:#}"));
             exit_code::ERRORED
         }
         CliError::Closed => exit_code::SUCCESS,

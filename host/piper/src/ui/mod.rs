@@ -13,6 +13,7 @@ pub mod lines;
 pub mod live;
 pub mod ndjson;
 pub mod output;
+pub mod problem;
 pub mod progress;
 pub mod reporter;
 pub mod sanitize;
@@ -22,8 +23,6 @@ pub mod show;
 mod stage;
 pub mod style;
 pub mod text;
-
-pub mod problem;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -59,7 +58,7 @@ pub struct Face {
 }
 
 /// The two streams of the program and how to write to them.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Ui {
     /// How to print.
     pub format: OutputFormat,
@@ -121,5 +120,22 @@ impl Ui {
     /// Writes an error to standard error, followed by a line end, also when asked to be quiet.
     pub fn complain(&self, text: &str) {
         let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
+    }
+
+    /// Says what the user should know, and what fails nothing.
+    pub fn warn(&self, message: &str) {
+        if !self.quiet {
+            self.labelled(style::Paint::Odd, "warning", message);
+        }
+    }
+
+    /// Says why nothing came of it.
+    pub fn error(&self, message: &str) {
+        self.labelled(style::Paint::Bad, "error", message);
+    }
+
+    fn labelled(&self, paint: style::Paint, word: &str, message: &str) {
+        let style = style::Style::new(self.err.color, false);
+        self.complain(&format!("{}: {message}", style.paint(paint, word)));
     }
 }

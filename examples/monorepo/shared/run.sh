@@ -1,0 +1,2 @@
+# Stands for the tests of this package.
+echo "shared: all is well"

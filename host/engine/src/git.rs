@@ -1,0 +1,301 @@
+//! What piper wants to know of a repository.
+//!
+//! The common questions (which commit, which branch) are answered from the files, because starting git costs more than many a
+//! build; everything else asks git.
+
+use crate::process::tool;
+use std::{
+    ffi::OsStr,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// A repository.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    /// The folder that has the working tree.
+    pub root: PathBuf,
+    /// The folder of this working tree's HEAD.
+    dir: PathBuf,
+    /// The folder of the references that all working trees share.
+    common: PathBuf,
+}
+
+/// Where HEAD is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The commit; `None` before the first one.
+    pub commit: Option<String>,
+    /// The branch; `None` if HEAD is detached.
+    pub branch: Option<String>,
+}
+
+/// Git could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It could not be run.
+    #[error("could not run git")]
+    Run(#[source] io::Error),
+    /// It says no.
+    #[error("git {command} failed: {stderr}")]
+    Refused {
+        /// The subcommand.
+        command: String,
+        /// What it said.
+        stderr: String,
+    },
+}
+
+impl Repository {
+    /// The repository that holds `folder`, if there is one.
+    pub fn find(folder: &Path) -> Option<Self> {
+        folder.ancestors().find_map(Self::at)
+    }
+
+    fn at(root: &Path) -> Option<Self> {
+        let entry = root.join(".git");
+        let dir = if entry.is_dir() {
+            entry
+        } else {
+            // A linked working tree or a submodule: a file that says where.
+            let text = fs::read_to_string(&entry).ok()?;
+            root.join(text.strip_prefix("gitdir:")?.trim())
+        };
+        let common = fs::read_to_string(dir.join("commondir"))
+            .map_or_else(|_| dir.clone(), |text| dir.join(text.trim()));
+        dir.join("HEAD").exists().then(|| Self {
+            root: root.to_owned(),
+            dir,
+            common,
+        })
+    }
+
+    /// Where HEAD is.
+    pub fn head(&self) -> Head {
+        let Ok(head) = fs::read_to_string(self.dir.join("HEAD")) else {
+            return Head::default();
+        };
+        let Some(reference) = head.trim().strip_prefix("ref: ") else {
+            return Head {
+                commit: Some(head.trim().to_owned()),
+                branch: None,
+            };
+        };
+        // With the reftable format, HEAD names this branch, which does not exist, and only git knows more.
+        if reference == "refs/heads/.invalid" {
+            return self.ask_for_head();
+        }
+        let branch = reference.strip_prefix("refs/heads/").map(str::to_owned);
+        Head {
+            commit: self.resolve(reference),
+            branch,
+        }
+    }
+
+    fn ask_for_head(&self) -> Head {
+        let line = |args: &[&str]| {
+            let output = self.git(args).ok()?;
+            Some(String::from_utf8_lossy(&output).trim().to_owned()).filter(|line| !line.is_empty())
+        };
+        Head {
+            commit: line(&["rev-parse", "--verify", "HEAD"]),
+            branch: line(&["symbolic-ref", "--short", "HEAD"]),
+        }
+    }
+
+    fn resolve(&self, reference: &str) -> Option<String> {
+        if let Ok(loose) = fs::read_to_string(self.common.join(reference)) {
+            return Some(loose.trim().to_owned());
+        }
+        let packed = fs::read_to_string(self.common.join("packed-refs")).ok()?;
+        let of = |line: &str| {
+            line.split_once(' ')
+                .filter(|(_, name)| *name == reference)
+                .map(|(commit, _)| commit.to_owned())
+        };
+        packed.lines().find_map(of)
+    }
+
+    /// What `git describe` says with these arguments.
+    ///
+    /// # Errors
+    ///
+    /// When git is not there, or there is nothing to describe.
+    pub fn describe(&self, args: &[String]) -> Result<String, Error> {
+        let args: Vec<&str> = ["describe"]
+            .into_iter()
+            .chain(args.iter().map(String::as_str))
+            .collect();
+        Ok(String::from_utf8_lossy(&self.git(&args)?).trim().to_owned())
+    }
+
+    /// The content of a file at HEAD; `path` is relative to the root.
+    ///
+    /// # Errors
+    ///
+    /// When git is not there, or HEAD has no such file.
+    pub fn file_at_head(&self, path: &Path) -> Result<Vec<u8>, Error> {
+        self.git(&["show", &format!("HEAD:{}", path.display())])
+    }
+
+    /// The files that the last commit changed, and those that differ from it now; relative to the root.
+    ///
+    /// # Errors
+    ///
+    /// When git is not there or refuses.
+    pub fn changed_files(&self) -> Result<Vec<String>, Error> {
+        let of_commit = self.git(&[
+            "diff-tree",
+            "--no-commit-id",
+            "--name-only",
+            "--root",
+            "-r",
+            "-z",
+            "-m",
+            "HEAD",
+        ])?;
+        let of_tree = self.git(&["diff", "--name-only", "-z", "HEAD"])?;
+        let untracked = self.git(&["ls-files", "--others", "--exclude-standard", "-z"])?;
+        let mut files: Vec<String> = [of_commit, of_tree, untracked]
+            .iter()
+            .flat_map(|list| list.split(|b| *b == 0))
+            .filter(|name| !name.is_empty())
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect();
+        files.sort_unstable();
+        files.dedup();
+        Ok(files)
+    }
+
+    /// Whether the working tree differs from HEAD, in files that git tracks or that it does not ignore.
+    ///
+    /// # Errors
+    ///
+    /// When git is not there or refuses.
+    pub fn is_dirty(&self) -> Result<bool, Error> {
+        Ok(!self.git(&["status", "--porcelain"])?.is_empty())
+    }
+
+    /// Makes a fresh copy of a commit in an empty folder, with its history but without a copy of its objects.
+    ///
+    /// # Errors
+    ///
+    /// When git is not there or refuses.
+    pub fn copy_to(&self, folder: &Path, commit: &str) -> Result<(), Error> {
+        let clone = [
+            OsStr::new("clone"),
+            OsStr::new("--quiet"),
+            OsStr::new("--shared"),
+            OsStr::new("--no-checkout"),
+            self.root.as_os_str(),
+            folder.as_os_str(),
+        ];
+        git(&clone, &self.root)?;
+        git(
+            &[
+                OsStr::new("checkout"),
+                OsStr::new("--quiet"),
+                OsStr::new("--detach"),
+                OsStr::new(commit),
+            ],
+            folder,
+        )?;
+        Ok(())
+    }
+
+    fn git(&self, args: &[&str]) -> Result<Vec<u8>, Error> {
+        git(&args.iter().map(OsStr::new).collect::<Vec<_>>(), &self.root)
+    }
+}
+
+fn git(args: &[&OsStr], cwd: &Path) -> Result<Vec<u8>, Error> {
+    let output = tool::run("git", args, cwd).map_err(Error::Run)?;
+    if output.success {
+        Ok(output.stdout)
+    } else {
+        let command = args
+            .first()
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        Err(Error::Refused {
+            command,
+            stderr: output.stderr,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository() -> (tempfile::TempDir, Repository) {
+        let dir = tempfile::tempdir().unwrap();
+        let run = |args: &[&str]| {
+            git(&args.iter().map(OsStr::new).collect::<Vec<_>>(), dir.path()).unwrap()
+        };
+        run(&["init", "-q", "-b", "trunk"]);
+        run(&["config", "user.name", "n"]);
+        run(&["config", "user.email", "e@example.com"]);
+        fs::write(dir.path().join("a"), "1").unwrap();
+        run(&["add", "a"]);
+        run(&["commit", "-qm", "one"]);
+        let found = Repository::find(&dir.path().join("below")).unwrap();
+        (dir, found)
+    }
+
+    #[test]
+    fn head_is_read_without_git_loose_packed_and_detached() {
+        let (_dir, repository) = repository();
+        let asked = repository.ask_for_head();
+        assert_eq!(asked.branch.as_deref(), Some("trunk"));
+        assert_eq!(repository.head(), asked);
+        repository.git(&["pack-refs", "--all"]).unwrap();
+        assert_eq!(repository.head(), asked);
+        repository.git(&["checkout", "-q", "--detach"]).unwrap();
+        assert_eq!(
+            repository.head(),
+            Head {
+                branch: None,
+                ..asked
+            }
+        );
+    }
+
+    #[test]
+    fn a_linked_working_tree_has_its_own_head() {
+        let (_dir, repository) = repository();
+        let other = tempfile::tempdir().unwrap();
+        let path = other.path().join("tree");
+        repository
+            .git(&[
+                "worktree",
+                "add",
+                "-q",
+                "-b",
+                "side",
+                path.to_str().unwrap(),
+            ])
+            .unwrap();
+        let linked = Repository::find(&path).unwrap();
+        assert_eq!(linked.head().branch.as_deref(), Some("side"));
+        assert_eq!(linked.head().commit, repository.head().commit);
+    }
+
+    #[test]
+    fn changed_files_are_those_of_the_commit_the_index_and_the_tree() {
+        let (dir, repository) = repository();
+        fs::write(dir.path().join("b c"), "1").unwrap();
+        assert_eq!(repository.changed_files().unwrap(), ["a", "b c"]);
+    }
+
+    #[test]
+    fn a_copy_is_at_the_commit_and_without_what_is_not_committed() {
+        let (dir, repository) = repository();
+        fs::write(dir.path().join("a"), "changed").unwrap();
+        let copy = tempfile::tempdir().unwrap();
+        repository
+            .copy_to(copy.path(), &repository.head().commit.unwrap())
+            .unwrap();
+        assert_eq!(fs::read(copy.path().join("a")).unwrap(), b"1");
+    }
+}

@@ -1,0 +1,73 @@
+//! The only place that starts, signals or ends a process.
+//!
+//! A step is a session of its own: its leader's pid names the session and the process group, so that everything it starts can be
+//! found again, also what left the group. Processes are reaped by pid in one place, the capture thread; [`tool`] reaps its own.
+
+pub mod pty;
+pub mod sessions;
+pub mod spawn;
+pub mod tool;
+pub mod watcher;
+
+use std::{io, os::fd::OwnedFd};
+
+/// A process id.
+pub type Pid = libc::pid_t;
+
+/// A process that was started and is not reaped yet.
+#[derive(Debug)]
+pub struct Child {
+    /// Its id, which is also that of its session and of its process group.
+    pub pid: Pid,
+    /// Becomes readable when it ends.
+    pub pidfd: OwnedFd,
+}
+
+/// Turns the `-1` of a system call into an error.
+pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// Tries again while a signal handler interrupts the call.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// The name of a signal, such as `SIGTERM`.
+pub fn signal_name(signal: i32) -> String {
+    const NAMES: [&str; 32] = [
+        "0", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV",
+        "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU",
+        "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    ];
+    match usize::try_from(signal).ok().and_then(|n| NAMES.get(n)) {
+        Some(name) => format!("SIG{name}"),
+        None => format!("signal {signal}"),
+    }
+}
+
+/// How a reaped process ended.
+pub(crate) fn ended(info: &libc::siginfo_t) -> piper_core::build::Ended {
+    // SAFETY: the kernel filled `info` in for a child that ended, which is when `si_status` means something.
+    let status = unsafe { info.si_status() };
+    match info.si_code {
+        libc::CLD_EXITED => piper_core::build::Ended::Status(status),
+        _ => piper_core::build::Ended::Signal(status),
+    }
+}
+
+/// Makes this process the one to which orphans below it fall, so that a daemonised process of a step does not escape.
+pub fn adopt_orphans() {
+    // SAFETY: `prctl` with this option takes one number and touches no memory. Where the kernel refuses it, orphans go to init,
+    // and the watcher still finds them by their environment.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+}

@@ -1,0 +1,100 @@
+//! A pseudo-terminal for a step that asked for one, and the raw mode of the real one while that step runs.
+
+use super::{check, spawn::set_nonblocking};
+use std::{
+    ffi::{CStr, CString},
+    io,
+    mem::MaybeUninit,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+};
+
+/// piper's side of a pseudo-terminal.
+#[derive(Debug)]
+pub struct Pty {
+    /// What the step writes is read here; what is written here is the step's keyboard. Does not block.
+    pub master: OwnedFd,
+    path: CString,
+}
+
+impl Pty {
+    /// Opens one, as large as the real terminal.
+    ///
+    /// # Errors
+    ///
+    /// When the system has none left.
+    pub fn open() -> io::Result<Self> {
+        // SAFETY: the descriptor is ours as soon as the call succeeds; the other calls take it, and a buffer of the size told.
+        unsafe {
+            let fd = check(libc::posix_openpt(
+                libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC,
+            ))?;
+            let master = OwnedFd::from_raw_fd(fd);
+            check(libc::grantpt(fd))?;
+            check(libc::unlockpt(fd))?;
+            let mut name = [0; 128];
+            let error = libc::ptsname_r(fd, name.as_mut_ptr(), name.len());
+            if error != 0 {
+                return Err(io::Error::from_raw_os_error(error));
+            }
+            let path = CStr::from_ptr(name.as_ptr()).to_owned();
+            set_nonblocking(fd)?;
+            let pty = Self { master, path };
+            pty.resize();
+            Ok(pty)
+        }
+    }
+
+    /// The path of the step's side.
+    pub fn path(&self) -> &CStr {
+        &self.path
+    }
+
+    /// Takes over the size of the real terminal.
+    pub fn resize(&self) {
+        resize(self.master.as_raw_fd());
+    }
+}
+
+/// Gives a pseudo-terminal the size of the real terminal on standard input.
+pub fn resize(master: RawFd) {
+    let mut size = MaybeUninit::<libc::winsize>::zeroed();
+    // SAFETY: the first call fills the size in, the second reads it; where there is no terminal nothing happens.
+    unsafe {
+        if libc::ioctl(libc::STDIN_FILENO, libc::TIOCGWINSZ, size.as_mut_ptr()) == 0 {
+            libc::ioctl(master, libc::TIOCSWINSZ, size.as_ptr());
+        }
+    }
+}
+
+/// The real terminal in raw mode: every key goes to the step. Dropping it gives the terminal back as it was.
+#[derive(Debug)]
+pub struct RawMode {
+    before: libc::termios,
+}
+
+impl RawMode {
+    /// Switches the terminal on standard input; `None` if there is none or somebody else has it.
+    pub fn enter() -> Option<Self> {
+        let mut before = MaybeUninit::<libc::termios>::uninit();
+        // SAFETY: `tcgetattr` fills `before` in if it succeeds, and only then is it read.
+        unsafe {
+            if libc::tcgetattr(libc::STDIN_FILENO, before.as_mut_ptr()) != 0
+                || libc::tcgetpgrp(libc::STDIN_FILENO) != libc::getpgrp()
+            {
+                return None;
+            }
+            let before = before.assume_init();
+            let mut raw = before;
+            libc::cfmakeraw(&raw mut raw);
+            (libc::tcsetattr(libc::STDIN_FILENO, libc::TCSADRAIN, &raw const raw) == 0)
+                .then_some(Self { before })
+        }
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        // SAFETY: `before` was filled in by the system.
+        unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSADRAIN, &raw const self.before) };
+    }
+}

@@ -1,0 +1,200 @@
+//! Finds and signals what a step left behind.
+//!
+//! `/proc` is read, and nothing is remembered between two calls: a list of processes is old the moment it is made, so every
+//! caller that wants all of them gone asks again until none is left.
+
+use super::Pid;
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    io::Read,
+};
+
+/// Sends a signal to a process group; `false` if it has no member.
+pub fn kill_group(group: Pid, signal: libc::c_int) -> bool {
+    // SAFETY: the call takes two numbers. Zero and one would mean other groups than a step's.
+    group > 1 && unsafe { libc::kill(-group, signal) } == 0
+}
+
+/// Sends a signal to one process.
+pub fn kill_one(pid: Pid, signal: libc::c_int) {
+    if pid > 1 {
+        // SAFETY: the call takes two numbers.
+        unsafe { libc::kill(pid, signal) };
+    }
+}
+
+/// A process as `/proc` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: Pid,
+    /// Its parent's id.
+    pub parent: Pid,
+    /// Its session's id.
+    pub session: Pid,
+    /// It ended and waits to be reaped.
+    pub zombie: bool,
+}
+
+/// All processes that can be seen.
+pub fn processes() -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(process).collect()
+}
+
+fn process(pid: Pid) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in brackets, which may itself contain brackets and spaces.
+    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let session = fields.nth(1)?.parse().ok()?;
+    Some(Process {
+        pid,
+        parent,
+        session,
+        zombie: state == "Z" || state == "X",
+    })
+}
+
+/// The living members of these sessions, and everything that descends from them.
+pub fn members(sessions: &[Pid]) -> Vec<Pid> {
+    let all = processes();
+    let roots = all
+        .iter()
+        .filter(|p| sessions.contains(&p.session))
+        .map(|p| p.pid)
+        .collect();
+    with_descendants(&all, roots)
+}
+
+/// The living descendants of this process but for `known` and theirs: what steps left behind, once it is a subreaper.
+pub fn orphans(known: &[Pid]) -> Vec<Pid> {
+    // Nearly always there are none, and reading all of /proc takes milliseconds.
+    if own_children().is_some_and(|children| children.iter().all(|pid| known.contains(pid))) {
+        return Vec::new();
+    }
+    let own = std::process::id() as Pid;
+    let all = processes();
+    let roots = all
+        .iter()
+        .filter(|p| p.parent == own && !known.contains(&p.pid))
+        .map(|p| p.pid)
+        .collect();
+    with_descendants(&all, roots)
+}
+
+/// The children of this process; `None` where the kernel does not list them.
+fn own_children() -> Option<Vec<Pid>> {
+    let mut children = Vec::new();
+    for task in fs::read_dir("/proc/self/task").ok()? {
+        let list = fs::read_to_string(task.ok()?.path().join("children")).ok()?;
+        children.extend(
+            list.split_ascii_whitespace()
+                .filter_map(|pid| pid.parse::<Pid>().ok()),
+        );
+    }
+    Some(children)
+}
+
+fn with_descendants(all: &[Process], roots: Vec<Pid>) -> Vec<Pid> {
+    let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
+    for process in all {
+        children
+            .entry(process.parent)
+            .or_default()
+            .push(process.pid);
+    }
+    let zombies: HashSet<Pid> = all.iter().filter(|p| p.zombie).map(|p| p.pid).collect();
+    let mut seen: HashSet<Pid> = HashSet::new();
+    let mut open = roots;
+    while let Some(pid) = open.pop() {
+        if seen.insert(pid) {
+            open.extend(children.get(&pid).into_iter().flatten());
+        }
+    }
+    seen.into_iter()
+        .filter(|pid| !zombies.contains(pid))
+        .collect()
+}
+
+/// A variable of a process's initial environment; `None` where it may not be read.
+pub fn variable_of(pid: Pid, name: &str) -> Option<Vec<u8>> {
+    // A process can put megabytes there; what a step got stands in the first part.
+    const MOST: u64 = 4 << 20;
+    let mut environ = Vec::new();
+    fs::File::open(format!("/proc/{pid}/environ"))
+        .ok()?
+        .take(MOST)
+        .read_to_end(&mut environ)
+        .ok()?;
+    let prefix = format!("{name}=");
+    environ
+        .split(|b| *b == 0)
+        .find_map(|entry| entry.strip_prefix(prefix.as_bytes()))
+        .map(<[u8]>::to_vec)
+}
+
+/// Reaps adopted processes that ended, until one is found that somebody else (`ours`) will reap.
+pub fn reap_adopted(ours: impl Fn(Pid) -> bool) {
+    loop {
+        // SAFETY: an all-zero `siginfo_t` is valid, and the kernel only writes into it; `si_pid` is 0 if nobody ended.
+        let pid = unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let result = libc::waitid(
+                libc::P_ALL,
+                0,
+                &raw mut info,
+                libc::WEXITED | libc::WNOHANG | libc::WNOWAIT,
+            );
+            if result == 0 { info.si_pid() } else { 0 }
+        };
+        if pid == 0 || ours(pid) {
+            return;
+        }
+        // SAFETY: reaps a child of ours that ended; no status is asked for.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_sees_itself_and_its_environment() {
+        let own = std::process::id() as Pid;
+        let found = processes().into_iter().find(|p| p.pid == own).unwrap();
+        assert!(!found.zombie);
+        assert_eq!(
+            variable_of(own, "PATH"),
+            std::env::var_os("PATH").map(|v| v.into_encoded_bytes())
+        );
+        assert_eq!(variable_of(own, "PIPER_NO_SUCH_VARIABLE"), None);
+    }
+
+    #[test]
+    fn descendants_are_found_over_several_generations_and_zombies_are_not() {
+        let process = |pid, parent, zombie| Process {
+            pid,
+            parent,
+            session: 1,
+            zombie,
+        };
+        let all = [
+            process(10, 1, false),
+            process(11, 10, true),
+            process(12, 11, false),
+            process(13, 1, false),
+        ];
+        let mut found = with_descendants(&all, vec![10]);
+        found.sort_unstable();
+        assert_eq!(found, [10, 12]);
+    }
+}

@@ -1,0 +1,390 @@
+//! Owns the build, is told what happens, and has done what follows.
+
+use super::{Order, executor::Executor};
+use crate::{
+    capture::Capture,
+    clock::Clock,
+    logs::LogWriter,
+    mailbox::{Mailbox, Message},
+    process::{adopt_orphans, sessions, signal_name},
+    signals::Signals,
+};
+use piper_core::{
+    build::{self, Action, Build, CancelReason, Ended, Event, Notice, Setup, StepOutcome},
+    id::StepIx,
+    plan::Command,
+    project::DEFAULT_GRACE,
+    time::{Monotonic, Now},
+    wire::{self, v1},
+};
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{AsFd, AsRawFd},
+    sync::Arc,
+    time::Duration,
+};
+
+/// When the watcher is started: most short builds are over by then, and it costs as much as a step.
+const WATCH_AFTER: Duration = Duration::from_millis(20);
+/// How often it is looked whether survivors are gone.
+const SURVIVOR_POLL: Duration = Duration::from_millis(10);
+
+/// Who is told what happens, in order. It must not wait for anybody.
+pub trait Listener {
+    /// Something happened.
+    fn tell(&mut self, now: Now, event: v1::Event);
+    /// The program is about to be stopped by Ctrl-Z: returns when the terminal is left in order, or after a moment.
+    fn about_to_stop(&mut self);
+}
+
+/// How a build ended.
+#[derive(Debug)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: v1::Outcome,
+    /// Why, if it did not succeed.
+    pub reason: Option<String>,
+    /// How long it took.
+    pub duration: Duration,
+    /// The signal that ended it, if one did.
+    pub signal: Option<libc::c_int>,
+}
+
+/// Runs a build to its end. Nothing that its steps started is left when this returns, but for what was asked to be kept.
+///
+/// # Errors
+///
+/// When the build could not even begin: no thread, no descriptor, no temporary folder.
+pub fn run(
+    order: &Order,
+    log: LogWriter,
+    clock: Clock,
+    signals: &Signals,
+    listener: &mut dyn Listener,
+) -> io::Result<Report> {
+    adopt_orphans();
+    let mailbox = Arc::new(Mailbox::new()?);
+    let capture = Capture::start(log, clock, Arc::clone(&mailbox))?;
+    let executor = Executor::new(order, capture)?;
+    let setup = Setup {
+        jobs: order.jobs,
+        unmet: order.unmet.clone(),
+    };
+    let build = Build::new(Arc::clone(&order.plan), setup);
+    Dispatcher {
+        order,
+        clock,
+        signals,
+        mailbox,
+        executor,
+        build,
+        listener,
+        signal: None,
+        cancels: 0,
+        log_end: 0,
+        end: None,
+    }
+    .run()
+}
+
+struct Dispatcher<'a> {
+    order: &'a Order,
+    clock: Clock,
+    signals: &'a Signals,
+    mailbox: Arc<Mailbox>,
+    executor: Executor<'a>,
+    build: Build,
+    listener: &'a mut dyn Listener,
+    /// The first signal that asked for the end.
+    signal: Option<libc::c_int>,
+    /// How often the end was asked for.
+    cancels: u32,
+    log_end: u64,
+    /// The last notice, kept back until nothing runs any more.
+    end: Option<Notice>,
+}
+
+impl Dispatcher<'_> {
+    fn run(mut self) -> io::Result<Report> {
+        self.apply(Event::Begin);
+        while !self.build.is_finished() {
+            self.wait(self.due());
+            for message in self.mailbox.take() {
+                self.hear(message);
+            }
+            self.hear_signals();
+            let now = self.clock.now().mono;
+            if self.build.next_deadline().is_some_and(|at| at <= now) {
+                self.tick();
+            }
+            if !self.executor.is_watched() && now.0 >= WATCH_AFTER && !self.build.is_finished() {
+                self.start_watcher();
+            }
+        }
+        self.sweep();
+        self.executor.close();
+        for message in self.mailbox.take() {
+            self.hear(message);
+        }
+        self.finish()
+    }
+
+    /// When something is to be done although nothing happens.
+    fn due(&self) -> Option<Monotonic> {
+        let watcher = (!self.executor.is_watched()).then_some(Monotonic(WATCH_AFTER));
+        self.build.next_deadline().into_iter().chain(watcher).min()
+    }
+
+    /// Waits for a message, a signal, a key or this time.
+    fn wait(&mut self, until: Option<Monotonic>) {
+        let left = until.map(|at| at.since(self.clock.now().mono));
+        let time = left.map(|left| libc::timespec {
+            tv_sec: left.as_secs().min(3600) as libc::time_t,
+            tv_nsec: libc::c_long::from(left.subsec_nanos()),
+        });
+        let poll = |fd: libc::c_int| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let keyboard = self.executor.keyboard().map_or(-1, |fd| fd.as_raw_fd());
+        let mut fds = [
+            poll(self.mailbox.as_fd().as_raw_fd()),
+            poll(self.signals.as_fd().as_raw_fd()),
+            poll(keyboard),
+        ];
+        let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: the array and the time live until the call returns. An interrupted or failed wait only means another round.
+        unsafe {
+            libc::ppoll(
+                fds.as_mut_ptr(),
+                fds.len() as libc::nfds_t,
+                time,
+                std::ptr::null(),
+            )
+        };
+        if fds[2].revents != 0 {
+            self.executor.type_on();
+        }
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Warning(message) => self
+                .listener
+                .tell(self.clock.now(), v1::Event::Warning { message }),
+            Message::Event(mut event) => {
+                if let Event::Ended {
+                    step, how, log_end, ..
+                } = &mut event
+                {
+                    self.log_end = self.log_end.max(*log_end);
+                    if let Some(why) = self.executor.ended(*step)
+                        && *how == Ended::Status(0)
+                    {
+                        *how = Ended::NotStarted {
+                            why,
+                            fault: build::Fault::User,
+                        };
+                    }
+                }
+                self.apply(event);
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let listened: Vec<StepIx> = self.build.listened_to().collect();
+        for step in listened {
+            if let Some(at) = self.executor.heard(step) {
+                self.apply(Event::Heard { step, at });
+            }
+        }
+        self.apply(Event::Tick);
+    }
+
+    fn hear_signals(&mut self) {
+        while let Some(signal) = self.signals.take() {
+            match signal {
+                libc::SIGWINCH => self.executor.resize(),
+                libc::SIGTSTP => self.pause(),
+                _ => {
+                    self.signal.get_or_insert(signal);
+                    self.cancels += 1;
+                    self.apply(Event::Cancel(CancelReason::Signal(signal)));
+                }
+            }
+        }
+    }
+
+    /// Ctrl-Z: the steps are stopped with piper, and the time until `fg` counts for none of them.
+    fn pause(&mut self) {
+        self.apply(Event::Pause);
+        self.listener.about_to_stop();
+        self.executor.signal_all(libc::SIGSTOP);
+        let before = self.clock.now().mono;
+        self.signals.stop_here();
+        self.executor.signal_all(libc::SIGCONT);
+        self.apply(Event::Resume(self.clock.now().mono.since(before)));
+    }
+
+    /// Applies an event and does what follows, until nothing follows.
+    fn apply(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let now = self.clock.now();
+            // An event that cannot happen is a bug of ours. The build goes on as it was: that is what the refusal guarantees.
+            let actions = match build::apply(&mut self.build, event, now) {
+                Ok(actions) => actions,
+                Err(refused) => {
+                    self.listener.tell(
+                        now,
+                        v1::Event::Warning {
+                            message: format!("a bug in piper: {refused}"),
+                        },
+                    );
+                    continue;
+                }
+            };
+            for action in actions {
+                match action {
+                    Action::Start { step, r#try } => {
+                        if let Err(how) = self.executor.start(step, r#try) {
+                            let log_end = self.log_end;
+                            events.push_back(Event::Ended {
+                                step,
+                                r#try,
+                                how,
+                                log_end,
+                                left_running: false,
+                            });
+                        }
+                    }
+                    Action::Push { step, how } => self.executor.push(step, how),
+                    Action::Tell(notice @ Notice::Finished { .. }) => self.end = Some(notice),
+                    Action::Tell(notice) => self.tell(now, &notice),
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, now: Now, notice: &Notice) {
+        let event = wire::convert::event(&self.order.plan, notice, signal_name, self.log_end);
+        self.listener.tell(now, event);
+        if let Notice::StepFinished {
+            step,
+            outcome: StepOutcome::Failed { .. },
+            ..
+        } = notice
+        {
+            self.hint(now, *step);
+        }
+    }
+
+    /// Names the variables that a failed step's script mentions and that the caller has, but the step was not given.
+    fn hint(&mut self, now: Now, step: StepIx) {
+        let planned = &self.order.plan.steps[step.index()];
+        let Command::Script { script, .. } = &planned.command else {
+            return;
+        };
+        let withheld = self.order.environment.withheld(planned, script);
+        if !withheld.is_empty() {
+            let quoted = withheld
+                .iter()
+                .map(|name| format!("{name:?}"))
+                .collect::<Vec<_>>()
+                .join(", ");
+            let message = format!(
+                "{} mentions ${}, which your environment has and the step does not: to pass it on, add `pass-env = [{quoted}]`",
+                planned.label,
+                withheld.join(", $"),
+            );
+            self.listener.tell(now, v1::Event::Warning { message });
+        }
+    }
+
+    fn start_watcher(&mut self) {
+        if let Err(error) = self.executor.watch_over() {
+            let message = format!(
+                "steps will outlive piper if it is killed: could not start the watcher: {error}"
+            );
+            self.listener
+                .tell(self.clock.now(), v1::Event::Warning { message });
+        }
+    }
+
+    /// Ends what steps left running: TERM, a grace period, KILL.
+    fn sweep(&mut self) {
+        let mut left = self.executor.survivors();
+        if left.is_empty() {
+            return;
+        }
+        let grace = self
+            .order
+            .plan
+            .steps
+            .iter()
+            .map(|step| step.grace)
+            .max()
+            .unwrap_or(DEFAULT_GRACE);
+        let deadline = self.clock.now().mono + grace;
+        let mut impatient = self.cancels > 1;
+        for &pid in &left {
+            sessions::kill_one(pid, libc::SIGTERM);
+            sessions::kill_one(pid, libc::SIGCONT);
+        }
+        // Nothing can be waited for here: survivors are nobody's children whom a descriptor would announce.
+        while !left.is_empty() && self.clock.now().mono < deadline && !impatient {
+            self.wait(Some(self.clock.now().mono + SURVIVOR_POLL));
+            while let Some(signal) = self.signals.take() {
+                impatient |= !matches!(signal, libc::SIGWINCH | libc::SIGTSTP);
+            }
+            left = self.executor.survivors();
+        }
+        // Again and again, because a process can fork between the look and the kill; not for ever, because one that the kernel
+        // holds (a dead network disk) cannot be killed at all.
+        for _ in 0..100 {
+            if left.is_empty() {
+                return;
+            }
+            for &pid in &left {
+                sessions::kill_one(pid, libc::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+            left = self.executor.survivors();
+        }
+        let pids = left
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
+        let message = format!("processes that steps left running could not be ended: {pids}");
+        self.listener
+            .tell(self.clock.now(), v1::Event::Warning { message });
+    }
+
+    fn finish(mut self) -> io::Result<Report> {
+        let now = self.clock.now();
+        let notice = self
+            .end
+            .take()
+            .ok_or_else(|| io::Error::other("the build ended without saying how"))?;
+        self.tell(now, &notice);
+        let Notice::Finished {
+            outcome,
+            reason,
+            duration,
+            ..
+        } = notice
+        else {
+            unreachable!("only the last notice is kept back");
+        };
+        Ok(Report {
+            outcome,
+            reason,
+            duration,
+            signal: self.signal,
+        })
+    }
+}

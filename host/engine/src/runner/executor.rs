@@ -1,0 +1,433 @@
+//! Starts and ends the processes of one build's steps.
+//!
+//! Nothing here decides anything: which step, which try, and how hard it is pushed come from the dispatcher.
+
+use super::Order;
+use crate::{
+    capture::{Capture, Capturing, Pulse},
+    environment::{self, Vars},
+    process::{Pid, pty, sessions, spawn, watcher::Watcher},
+    scratch::Scratch,
+};
+use piper_core::{
+    build::{Ended, Fault, Push},
+    id::StepIx,
+    plan::{Command, PlannedStep},
+    project::{StopSignal, Survivors},
+    time::Monotonic,
+};
+use std::{
+    collections::HashMap,
+    ffi::{CString, OsStr, OsString},
+    fs::File,
+    io::{self, IsTerminal},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+    sync::Arc,
+};
+
+/// One running try.
+#[derive(Debug)]
+struct Running {
+    session: Pid,
+    pulse: Arc<Pulse>,
+}
+
+/// The keyboard, while a step has it.
+#[derive(Debug)]
+pub(super) struct Keyboard {
+    step: StepIx,
+    master: OwnedFd,
+    /// `None` if piper is not the one who reads the terminal.
+    _raw: Option<pty::RawMode>,
+}
+
+/// The processes of one build.
+pub(super) struct Executor<'a> {
+    order: &'a Order,
+    scratch: Scratch,
+    capture: Capture,
+    null: File,
+    running: HashMap<StepIx, Running>,
+    watcher: Option<Watcher>,
+    keyboard: Option<Keyboard>,
+    /// Sessions that began before there was a watcher to be told.
+    untold: Vec<Pid>,
+}
+
+impl<'a> Executor<'a> {
+    pub(super) fn new(order: &'a Order, capture: Capture) -> io::Result<Self> {
+        Ok(Self {
+            order,
+            scratch: Scratch::new(&order.plan)?,
+            capture,
+            null: File::options().read(true).write(true).open("/dev/null")?,
+            running: HashMap::new(),
+            watcher: None,
+            keyboard: None,
+            untold: Vec::new(),
+        })
+    }
+
+    /// Starts a try. What keeps it from starting is the try's end.
+    pub(super) fn start(&mut self, step: StepIx, r#try: u32) -> Result<(), Ended> {
+        let order = self.order;
+        let planned = &order.plan.steps[step.index()];
+        let cwd = planned.cwd.as_ref().map_or_else(
+            || order.workspace.clone(),
+            |below| order.workspace.join(below),
+        );
+        let machine = |what: &str, error: &io::Error| Ended::NotStarted {
+            why: format!("{what}: {error}"),
+            fault: Fault::Machine,
+        };
+        let outputs = self
+            .scratch
+            .outputs(planned)
+            .map_err(|e| machine("could not make the folder for its outputs", &e))?;
+        let vars = self.vars(planned, &outputs, &cwd);
+        let launch = Launch {
+            planned,
+            cwd: &cwd,
+            path: vars[OsStr::new("PATH")].clone(),
+            env: environment::to_block(&vars),
+        };
+        let (child, streams) = if planned.tty && io::stdin().is_terminal() {
+            let pty =
+                pty::Pty::open().map_err(|e| machine("could not open a terminal for it", &e))?;
+            let child = launch.start(spawn::Stdio::Terminal(pty.path()))?;
+            let master = pty
+                .master
+                .try_clone()
+                .map_err(|e| machine("could not open a terminal for it", &e))?;
+            self.keyboard = Some(Keyboard {
+                step,
+                master,
+                _raw: pty::RawMode::enter(),
+            });
+            (child, [Some(pty.master), None])
+        } else {
+            let pipes = spawn::pipe().and_then(|out| Ok((out, spawn::pipe()?)));
+            let ((stdout, stdout_end), (stderr, stderr_end)) =
+                pipes.map_err(|e| machine("could not make its pipes", &e))?;
+            let stdin = io::stdin();
+            let input = if planned.tty {
+                stdin.as_fd()
+            } else {
+                self.null.as_fd()
+            };
+            let child = launch.start(spawn::Stdio::Fds([
+                input,
+                stdout_end.as_fd(),
+                stderr_end.as_fd(),
+            ]))?;
+            (child, [Some(stdout), Some(stderr)])
+        };
+        let session = child.pid;
+        let pulse = Arc::new(Pulse::default());
+        self.running.insert(
+            step,
+            Running {
+                session,
+                pulse: Arc::clone(&pulse),
+            },
+        );
+        match &mut self.watcher {
+            Some(watcher) => watcher.session(session),
+            None => self.untold.push(session),
+        }
+        self.capture.watch(Capturing {
+            step,
+            r#try,
+            label: planned.label.clone(),
+            child,
+            streams,
+            pulse,
+        });
+        Ok(())
+    }
+
+    fn vars(&self, planned: &PlannedStep, outputs: &Path, cwd: &Path) -> Vars {
+        let order = self.order;
+        let mut vars = order.environment.of(planned);
+        let mut set = |name: &str, value: &OsStr| vars.insert(name.into(), value.to_owned());
+        for name in &planned.secrets {
+            if let Some(value) = order.secrets.get(name) {
+                set(name, value);
+            }
+        }
+        set("PIPER_BUILD", order.id.as_str().as_ref());
+        set("PIPER_PIPELINE", order.plan.target.name().as_ref());
+        set("PIPER_STEP", planned.label.as_ref());
+        set("PIPER_ATTEMPT", order.attempt.to_string().as_ref());
+        set("PIPER_WORKSPACE", order.workspace.as_os_str());
+        set("PIPER_ARTIFACTS", order.artifacts.as_os_str());
+        set("PIPER_CACHE", order.cache.as_os_str());
+        set("PIPER_PARAMS", self.scratch.params().as_os_str());
+        set("PIPER_OUTPUTS", outputs.as_os_str());
+        set("PIPER_NEEDS", self.scratch.needs().as_os_str());
+        set("PIPER_INVOKED_FROM", order.invoked_from.as_os_str());
+        if let Some(version) = &order.version {
+            set("PIPER_VERSION", version.as_ref());
+        }
+        if let Some(revision) = &order.revision {
+            set("PIPER_REVISION", revision.as_ref());
+        }
+        // https://www.w3.org/TR/trace-context/: version, trace, parent, sampled. The step is its own span's parent for what it
+        // runs, so any number that is not zero does.
+        let span = (u64::from(std::process::id()) << 32) | (self.running.len() as u64 + 1);
+        set(
+            "TRACEPARENT",
+            format!("00-{}-{span:016x}-01", order.trace).as_ref(),
+        );
+        // Shells set it, so a program started without one must find it too.
+        set("PWD", cwd.as_os_str());
+        vars
+    }
+
+    /// Makes a running step end.
+    pub(super) fn push(&self, step: StepIx, how: Push) {
+        let Some(running) = self.running.get(&step) else {
+            return;
+        };
+        running.pulse.stopping();
+        match how {
+            Push::Ask => {
+                let signal = signal_number(self.order.plan.steps[step.index()].stop_signal);
+                sessions::kill_group(running.session, signal);
+                // A stopped process would not see it.
+                sessions::kill_group(running.session, libc::SIGCONT);
+            }
+            Push::Kill => {
+                sessions::kill_group(running.session, libc::SIGKILL);
+                for pid in sessions::members(&[running.session]) {
+                    sessions::kill_one(pid, libc::SIGKILL);
+                }
+            }
+        }
+    }
+
+    /// Notes that a try is over. What is wrong with the outputs that it left makes a success a failure.
+    pub(super) fn ended(&mut self, step: StepIx) -> Option<String> {
+        self.running.remove(&step);
+        if self
+            .keyboard
+            .as_ref()
+            .is_some_and(|keyboard| keyboard.step == step)
+        {
+            self.keyboard = None;
+        }
+        self.scratch
+            .check_outputs(&self.order.plan.steps[step.index()])
+    }
+
+    /// When a running step last printed something.
+    pub(super) fn heard(&self, step: StepIx) -> Option<Monotonic> {
+        self.running.get(&step).map(|running| running.pulse.heard())
+    }
+
+    /// Sends a signal to everything that runs, to stop it with piper and to let it go on.
+    pub(super) fn signal_all(&self, signal: libc::c_int) {
+        for running in self.running.values() {
+            sessions::kill_group(running.session, signal);
+        }
+    }
+
+    /// Starts the watcher, if there is none.
+    pub(super) fn watch_over(&mut self) -> io::Result<()> {
+        let mut watcher = Watcher::start(self.order.id.as_str())?;
+        for planned in self
+            .order
+            .plan
+            .steps
+            .iter()
+            .filter(|step| step.survivors == Survivors::Keep)
+        {
+            watcher.keep(&planned.label);
+        }
+        for session in self.untold.drain(..) {
+            watcher.session(session);
+        }
+        self.watcher = Some(watcher);
+        Ok(())
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.watcher.is_some()
+    }
+
+    /// What steps left running, but for what is to be kept.
+    pub(super) fn survivors(&self) -> Vec<Pid> {
+        sessions::reap_adopted(|pid| {
+            self.watcher
+                .as_ref()
+                .is_some_and(|watcher| watcher.pid() == pid)
+        });
+        let known: Vec<Pid> = self.watcher.iter().map(Watcher::pid).collect();
+        let mut pids = sessions::orphans(&known);
+        let kept: Vec<&[u8]> = self
+            .order
+            .plan
+            .steps
+            .iter()
+            .filter(|s| s.survivors == Survivors::Keep)
+            .map(|s| s.label.as_bytes())
+            .collect();
+        if !kept.is_empty() {
+            pids.retain(|&pid| {
+                !sessions::variable_of(pid, "PIPER_STEP")
+                    .is_some_and(|step| kept.contains(&step.as_slice()))
+            });
+        }
+        pids
+    }
+
+    /// Records what is still in the pipes, and lets the watcher go.
+    pub(super) fn close(&mut self) {
+        self.capture.finish();
+        if let Some(watcher) = self.watcher.take() {
+            watcher.farewell();
+        }
+    }
+
+    /// The terminal to be read while a step has the keyboard.
+    pub(super) fn keyboard(&self) -> Option<BorrowedFd<'static>> {
+        // SAFETY: standard input is open as long as the process lives.
+        self.keyboard
+            .as_ref()
+            .map(|_| unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) })
+    }
+
+    /// Hands on what was typed.
+    pub(super) fn type_on(&mut self) {
+        let Some(keyboard) = &self.keyboard else {
+            return;
+        };
+        let mut keys = [0; 4096];
+        // SAFETY: the buffer is as large as told, and only what was read is written. A step that does not read its keyboard loses
+        // what does not fit, as with any terminal.
+        unsafe {
+            let read = libc::read(libc::STDIN_FILENO, keys.as_mut_ptr().cast(), keys.len());
+            match usize::try_from(read) {
+                Ok(read @ 1..) => {
+                    libc::write(keyboard.master.as_raw_fd(), keys.as_ptr().cast(), read);
+                }
+                _ => self.keyboard = None,
+            }
+        }
+    }
+
+    /// Takes over a new size of the real terminal.
+    pub(super) fn resize(&self) {
+        if let Some(keyboard) = &self.keyboard {
+            pty::resize(keyboard.master.as_raw_fd());
+        }
+    }
+}
+
+fn signal_number(signal: StopSignal) -> libc::c_int {
+    match signal {
+        StopSignal::Hup => libc::SIGHUP,
+        StopSignal::Int => libc::SIGINT,
+        StopSignal::Quit => libc::SIGQUIT,
+        StopSignal::Term => libc::SIGTERM,
+        StopSignal::Usr1 => libc::SIGUSR1,
+        StopSignal::Usr2 => libc::SIGUSR2,
+    }
+}
+
+/// A try that is about to be started.
+struct Launch<'a> {
+    planned: &'a PlannedStep,
+    cwd: &'a Path,
+    path: OsString,
+    env: Vec<CString>,
+}
+
+impl Launch<'_> {
+    fn start(&self, stdio: spawn::Stdio<'_>) -> Result<crate::process::Child, Ended> {
+        // If the program cannot be started without a shell, the shell says so in its own words: nobody can tell the difference.
+        if let Some(words) = self.planned.command.without_shell()
+            && let Ok(child) = self.start_argv(&words, stdio)
+        {
+            return Ok(child);
+        }
+        let argv = self.planned.command.argv();
+        self.start_argv(&argv, stdio)
+            .map_err(|error| self.explain(argv[0], &error))
+    }
+
+    fn start_argv(
+        &self,
+        argv: &[&str],
+        stdio: spawn::Stdio<'_>,
+    ) -> io::Result<crate::process::Child> {
+        let c_string = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::other);
+        let program =
+            c_string(spawn::find_program(argv[0].as_ref(), &self.path, self.cwd)?.as_os_str())?;
+        let c_argv: Vec<CString> = argv
+            .iter()
+            .map(|arg| c_string(arg.as_ref()))
+            .collect::<io::Result<_>>()?;
+        let cwd = c_string(self.cwd.as_os_str())?;
+        let spawn = spawn::Spawn {
+            program: &program,
+            argv: &c_argv,
+            env: &self.env,
+            cwd: &cwd,
+            stdio,
+        };
+        match spawn.start() {
+            // A script without a first line that names its interpreter: sh runs it, as execvp would.
+            Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
+                let mut through_sh = vec![CString::from(c"sh"), program.clone()];
+                through_sh.extend_from_slice(&c_argv[1..]);
+                spawn::Spawn {
+                    program: c"/bin/sh",
+                    argv: &through_sh,
+                    ..spawn
+                }
+                .start()
+            }
+            other => other,
+        }
+    }
+
+    fn explain(&self, program: &str, error: &io::Error) -> Ended {
+        let user = |why: String| Ended::NotStarted {
+            why,
+            fault: Fault::User,
+        };
+        if !self.cwd.is_dir() {
+            return user(format!("there is no folder {}", self.cwd.display()));
+        }
+        match (error.kind(), &self.planned.command) {
+            (io::ErrorKind::NotFound, Command::Script { .. }) => {
+                user(format!("its shell `{program}` was not found in PATH"))
+            }
+            (io::ErrorKind::NotFound, Command::Argv(_)) => {
+                user(format!("`{program}` was not found in PATH"))
+            }
+            (io::ErrorKind::PermissionDenied, _) => {
+                user(format!("`{program}` may not be executed"))
+            }
+            (io::ErrorKind::ArgumentListTooLong, _) => {
+                user("its arguments and environment are too long for the system".to_owned())
+            }
+            _ if matches!(
+                error.raw_os_error(),
+                Some(libc::ENOTDIR | libc::ELOOP | libc::ENOEXEC | libc::ETXTBSY)
+            ) =>
+            {
+                user(format!("`{program}` could not be executed: {error}"))
+            }
+            _ => Ended::NotStarted {
+                why: format!("could not start `{program}`: {error}"),
+                fault: Fault::Machine,
+            },
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The signals that are meant for a build, as a descriptor to be waited for.
+
+use crate::process::check;
+use std::{
+    io,
+    mem::MaybeUninit,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+};
+
+/// What a person or a supervisor says to piper by signals. SIGQUIT is not among them: it ends piper at once, and the watcher
+/// ends the steps.
+const HEARD: [libc::c_int; 5] = [
+    libc::SIGINT,
+    libc::SIGTERM,
+    libc::SIGHUP,
+    libc::SIGTSTP,
+    libc::SIGWINCH,
+];
+
+/// The signals of [`HEARD`], blocked and readable.
+#[derive(Debug)]
+pub struct Signals {
+    fd: OwnedFd,
+    set: libc::sigset_t,
+}
+
+impl Signals {
+    /// Blocks the signals in this thread and all that it starts from now on: call it before there is a second thread.
+    ///
+    /// A signal that piper was started with ignored (nohup, a shell's background job) stays ignored.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no descriptor left.
+    pub fn block() -> io::Result<Self> {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: the set is initialised before it is used, and the calls only read or fill what they are given.
+        unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            for signal in HEARD {
+                let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+                libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+                if action.assume_init().sa_sigaction != libc::SIG_IGN {
+                    libc::sigaddset(set.as_mut_ptr(), signal);
+                }
+            }
+            let set = set.assume_init();
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+            let fd = check(libc::signalfd(
+                -1,
+                &raw const set,
+                libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+            ))?;
+            Ok(Self {
+                fd: OwnedFd::from_raw_fd(fd),
+                set,
+            })
+        }
+    }
+
+    /// The next signal that came.
+    pub fn take(&self) -> Option<libc::c_int> {
+        let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: the kernel writes a whole structure or nothing, and only a whole one is read.
+        unsafe {
+            let read = libc::read(self.fd.as_raw_fd(), info.as_mut_ptr().cast(), size);
+            (read == size as isize).then(|| info.assume_init().ssi_signo as libc::c_int)
+        }
+    }
+
+    /// Stops this process as Ctrl-Z does, and returns when somebody lets it go on.
+    pub fn stop_here(&self) {
+        self.let_through(libc::SIGTSTP);
+    }
+
+    /// Ends this process by the signal that it was sent, so that whoever started it can see that.
+    pub fn die_of(&self, signal: libc::c_int) {
+        self.let_through(signal);
+    }
+
+    /// Lets one signal do what it does by default.
+    fn let_through(&self, signal: libc::c_int) {
+        let mut one = MaybeUninit::uninit();
+        // SAFETY: the set is initialised before it is used; the action of none of these signals was changed by us.
+        unsafe {
+            libc::sigemptyset(one.as_mut_ptr());
+            libc::sigaddset(one.as_mut_ptr(), signal);
+            let one = one.assume_init();
+            libc::kill(libc::getpid(), signal);
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const one, std::ptr::null_mut());
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const self.set, std::ptr::null_mut());
+        }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,162 @@
+//! `piper exec`: run a pipeline or a step on this machine.
+
+use super::{
+    CliError, GlobalArgs,
+    project::{LoadedProject, load_bytes, load_project},
+    request::RequestArgs,
+};
+use crate::{
+    exec::{Options, Runner, Workspace, WorkspaceOrigin, exit_code},
+    find::FILE_NAME,
+    ui::Ui,
+};
+use anyhow::Context as _;
+use clap::Args;
+use piper_core::{
+    codes,
+    plan::{self, Plan},
+    problem::Problem,
+    project::EnvironmentKind,
+    wire::v1::Outcome,
+};
+use piper_engine::{secrets, signals::Signals};
+use std::{num::NonZeroU32, path::PathBuf, thread};
+
+/// Run a pipeline or a step on this machine
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    #[command(flatten)]
+    request: RequestArgs,
+    /// How many cores steps may take together; all, if not given
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<NonZeroU32>,
+    /// Pass all of your environment on to the steps, not only what the project file names
+    #[arg(long)]
+    pass_env_all: bool,
+    /// A file of NAME=VALUE lines with secrets, which only you can read
+    #[arg(long, value_name = "FILE")]
+    secrets: Option<PathBuf>,
+    /// Keep the fresh copy of the environment `clean` if the build fails
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When something is wrong with what was asked for, or a build could not begin.
+pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
+    // Before there is a second thread, and before anything is made that a signal would leave behind.
+    let signals = Signals::block().context("could not watch for signals")?;
+    let request = args.request.parse().map_err(CliError::Problems)?;
+    let mut loaded = load_project(global, ui)?;
+    let mut plans =
+        plan::resolve(&loaded.project, &request, &loaded.name).map_err(CliError::Problems)?;
+    let mut origin = None;
+    if plans
+        .first()
+        .is_some_and(|plan| plan.environment.1 == EnvironmentKind::Clean)
+    {
+        let head = WorkspaceOrigin::of(&loaded.root)?;
+        loaded = at_head(loaded, &head, ui)?;
+        plans =
+            plan::resolve(&loaded.project, &request, &loaded.name).map_err(CliError::Problems)?;
+        origin = Some(head);
+    }
+    for plan in &plans {
+        warn_of_unused_arguments(plan, ui);
+    }
+
+    let jobs = args.jobs.map_or_else(cores, NonZeroU32::get);
+    let from_file = args.secrets.as_deref().map(secrets::read_file).transpose();
+    let secrets = from_file.map_err(|error| {
+        Problem::error(codes::SECRET_MISSING, error.to_string())
+            .help("`--secrets FILE` takes a file of NAME=VALUE lines")
+    })?;
+    let options = Options {
+        jobs,
+        pass_env_all: args.pass_env_all,
+        secrets: secrets.unwrap_or_default(),
+    };
+    let mut runner = Runner::new(ui, &signals, options)?;
+    let secrets = plans
+        .iter()
+        .map(|plan| runner.secrets(plan))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(CliError::Problems)?;
+
+    let mut worst = Outcome::Succeeded;
+    for (plan, secrets) in plans.into_iter().zip(secrets) {
+        let (kind, keep_going) = (plan.environment.1, plan.keep_going);
+        let workspace = Workspace::make(kind, &loaded.root, origin.as_ref())?;
+        let report = runner.run(plan, secrets, &workspace)?;
+        if report.outcome != Outcome::Succeeded
+            && args.keep
+            && let Some(kept) = workspace.keep()
+        {
+            ui.say(&format!("the workspace is kept in {}", kept.display()));
+        }
+        if let Some(signal) = report.signal {
+            // Whoever started piper must see that it was a signal: a shell's loop stops then.
+            signals.die_of(signal);
+        }
+        worst = worse(worst, report.outcome);
+        if worst != Outcome::Succeeded && !keep_going {
+            break;
+        }
+    }
+    Ok(exit_code(worst))
+}
+
+/// The project as it is at HEAD: what an agent would build.
+fn at_head(
+    loaded: LoadedProject,
+    head: &WorkspaceOrigin,
+    ui: &Ui,
+) -> Result<LoadedProject, CliError> {
+    let path = head.below.join(FILE_NAME);
+    let bytes = head.repository.file_at_head(&path).map_err(|error| {
+        Problem::error(
+            codes::NO_COMMIT,
+            format!(
+                "`clean` builds HEAD, which has no {}: {error}",
+                path.display()
+            ),
+        )
+        .help("commit the project file, or build in `local`")
+    })?;
+    if head.repository.is_dirty().unwrap_or(false) {
+        ui.warn("the working copy differs from HEAD, and `clean` builds HEAD");
+    }
+    let shown = PathBuf::from(format!("HEAD:{}", path.display()));
+    load_bytes(shown, bytes, loaded.root)
+}
+
+fn warn_of_unused_arguments(plan: &Plan, ui: &Ui) {
+    for step in plan
+        .steps
+        .iter()
+        .filter(|step| step.command.ignores_its_arguments())
+    {
+        ui.warn(&format!(
+            "{} was given arguments, but its script does not use \"$@\"",
+            step.label
+        ));
+    }
+}
+
+fn cores() -> u32 {
+    thread::available_parallelism()
+        .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
+}
+
+fn worse(a: Outcome, b: Outcome) -> Outcome {
+    let rank = |outcome| match outcome {
+        Outcome::Succeeded => 0,
+        Outcome::Failed => 1,
+        Outcome::Errored => 2,
+        Outcome::Cancelled => 3,
+    };
+    if rank(b) > rank(a) { b } else { a }
+}

@@ -1,0 +1,395 @@
+//! `piper exec`: joins a plan, the engine, the record and the screen.
+//!
+//! This is the laptop's place where the crates meet. What a step is, when it runs and how it ends is decided elsewhere.
+
+mod conditions;
+mod screen;
+mod workspace;
+
+use crate::{
+    history::LocalRecorder,
+    ui::{
+        Ui,
+        lines::Sharing,
+        reporter::{Reporter, Setup, StepSetup},
+    },
+};
+use anyhow::Context as _;
+use piper_core::{
+    codes,
+    id::{BuildId, StepIx},
+    log::mask::Masker,
+    plan::{Plan, cell_text},
+    problem::Problem,
+    project::VersionSource,
+    record::{BuildEnd, BuildSummary, Recorder as _},
+    wire::v1::{self, Outcome},
+};
+use piper_engine::{
+    clock::Clock,
+    environment::{Environment, Vars},
+    git::Repository,
+    logs::{self, LogOptions, Need},
+    runner::{self, Order, Report},
+    secrets::Secrets,
+    signals::Signals,
+};
+use screen::Screen;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub use workspace::{Origin as WorkspaceOrigin, Workspace};
+
+/// How to run, beside what.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many cores steps may take together.
+    pub jobs: u32,
+    /// Pass the whole environment on.
+    pub pass_env_all: bool,
+    /// Where secrets are, beside the environment.
+    pub secrets: Secrets,
+}
+
+/// Runs builds one after another.
+#[derive(Debug)]
+pub struct Runner<'a> {
+    ui: &'a Ui,
+    signals: &'a Signals,
+    options: Options,
+    recorder: LocalRecorder,
+    caller: Vars,
+    invoked_from: PathBuf,
+}
+
+impl<'a> Runner<'a> {
+    /// Prepares to run.
+    ///
+    /// # Errors
+    ///
+    /// When the working directory is gone.
+    pub fn new(ui: &'a Ui, signals: &'a Signals, options: Options) -> anyhow::Result<Self> {
+        let invoked_from =
+            std::env::current_dir().context("could not find out the working directory")?;
+        Ok(Self {
+            ui,
+            signals,
+            options,
+            recorder: LocalRecorder::new(),
+            caller: std::env::vars_os().collect(),
+            invoked_from,
+        })
+    }
+
+    /// The values of the secrets that a plan's steps name.
+    ///
+    /// # Errors
+    ///
+    /// Every secret that is nowhere to be found.
+    pub fn secrets(&self, plan: &Plan) -> Result<Secrets, Vec<Problem>> {
+        let names: BTreeSet<&String> = plan.steps.iter().flat_map(|step| &step.secrets).collect();
+        let (mut found, mut missing) = (Secrets::new(), Vec::new());
+        for name in names {
+            let value = self
+                .options
+                .secrets
+                .get(name)
+                .or_else(|| self.caller.get(std::ffi::OsStr::new(name)));
+            match value {
+                Some(value) => _ = found.insert(name.clone(), value.clone()),
+                None => missing.push(
+                    Problem::error(codes::SECRET_MISSING, format!("there is no value for the secret `{name}`"))
+                        .help(format!("set it in your environment (`{name}=… piper exec`), or name a file of `NAME=VALUE` lines that only you can read with `--secrets FILE`")),
+                ),
+            }
+        }
+        if missing.is_empty() {
+            Ok(found)
+        } else {
+            Err(missing)
+        }
+    }
+
+    /// Runs one build to its end, in `workspace`.
+    ///
+    /// # Errors
+    ///
+    /// When it could not even begin.
+    pub fn run(
+        &mut self,
+        plan: Plan,
+        secrets: Secrets,
+        workspace: &Workspace,
+    ) -> anyhow::Result<Report> {
+        let clock = Clock::start();
+        let id = BuildId::from_random(random());
+        let plan = Arc::new(plan);
+        let repository = Repository::find(&workspace.path);
+        let head = repository
+            .as_ref()
+            .map(Repository::head)
+            .unwrap_or_default();
+        let version = version(&plan, repository.as_ref())?;
+        let unmet = conditions::unmet(&plan, &head, repository.as_ref(), &workspace.path)?;
+
+        let summary = BuildSummary {
+            id,
+            root: workspace.root.clone(),
+            project: plan.project.clone(),
+            target: plan.target.name().to_owned(),
+            cell: cell_text(&plan.cell),
+            environment: plan.environment.0.as_str().to_owned(),
+            revision: head.commit.clone(),
+            version: version.clone(),
+            created: clock.now().wall,
+            end: None,
+        };
+        let file = self.recorder.begin(&summary);
+        let folders = Folders::make(&summary, file.as_deref())?;
+        let (masker, too_short) = Masker::new(
+            &secrets
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_encoded_bytes()))
+                .collect::<Vec<_>>(),
+        );
+
+        let mut environment = Environment::new(self.caller.clone(), self.options.pass_env_all);
+        environment.set_params(&plan);
+        let order = Order {
+            id,
+            attempt: 1,
+            workspace: workspace.path.clone(),
+            invoked_from: self.invoked_from.clone(),
+            environment,
+            jobs: self.options.jobs,
+            unmet,
+            version,
+            revision: head.commit,
+            secrets,
+            artifacts: folders.artifacts.clone(),
+            cache: folders.cache.clone(),
+            trace: format!("{:032x}", random() | 1),
+            plan: Arc::clone(&plan),
+        };
+
+        let warnings = screen::Warnings::default();
+        let (writer, log) = logs::start(LogOptions {
+            file,
+            build: id,
+            attempt: order.attempt,
+            masker: Some(masker),
+            warn: warnings.sink(),
+        });
+        let (ui, setup) = (*self.ui, self.reporter_setup(&order));
+        let reporter = move || Reporter::of_process(&ui, setup, clock.now().wall);
+        let mut screen = Screen::start(
+            reporter,
+            log.clone(),
+            log.reader(Need::Required),
+            id,
+            clock,
+            warnings,
+        )?;
+        let now = clock.now();
+        runner::Listener::tell(
+            &mut screen,
+            now,
+            v1::Event::BuildStarted(Box::new(self.about(&order, &summary))),
+        );
+        for secret in too_short {
+            let message = format!(
+                "the secret {} is too short to be hidden in the log",
+                secret.name
+            );
+            runner::Listener::tell(&mut screen, now, v1::Event::Warning { message });
+        }
+
+        let result = runner::run(&order, writer, clock, self.signals, &mut screen);
+        let report = match result {
+            Ok(report) => report,
+            Err(error) => screen.give_up(&error),
+        };
+        let end = log.finish();
+        let trouble = self.recorder.end(
+            id,
+            BuildEnd {
+                outcome: report.outcome,
+                reason: report.reason.clone(),
+                duration: report.duration,
+                size: end.bytes,
+            },
+        );
+        screen
+            .join()
+            .context("could not show the build, which is done")?;
+        folders.tidy();
+        for warning in trouble {
+            self.ui.warn(&warning);
+        }
+        Ok(report)
+    }
+
+    fn reporter_setup(&self, order: &Order) -> Setup {
+        let steps = order.plan.steps.iter().map(|step| StepSetup {
+            tty: step.tty,
+            color: step.color,
+            tries: step.retry.max + 1,
+        });
+        let alone = order.jobs == 1 || is_sequence(&order.plan);
+        Setup {
+            build: order.id,
+            attempt: order.attempt,
+            sharing: if alone {
+                Sharing::Alone
+            } else {
+                Sharing::Labelled
+            },
+            piper: env!("CARGO_PKG_VERSION").to_owned(),
+            steps: steps.collect(),
+        }
+    }
+
+    fn about(&self, order: &Order, summary: &BuildSummary) -> v1::BuildStarted {
+        let plan = &order.plan;
+        let steps = plan
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(place, step)| v1::PlannedStep {
+                step: step.label.clone(),
+                command: step.command.one_line().into_owned(),
+                // A step that waits for everything before it says only what is nearest: a list of all would be quadratic.
+                waits_for: match step.waits_for_all_before {
+                    Some(bound) if bound.0 > 0 => vec![bound.0 - 1],
+                    _ => step
+                        .waits_for
+                        .iter()
+                        .map(|need| need.0)
+                        .filter(|need| (*need as usize) < place)
+                        .collect(),
+                },
+            });
+        v1::BuildStarted {
+            piper: env!("CARGO_PKG_VERSION").to_owned(),
+            project: plan.project.clone(),
+            root: summary.root.to_string_lossy().into_owned(),
+            target: summary.target.clone(),
+            target_is_step: matches!(plan.target, piper_core::plan::Target::Step(_)),
+            cell: plan
+                .cell
+                .iter()
+                .map(|(axis, value)| (axis.to_string(), value.clone()))
+                .collect(),
+            environment: summary.environment.clone(),
+            revision: order.revision.clone(),
+            version: order.version.clone(),
+            params: plan
+                .params
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.clone()))
+                .collect(),
+            steps: steps.collect(),
+            jobs: order.jobs,
+            pass_env_all: self.options.pass_env_all,
+        }
+    }
+}
+
+/// Random bits. Without a source of them the build gets the clock's: ids are names, not secrets.
+fn random() -> u128 {
+    let mut bytes = [0; 16];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u128::from_ne_bytes(bytes),
+        Err(_) => u128::from(piper_engine::clock::wall().0) * u128::from(std::process::id()),
+    }
+}
+
+/// Whether at most one step can run at a time: each waits for the one before it.
+fn is_sequence(plan: &Plan) -> bool {
+    (1..).zip(plan.steps.iter().skip(1)).all(|(place, step)| {
+        step.waits_for_all_before == Some(StepIx(place))
+            || step.waits_for.contains(&StepIx(place - 1))
+    })
+}
+
+fn version(plan: &Plan, repository: Option<&Repository>) -> anyhow::Result<Option<String>> {
+    match &plan.version {
+        None => Ok(None),
+        Some(VersionSource::Static(version)) => Ok(Some(version.clone())),
+        Some(VersionSource::GitDescribe(args)) => {
+            let repository =
+                repository.context("`version` asks git, but the project is in no repository")?;
+            let version = repository.describe(args);
+            version.context("could not find out the version").map(Some)
+        }
+    }
+}
+
+/// The folders that outlive a build.
+#[derive(Debug)]
+struct Folders {
+    artifacts: PathBuf,
+    cache: PathBuf,
+}
+
+impl Folders {
+    fn make(build: &BuildSummary, file: Option<&Path>) -> anyhow::Result<Self> {
+        let artifacts = match file {
+            Some(file) => file.with_extension("artifacts"),
+            // Nothing can be kept of this build; its steps get a folder all the same.
+            None => std::env::temp_dir().join(format!("piper-{}-artifacts", build.id)),
+        };
+        let cache = cache_folder(build);
+        let make = |folder: &Path| {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("could not make the folder {}", folder.display()))
+        };
+        make(&artifacts)?;
+        // A read-only home must not keep a build from running.
+        let cache = match make(&cache) {
+            Ok(()) => cache,
+            Err(_) => {
+                let instead = std::env::temp_dir().join(format!("piper-{}-cache", build.id));
+                make(&instead)?;
+                instead
+            }
+        };
+        Ok(Self { artifacts, cache })
+    }
+
+    /// Removes the folders that nothing was put into; others stay, because they are not empty.
+    fn tidy(&self) {
+        let _ = fs::remove_dir(&self.artifacts);
+        let _ = fs::remove_dir(&self.cache);
+    }
+}
+
+/// `$PIPER_CACHE`: one folder a project, by its name for people and by its root to tell it from others.
+fn cache_folder(build: &BuildSummary) -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
+        .unwrap_or_else(std::env::temp_dir);
+    let root = crc32fast::hash(build.root.as_os_str().as_encoded_bytes());
+    let name: String = build
+        .project
+        .chars()
+        .map(|c| if c.is_alphanumeric() { c } else { '_' })
+        .collect();
+    base.join("piper").join(format!("{name}-{root:08x}"))
+}
+
+/// The exit status for an outcome.
+pub fn exit_code(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Succeeded => crate::exit_code::SUCCESS,
+        Outcome::Failed => crate::exit_code::BUILD_FAILED,
+        Outcome::Errored => crate::exit_code::ERRORED,
+        Outcome::Cancelled => crate::exit_code::CANCELLED,
+    }
+}

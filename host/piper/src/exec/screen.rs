@@ -1,0 +1,310 @@
+//! Between a running build and whoever looks at it: one thread that shows, and the listener that feeds it.
+//!
+//! The build never waits for the screen. Log records are read with a cursor of the log; events queue here, each with the number
+//! of the record that must have been shown before it.
+
+use crate::ui::reporter::Reporter;
+use anyhow::Context as _;
+use piper_core::{
+    id::BuildId,
+    log::Record,
+    time::Now,
+    wire::v1::{Event, Line, Outcome},
+};
+use piper_engine::{
+    clock::Clock,
+    logs::{LiveReader, LogHandle, Next, Warn},
+    runner::{Listener, Report},
+};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+/// How long Ctrl-Z waits for the screen to be left in order. A terminal stopped by Ctrl-S would keep it waiting for ever.
+const ABOUT_TO_STOP: Duration = Duration::from_millis(200);
+/// How long the thread sleeps if it knows of nothing to come.
+const IDLE: Duration = Duration::from_secs(3600);
+const STACK: usize = 512 * 1024;
+
+/// What the log has to say when it cannot be kept; it may come from any thread.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    /// Where to send a warning.
+    pub(super) fn sink(&self) -> Warn {
+        let list = Arc::clone(&self.0);
+        Arc::new(move |warning| {
+            list.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(warning)
+        })
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// An event on its way to the screen.
+struct Told {
+    /// All records before this number are shown first.
+    after: u64,
+    now: Now,
+    event: Event,
+}
+
+#[derive(Default)]
+struct Waiting {
+    told: VecDeque<Told>,
+    /// How often the build was paused, and how often that was shown.
+    pauses: (u64, u64),
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Feeds the build's file and the screen with events.
+pub(super) struct Screen {
+    log: LogHandle,
+    build: BuildId,
+    clock: Clock,
+    seq: u64,
+    /// The number of records that the last event knew of.
+    log_end: u64,
+    queue: Arc<Queue>,
+    warnings: Warnings,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Screen {
+    /// Starts the thread; the reporter is made there, because what it writes to belongs to it.
+    pub(super) fn start(
+        reporter: impl FnOnce() -> io::Result<Reporter> + Send + 'static,
+        log: LogHandle,
+        reader: LiveReader,
+        build: BuildId,
+        clock: Clock,
+        warnings: Warnings,
+    ) -> anyhow::Result<Self> {
+        let queue = Arc::new(Queue::default());
+        let shown = Arc::clone(&queue);
+        let show = move || {
+            let reporter = reporter()?;
+            Show {
+                reporter,
+                reader,
+                queue: shown,
+                clock,
+                events: VecDeque::new(),
+                ended: false,
+            }
+            .run();
+            Ok(())
+        };
+        let thread = thread::Builder::new()
+            .name("screen".to_owned())
+            .stack_size(STACK)
+            .spawn(show)
+            .context("could not start a thread")?;
+        Ok(Self {
+            log,
+            build,
+            clock,
+            seq: 0,
+            log_end: 0,
+            queue,
+            warnings,
+            thread: Some(thread),
+        })
+    }
+
+    /// Ends a build that could not even begin.
+    pub(super) fn give_up(&mut self, error: &io::Error) -> Report {
+        let now = self.clock.now();
+        let reason = Some(format!("piper could not run it: {error}"));
+        let (outcome, duration) = (Outcome::Errored, now.mono.0);
+        let duration_us = duration.as_micros() as u64;
+        let counts = piper_core::wire::v1::Counts::default();
+        let log_end = self.log_end;
+        self.tell(
+            now,
+            Event::BuildFinished {
+                outcome,
+                reason: reason.clone(),
+                duration_us,
+                counts,
+                log_end,
+            },
+        );
+        Report {
+            outcome,
+            reason,
+            duration,
+            signal: None,
+        }
+    }
+
+    /// Waits until everything is shown.
+    ///
+    /// # Errors
+    ///
+    /// When nothing could be shown at all.
+    pub(super) fn join(mut self) -> io::Result<()> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(shown)) => shown,
+            // A panic there has printed its message, and the build is recorded.
+            Some(Err(_)) | None => Ok(()),
+        }
+    }
+
+    fn pass_on(&mut self, now: Now, event: Event) {
+        if let Event::TryFinished { log_end, .. } | Event::BuildFinished { log_end, .. } = &event {
+            self.log_end = self.log_end.max(*log_end);
+        }
+        let line = Line {
+            v: 1,
+            seq: self.seq,
+            at: now.wall.to_string(),
+            build: self.build.as_str().to_owned(),
+            attempt: 1,
+            event,
+        };
+        self.seq += 1;
+        let bytes = serde_json::to_vec(&line).expect("events have only keys that are strings");
+        let mut waiting = self.queue.lock();
+        waiting.pauses.0 += u64::from(matches!(line.event, Event::BuildPaused {}));
+        waiting.told.push_back(Told {
+            after: self.log_end,
+            now,
+            event: line.event,
+        });
+        drop(waiting);
+        self.queue.changed.notify_all();
+        // Wakes the thread, too, if it waits for records.
+        self.log.event(&bytes);
+    }
+}
+
+impl Listener for Screen {
+    fn tell(&mut self, now: Now, event: Event) {
+        for message in self.warnings.take() {
+            self.pass_on(now, Event::Warning { message });
+        }
+        self.pass_on(now, event);
+    }
+
+    fn about_to_stop(&mut self) {
+        let shown = |waiting: &mut Waiting| waiting.pauses.0 > waiting.pauses.1;
+        let _ = self
+            .queue
+            .changed
+            .wait_timeout_while(self.queue.lock(), ABOUT_TO_STOP, shown);
+    }
+}
+
+/// The thread.
+struct Show {
+    reporter: Reporter,
+    reader: LiveReader,
+    queue: Arc<Queue>,
+    clock: Clock,
+    events: VecDeque<Told>,
+    /// There are no more records.
+    ended: bool,
+}
+
+impl Show {
+    fn run(mut self) {
+        loop {
+            if self.show_events() {
+                return self.reporter.finish(self.clock.now().mono);
+            }
+            let now = self.clock.now().mono;
+            let wait = self
+                .reporter
+                .next_tick(now)
+                .map_or(IDLE, |at| at.since(now));
+            if self.ended {
+                self.wait_for_events(wait);
+            } else {
+                self.show_records(wait);
+            }
+            let now = self.clock.now().mono;
+            if self.reporter.next_tick(now).is_some_and(|at| at <= now) {
+                self.reporter.tick(now);
+            }
+        }
+    }
+
+    /// Shows the events whose time has come; `true` after the last one.
+    fn show_events(&mut self) -> bool {
+        self.events.extend(self.queue.lock().told.drain(..));
+        while let Some(told) = self.events.front() {
+            if !self.ended && told.after > self.reader.position() {
+                return false;
+            }
+            let Some(told) = self.events.pop_front() else {
+                return false;
+            };
+            self.reporter.event(told.now, &told.event);
+            match told.event {
+                Event::BuildFinished { .. } => return true,
+                Event::BuildPaused {} => {
+                    self.queue.lock().pauses.1 += 1;
+                    self.queue.changed.notify_all();
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
+    fn show_records(&mut self, wait: Duration) {
+        let now = |clock: Clock| clock.now().mono;
+        match self.reader.next(wait) {
+            Next::Batch(batch) => {
+                let records = batch.records().map(|record| Record {
+                    seq: record.seq,
+                    at: record.at,
+                    step: record.source.step.0,
+                    r#try: record.source.r#try,
+                    marks: record.marks,
+                    text: record.text,
+                });
+                self.reporter.records(now(self.clock), records);
+            }
+            Next::Missed(range) => {
+                let count = range.end - range.start;
+                let message = format!(
+                    "{count} lines of the log could not be read back and are not shown here"
+                );
+                self.reporter
+                    .event(self.clock.now(), &Event::Warning { message });
+            }
+            Next::Idle => {}
+            Next::End => self.ended = true,
+        }
+    }
+
+    fn wait_for_events(&self, wait: Duration) {
+        let nothing = |waiting: &mut Waiting| waiting.told.is_empty();
+        let _ = self
+            .queue
+            .changed
+            .wait_timeout_while(self.queue.lock(), wait, nothing);
+    }
+}

@@ -1,0 +1,118 @@
+//! Where a build runs: the checkout itself, or a fresh copy of HEAD.
+
+use anyhow::Context as _;
+use piper_core::{codes, problem::Problem, project::EnvironmentKind};
+use piper_engine::git::{Head, Repository};
+use std::path::{Path, PathBuf};
+
+/// Where a build runs.
+#[derive(Debug)]
+pub struct Workspace {
+    /// The folder in which steps run.
+    pub path: PathBuf,
+    /// The project's own root: what the build belongs to in the history.
+    pub root: PathBuf,
+    /// The copy, which goes with this value.
+    copy: Option<tempfile::TempDir>,
+}
+
+/// What a fresh copy is made of.
+#[derive(Debug)]
+pub struct Origin {
+    /// The repository.
+    pub repository: Repository,
+    /// The commit.
+    pub commit: String,
+    /// The project's folder in the repository.
+    pub below: PathBuf,
+}
+
+impl Origin {
+    /// HEAD of the repository that holds `root`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or nothing is committed yet.
+    pub fn of(root: &Path) -> Result<Self, Problem> {
+        let refuse = |what: &str, help: &str| Problem::error(codes::NO_COMMIT, what).help(help);
+        let repository = Repository::find(root).ok_or_else(|| {
+            refuse(
+                "the environment `clean` builds a fresh copy of HEAD, but the project is in no git repository",
+                "run `git init` and commit the project, or build in `local`",
+            )
+        })?;
+        let Head {
+            commit: Some(commit),
+            ..
+        } = repository.head()
+        else {
+            return Err(refuse(
+                "the environment `clean` builds a fresh copy of HEAD, but nothing is committed yet",
+                "commit the project, or build in `local`",
+            ));
+        };
+        let below = root
+            .strip_prefix(&repository.root)
+            .unwrap_or(Path::new(""))
+            .to_owned();
+        Ok(Self {
+            repository,
+            commit,
+            below,
+        })
+    }
+}
+
+impl Workspace {
+    /// The checkout itself.
+    pub fn local(root: &Path) -> Self {
+        Self {
+            path: root.to_owned(),
+            root: root.to_owned(),
+            copy: None,
+        }
+    }
+
+    /// Makes the place where a build runs.
+    ///
+    /// # Errors
+    ///
+    /// When the copy cannot be made.
+    pub fn make(
+        kind: EnvironmentKind,
+        root: &Path,
+        origin: Option<&Origin>,
+    ) -> anyhow::Result<Self> {
+        match (kind, origin) {
+            (EnvironmentKind::Clean, Some(origin)) => {
+                let copy = tempfile::Builder::new().prefix("piper-clean-").tempdir();
+                let copy = copy.context("could not make a temporary folder")?;
+                // Steps compare paths, and the system's temporary folder may be a link.
+                let folder = copy
+                    .path()
+                    .canonicalize()
+                    .context("could not find the temporary folder")?;
+                origin
+                    .repository
+                    .copy_to(&folder, &origin.commit)
+                    .context("could not make a fresh copy of HEAD")?;
+                Ok(Self {
+                    path: folder.join(&origin.below),
+                    root: root.to_owned(),
+                    copy: Some(copy),
+                })
+            }
+            _ => Ok(Self::local(root)),
+        }
+    }
+
+    /// Keeps the copy, if this is one, and says where it is.
+    pub fn keep(self) -> Option<PathBuf> {
+        self.copy.map(tempfile::TempDir::keep)
+    }
+
+    /// Whether this is a copy that goes away.
+    pub fn is_copy(&self) -> bool {
+        self.copy.is_some()
+    }
+}
