@@ -26,6 +26,11 @@ pub enum Ended {
         /// Who is to blame.
         fault: Fault,
     },
+    /// With status 0, but what it left cannot be used.
+    Rejected {
+        /// Why, in words.
+        why: String,
+    },
 }
 
 /// Who is to blame for a step that could not be started.
@@ -350,6 +355,7 @@ impl Build {
                 TryResult::Ended(Ended::NotStarted { fault, .. }) => {
                     *fault == Fault::Machine && may(&[])
                 }
+                TryResult::Ended(Ended::Rejected { .. }) => may(&[RetryOn::Exit]),
                 TryResult::Stopped(StopReason::Timeout | StopReason::IdleTimeout) => {
                     may(&[RetryOn::Timeout])
                 }

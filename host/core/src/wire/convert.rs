@@ -144,6 +144,7 @@ fn exit(result: &TryResult, signal_name: impl Fn(i32) -> String) -> v1::Exit {
         TryResult::Ended(Ended::Status(status)) => v1::Exit::Status(*status),
         TryResult::Ended(Ended::Signal(signal)) => v1::Exit::Signal(signal_name(*signal)),
         TryResult::Ended(Ended::NotStarted { why, .. }) => v1::Exit::NotStarted(why.clone()),
+        TryResult::Ended(Ended::Rejected { why }) => v1::Exit::Rejected(why.clone()),
         TryResult::Stopped(StopReason::Timeout) => v1::Exit::Timeout,
         TryResult::Stopped(StopReason::IdleTimeout) => v1::Exit::IdleTimeout,
         TryResult::Stopped(StopReason::Cancelled) => v1::Exit::Cancelled,

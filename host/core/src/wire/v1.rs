@@ -284,6 +284,8 @@ pub enum Exit {
     Cancelled,
     /// It could not be started; the text says why.
     NotStarted(String),
+    /// It ended with status 0, but what it left cannot be used; the text says why.
+    Rejected(String),
 }
 
 /// How a step ended.

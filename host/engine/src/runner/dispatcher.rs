@@ -183,10 +183,7 @@ impl Dispatcher<'_> {
                     if let Some(why) = self.executor.ended(*step)
                         && *how == Ended::Status(0)
                     {
-                        *how = Ended::NotStarted {
-                            why,
-                            fault: build::Fault::User,
-                        };
+                        *how = Ended::Rejected { why };
                     }
                 }
                 self.apply(event);

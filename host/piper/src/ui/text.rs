@@ -297,6 +297,7 @@ pub fn describe(exit: &Exit) -> String {
         Exit::NotStarted(why) => {
             format!("could not be started: {}", super::sanitize::words(why))
         }
+        Exit::Rejected(why) => super::sanitize::words(why).into_owned(),
     }
 }
 
@@ -309,6 +310,7 @@ fn short(exit: &Exit) -> String {
         Exit::IdleTimeout => "idle timeout".to_owned(),
         Exit::Cancelled => "cancelled".to_owned(),
         Exit::NotStarted(_) => "not started".to_owned(),
+        Exit::Rejected(_) => "unusable outputs".to_owned(),
     }
 }
 
@@ -339,7 +341,11 @@ fn hint(exit: &Exit) -> Option<&'static str> {
         Exit::IdleTimeout => {
             Some("raise the step's `idle-timeout`, or let it print something while it works")
         }
-        Exit::Status(_) | Exit::Signal(_) | Exit::Cancelled | Exit::NotStarted(_) => None,
+        Exit::Status(_)
+        | Exit::Signal(_)
+        | Exit::Cancelled
+        | Exit::NotStarted(_)
+        | Exit::Rejected(_) => None,
     }
 }
 

@@ -88,6 +88,7 @@ fn samples() -> Vec<Event> {
         finished(Exit::IdleTimeout),
         finished(Exit::Cancelled),
         finished(Exit::NotStarted("no memory".to_owned())),
+        finished(Exit::Rejected("too many outputs".to_owned())),
         done(StepOutcome::Succeeded),
         done(StepOutcome::Failed),
         done(StepOutcome::Errored),
