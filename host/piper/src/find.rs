@@ -211,7 +211,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         File::create(&path).unwrap().set_len(LARGEST + 1).unwrap();
         assert_eq!(try_it(), 9);
-        fs::set_permissions(&path, PermissionsExt::from_mode(0)).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o000)).unwrap();
         if user() != 0 {
             assert_eq!(try_it(), 8);
         }
