@@ -32,7 +32,7 @@ pub struct Found {
 /// # Errors
 ///
 /// When there is none, when it cannot be read, or when it belongs to somebody else.
-pub fn find(directory: Option<&Path>) -> Result<Found, Problem> {
+pub fn find(directory: Option<&Path>) -> Result<Found, Box<Problem>> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     find_from(directory.unwrap_or(Path::new(".")), home.as_deref(), user())
 }
@@ -42,17 +42,14 @@ fn user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-fn find_from(directory: &Path, home: Option<&Path>, user: u32) -> Result<Found, Problem> {
+fn find_from(directory: &Path, home: Option<&Path>, user: u32) -> Result<Found, Box<Problem>> {
     let start = fs::canonicalize(directory).map_err(|error| {
-        let directory = directory.display();
-        Problem::error(
+        let (directory, reason) = (directory.display(), reason(&error));
+        let problem = Problem::error(
             codes::NO_PROJECT,
-            format!(
-                "cannot look for a project in `{directory}`: {}",
-                reason(&error)
-            ),
-        )
-        .help("name a folder that exists with -C DIR")
+            format!("cannot look for a project in `{directory}`: {reason}"),
+        );
+        Box::new(problem.help("name a folder that exists with -C DIR"))
     })?;
     let home = home.and_then(|home| fs::canonicalize(home).ok());
     for folder in start.ancestors() {
@@ -74,16 +71,18 @@ fn find_from(directory: &Path, home: Option<&Path>, user: u32) -> Result<Found, 
         codes::NO_PROJECT,
         format!("there is no {FILE_NAME} in {} or above it", start.display()),
     )
-    .help("`piper init` writes one; -C DIR looks in another folder"))
+    .help("`piper init` writes one; -C DIR looks in another folder")
+    .into())
 }
 
-fn read(path: &Path, user: u32) -> Result<Vec<u8>, Problem> {
-    let unreadable = |why: &str| {
+fn read(path: &Path, user: u32) -> Result<Vec<u8>, Box<Problem>> {
+    let unreadable = |why: &str| -> Box<Problem> {
         Problem::error(
             codes::UNREADABLE,
             format!("cannot read {}: {why}", path.display()),
         )
         .help("the project file is a plain file that you may read")
+        .into()
     };
     // Opening a FIFO would wait for its writer; this way it is opened at once and refused below.
     let opened = OpenOptions::new()
@@ -111,11 +110,12 @@ fn read(path: &Path, user: u32) -> Result<Vec<u8>, Problem> {
             format!("{} is larger than {} MiB", path.display(), LARGEST >> 20),
         )
         .help("a project file holds commands; keep data in files of its own")
+        .into()
     })
 }
 
 /// Whoever owns the file decides what this user runs: that may be this user or root, nobody else.
-fn check_owner(path: &Path, meta: &Metadata, user: u32) -> Result<(), Problem> {
+fn check_owner(path: &Path, meta: &Metadata, user: u32) -> Result<(), Box<Problem>> {
     let owner = meta.uid();
     if owner == user || owner == 0 {
         return Ok(());
@@ -125,7 +125,8 @@ fn check_owner(path: &Path, meta: &Metadata, user: u32) -> Result<(), Problem> {
         codes::FOREIGN_PROJECT,
         format!("{path} belongs to somebody else (user id {owner}, you are {user})"),
     )
-    .help("its commands would run with your rights: read it, then copy the project or take the file over with chown"))
+    .help("its commands would run with your rights: read it, then copy the project or take the file over with chown")
+    .into())
 }
 
 /// The whole file, or nothing if it is larger than `limit`, also when it grows meanwhile.
@@ -156,7 +157,7 @@ mod tests {
         (folder, path)
     }
 
-    fn code(result: Result<Found, Problem>) -> u16 {
+    fn code(result: Result<Found, Box<Problem>>) -> u16 {
         result.expect_err("nothing may be found").code.0
     }
 
@@ -210,7 +211,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         File::create(&path).unwrap().set_len(LARGEST + 1).unwrap();
         assert_eq!(try_it(), 9);
-        fs::set_permissions(&path, PermissionsExt::from_mode(0)).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o000)).unwrap();
         if user() != 0 {
             assert_eq!(try_it(), 8);
         }

@@ -176,6 +176,9 @@ pub(super) fn parse(text: &str) -> Syntax<'_> {
 impl<'a> Syntax<'a> {
     /// The text with each line that lacks its `=` blanked, if there is one: the parser builds no tables behind such a line.
     pub(super) fn without_bad_lines(&self, text: &str) -> Option<String> {
+        if self.is_hopeless() {
+            return None;
+        }
         let mut masked = String::new();
         for error in self
             .errors
@@ -192,12 +195,18 @@ impl<'a> Syntax<'a> {
         Some(masked)
     }
 
+    /// Whether there is so much wrong that not all of it was looked at.
+    fn is_hopeless(&self) -> bool {
+        self.errors.len() >= MOST_ERRORS
+    }
+
     /// Takes tables and further errors from a second parse, of the text that [`Self::without_bad_lines`] made.
     pub(super) fn complete(mut self, second: Self) -> Self {
         self.errors
             .retain(|error| error.mistake == Mistake::NoEquals);
         self.errors.extend(second.errors);
         self.errors.sort_by_key(|error| error.at.start);
+        self.errors.truncate(MOST_ERRORS);
         Self {
             table: second.table,
             errors: self.errors,
@@ -219,7 +228,8 @@ impl<'a> Syntax<'a> {
             .iter()
             .map(|error| error.problem(source))
             .collect();
-        let contained = self.errors.iter().all(|error| error.mistake.is_contained());
+        let contained =
+            !self.is_hopeless() && self.errors.iter().all(|error| error.mistake.is_contained());
         (contained.then_some(self.table), problems)
     }
 

@@ -24,7 +24,7 @@ pub(super) fn run(
     let loaded = find::find(directory).map(|found| pipeline::load_bytes(found.path, found.bytes));
     let (problems, loaded) = match &loaded {
         Ok(loaded) => (loaded.problems.as_slice(), Some(loaded)),
-        Err(problem) => (std::slice::from_ref(problem), None),
+        Err(problem) => (std::slice::from_ref(&**problem), None),
     };
     let here = std::env::current_dir().ok();
     let count = |severity| {

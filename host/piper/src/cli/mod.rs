@@ -87,6 +87,12 @@ impl From<Problem> for CliError {
     }
 }
 
+impl From<Box<Problem>> for CliError {
+    fn from(problem: Box<Problem>) -> Self {
+        Self::Problems(vec![*problem])
+    }
+}
+
 impl From<anyhow::Error> for CliError {
     fn from(error: anyhow::Error) -> Self {
         Self::Failed(error)

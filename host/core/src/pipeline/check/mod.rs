@@ -24,7 +24,7 @@ use std::{
 };
 
 /// How many names may be compared for suggestions in one file, so that a long file of unknown names is still read at once.
-const MOST_COMPARED: usize = 1_000_000;
+const MOST_COMPARED: usize = 200_000;
 
 /// How many choices a parameter may have for its conditions to be compared with them.
 const MOST_CHOICES: usize = 1000;

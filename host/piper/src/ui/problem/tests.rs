@@ -92,7 +92,11 @@ error[P0107]: unknown key `timout` in step `test`
   = help: run `piper explain P0107`
 ";
     assert_eq!(
-        text(&[problem.clone()], false, Some(Path::new("/work/hello"))),
+        text(
+            std::slice::from_ref(&problem),
+            false,
+            Some(Path::new("/work/hello"))
+        ),
         expected
     );
     let elsewhere = text(&[problem], true, Some(Path::new("/work/other")));
