@@ -5,6 +5,9 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The JSON schema of [`Line`].
+pub const SCHEMA: &str = include_str!("v1.schema.json");
+
 /// One line of a stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Line {
@@ -355,3 +358,6 @@ pub struct Counts {
     /// Passed, but not at the first try; counted in `succeeded` too.
     pub flaky: u32,
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 use super::{
     Face,
     output::{Outputs, Sink},
-    sanitize::{Policy, Returns, Sanitizer},
+    sanitize::{Policy, Returns, Sanitizer, words},
     style::{Paint, Style, width},
 };
 use piper_core::{
@@ -123,8 +123,15 @@ impl Lines {
     ) {
         let stream = record.marks.stream();
         if record.marks.contains(Marks::DROPPED_BEFORE) {
+            // Whatever was open may have ended in what is missing.
+            self.finish_step(outputs, record.step);
             let talk = outputs.talk();
             talk.line(&format!("{label}: some of its output is missing here"));
+        }
+        if record.marks.contains(Marks::PIPER) {
+            let text = String::from_utf8_lossy(record.text);
+            outputs.talk().line(&format!("{label}: {}", words(&text)));
+            return;
         }
         if !self.steps.contains_key(&record.step) {
             let step = self.begin(outputs, label, record);
@@ -372,3 +379,6 @@ impl Tail {
         (shown, lines, start == 0 && !self.cut)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@ pub struct Ndjson {
     attempt: u32,
     seq: u64,
     labels: Vec<String>,
+    /// The last time that was written as text: all records of one read have the same.
+    at: (Timestamp, String),
 }
 
 /// A log record as [`Line`] writes it, without copies: a million of them pass here.
@@ -25,7 +27,7 @@ pub struct Ndjson {
 struct LogLine<'a> {
     v: u32,
     seq: u64,
-    at: String,
+    at: &'a str,
     build: &'a str,
     attempt: u32,
     r#type: &'static str,
@@ -52,6 +54,7 @@ impl Ndjson {
             attempt,
             seq: 0,
             labels: Vec::new(),
+            at: (at, at.to_string()),
         };
         let opened = Event::StreamOpened {
             piper: piper.to_owned(),
@@ -73,10 +76,13 @@ impl Ndjson {
     /// Adds a log record.
     pub fn record(&mut self, record: &Record<'_>) {
         let text = str::from_utf8(record.text).ok();
+        if self.at.0 != record.at {
+            self.at = (record.at, record.at.to_string());
+        }
         let line = LogLine {
             v: 1,
             seq: self.seq,
-            at: record.at.to_string(),
+            at: &self.at.1,
             build: self.build.as_str(),
             attempt: self.attempt,
             r#type: "log",

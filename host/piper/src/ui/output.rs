@@ -178,8 +178,12 @@ impl Outputs {
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         let same = match (stdout.metadata(), stderr.metadata()) {
-            (Ok(out), Ok(err)) => {
-                (out.dev(), out.ino(), out.rdev()) == (err.dev(), err.ino(), err.rdev())
+            (Ok(a), Ok(b)) => {
+                // `/dev/tty` is the same terminal under another name.
+                let alias = libc::makedev(5, 0);
+                let aliased = [a.rdev(), b.rdev()].contains(&alias);
+                (a.dev(), a.ino(), a.rdev()) == (b.dev(), b.ino(), b.rdev())
+                    || (out.terminal && err.terminal && aliased)
             }
             _ => false,
         };

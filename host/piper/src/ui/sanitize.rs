@@ -71,6 +71,8 @@ pub struct Sanitizer {
     wanted: Look,
     /// The look that the output has.
     current: Look,
+    /// Whether the two differ; comparing them for each piece of text would cost more than the text.
+    unsettled: bool,
     /// A carriage return came; what follows replaces the line.
     returned: bool,
 }
@@ -85,6 +87,7 @@ impl Sanitizer {
             held_len: 0,
             wanted: Look::default(),
             current: Look::default(),
+            unsettled: false,
             returned: false,
         }
     }
@@ -133,12 +136,17 @@ impl Sanitizer {
     /// Switches colours off in the output; the next text switches them on again.
     pub fn close_colors(&mut self, out: &mut Vec<u8>) {
         Look::default().write_from(&self.current, out);
-        self.current = Look::default();
+        self.set_current(Look::default());
+    }
+
+    fn set_current(&mut self, look: Look) {
+        self.current = look;
+        self.unsettled = self.wanted != self.current;
     }
 
     /// Whether plain text passes as it is.
     fn is_idle(&self) -> bool {
-        self.state == State::Text && !self.returned && self.wanted == self.current
+        self.state == State::Text && !self.returned && !self.unsettled
     }
 
     fn hold(&mut self, byte: u8) -> bool {
@@ -195,7 +203,7 @@ impl Sanitizer {
             // A byte that a state does not understand ends that state and is looked at again.
             let taken = match self.state {
                 State::Text => {
-                    let run = plain_run(&text[at..]);
+                    let run = text_run(&text[at..]);
                     if run > 0 {
                         self.show(&text[at..at + run], line);
                         at += run;
@@ -297,6 +305,7 @@ impl Sanitizer {
                 if byte == b'm' && colors && keep {
                     let params = self.held;
                     self.wanted.apply(&params[..self.held_len]);
+                    self.unsettled = self.wanted != self.current;
                 }
                 self.leave(true)
             }
@@ -311,8 +320,8 @@ impl Sanitizer {
         }
         self.hold(byte);
         if self.held_len == need {
-            let held = self.held;
-            match str::from_utf8(&held[..need]) {
+            let [a, b, c, d, ..] = self.held;
+            match str::from_utf8(&[a, b, c, d][..need]) {
                 Ok(character) if character.chars().all(is_harmful) => {}
                 Ok(character) => self.show(character.as_bytes(), line),
                 Err(_) => self.show(REPLACEMENT, line),
@@ -327,7 +336,7 @@ impl Sanitizer {
         if self.returned {
             self.returned = false;
             line.out.truncate(line.start);
-            self.current = Look::default();
+            self.set_current(Look::default());
         }
         self.settle(line.out);
         line.out.extend_from_slice(text);
@@ -335,9 +344,9 @@ impl Sanitizer {
 
     /// Gives the output the look that the step asked for.
     fn settle(&mut self, out: &mut Vec<u8>) {
-        if self.wanted != self.current {
+        if self.unsettled {
             self.wanted.write_from(&self.current, out);
-            self.current = self.wanted;
+            self.set_current(self.wanted);
         }
     }
 }
@@ -366,11 +375,33 @@ fn is_plain(text: &[u8]) -> bool {
     })
 }
 
-/// How many bytes at the beginning of `text` are plain.
-fn plain_run(text: &[u8]) -> usize {
-    text.iter()
-        .position(|&byte| !is_plain_byte(byte))
-        .unwrap_or(text.len())
+/// How many bytes at the beginning of `text` may be shown as they are.
+fn text_run(text: &[u8]) -> usize {
+    let mut run = 0;
+    while let Some(&byte) = text.get(run) {
+        let rest = &text[run..];
+        let len = match byte {
+            0x20..0x7f | b'\t' => 1,
+            0xc2..=0xdf => character_len(rest, 2),
+            0xe0..=0xef => character_len(rest, 3),
+            0xf0..=0xf4 => character_len(rest, 4),
+            _ => 0,
+        };
+        if len == 0 {
+            break;
+        }
+        run += len;
+    }
+    run
+}
+
+/// The length of the character at the beginning of `text`; 0 if it is cut, wrong or harmful.
+fn character_len(text: &[u8], len: usize) -> usize {
+    let character = text.get(..len).and_then(|bytes| str::from_utf8(bytes).ok());
+    match character.and_then(|character| character.chars().next()) {
+        Some(character) if !is_harmful(character) => len,
+        Some(_) | None => 0,
+    }
 }
 
 /// A name, reason or command as a part of one of piper's own lines: it came from a file that somebody wrote.

@@ -3,6 +3,8 @@
 //! Knows which parameters exist and how to write them again; where sequences begin and end is [`sanitize`](super::sanitize)'s.
 //! Parameters that no terminal uses for the look of text are dropped: on the Linux console 11 remaps the character set.
 
+use std::io::Write;
+
 /// The longest colour that is kept: `58:2:255:255:255:255` and some air.
 const SLOT: usize = 23;
 
@@ -87,8 +89,8 @@ impl Look {
         });
         for (bit, code) in FLAGS.iter().enumerate() {
             if self.flags & 1 << bit != 0 {
-                out.extend_from_slice(code.to_string().as_bytes());
-                out.push(b';');
+                // Writing to memory cannot fail.
+                let _ = write!(out, "{code};");
             }
         }
         for slot in [

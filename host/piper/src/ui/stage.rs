@@ -12,7 +12,7 @@ use piper_core::{
     time::{Monotonic, Now, Timestamp},
     wire::v1::{BuildStarted, Counts, Event, Exit, Outcome, PlannedStep, StepOutcome},
 };
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 /// 2026-01-02T03:04:05Z.
 const EPOCH: Timestamp = Timestamp(1_767_323_045_000_000);
@@ -29,7 +29,7 @@ pub(crate) struct Stage {
     pub(crate) time: Duration,
     /// Everything that was told, for `show`.
     pub(crate) events: Vec<(Timestamp, Event)>,
-    labels: Vec<String>,
+    places: HashMap<String, u32>,
     counts: Counts,
     seq: u64,
 }
@@ -101,7 +101,7 @@ impl Stage {
             reporter: Reporter::new(&ui, setup, EPOCH, outputs, true),
             time: Duration::ZERO,
             events: Vec::new(),
-            labels: Vec::new(),
+            places: HashMap::new(),
             counts: Counts::default(),
             seq: 0,
         }
@@ -134,7 +134,8 @@ impl Stage {
     }
 
     pub(crate) fn begin(&mut self, steps: &[(&str, &str)]) {
-        self.labels = steps.iter().map(|(label, _)| (*label).to_owned()).collect();
+        let labels = steps.iter().map(|(label, _)| (*label).to_owned());
+        self.places = labels.zip(0..).collect();
         let planned = |(label, command): &(&str, &str)| PlannedStep {
             step: (*label).to_owned(),
             command: (*command).to_owned(),
@@ -254,7 +255,7 @@ impl Stage {
     }
 
     pub(crate) fn record(&mut self, label: &str, r#try: u32, marks: Marks, text: &[u8]) {
-        let step = self.labels.iter().position(|own| own == label).unwrap() as u32;
+        let step = self.places[label];
         let record = Record {
             seq: self.seq,
             at: EPOCH + self.time,

@@ -378,17 +378,44 @@ fn a_build_that_died_is_shown_as_not_finished() {
 #[test]
 fn a_program_gets_one_object_a_line() {
     let mut stage = stage(Scene::Json, Sharing::Labelled);
-    eventful(&mut stage);
+    stage.tell(Event::BuildPaused {});
+    stage.tell(Event::BuildResumed {});
     stage.record("fmt", 1, stderr() | Marks::NO_EOL, b"\xff\x00");
     stage.record("fmt", 1, Marks::CONTINUES, "é\x1b\"".as_bytes());
+    stage.tell(Event::BuildCancelling {
+        reason: "interrupted (SIGINT)".into(),
+    });
+    eventful(&mut stage);
     let (out, err) = stage.close();
     let golden = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../../tests/fixtures/wire/v1.ndjson"
     );
+    // A version only gains members, so the file changes only when this test tells more.
     if std::env::var_os("PIPER_WRITE_GOLDEN").is_some() {
         std::fs::write(golden, &out).unwrap();
     }
     assert_eq!(out, std::fs::read_to_string(golden).unwrap());
     assert_eq!(err, "");
+}
+
+#[test]
+fn a_hundred_thousand_steps_are_no_burden() {
+    let labels: Vec<_> = (0..100_000).map(|n| format!("step-{n}")).collect();
+    let steps: Vec<_> = labels
+        .iter()
+        .map(|label| (label.as_str(), "true"))
+        .collect();
+    let mut stage = Stage::new(Scene::Terminal(80, 24), Sharing::Labelled, Vec::new());
+    stage.begin(&steps);
+    for label in &labels {
+        stage.start(label);
+        stage.line(label, "text");
+        stage.pass(label);
+        stage.wait(Duration::from_micros(10));
+    }
+    stage.end(Outcome::Succeeded, None);
+    // Redrawn some 25 times in its second, and written whenever the buffer is full.
+    assert!(stage.out.writes.get() < 1000, "{}", stage.out.writes.get());
+    assert!(stage.out.text().contains("(100000 steps)\n"));
 }

@@ -1,0 +1,132 @@
+use super::*;
+use crate::ui::output::fake::Fake;
+use piper_core::time::Timestamp;
+use proptest::prelude::*;
+
+const PLAIN: Face = Face {
+    terminal: false,
+    color: false,
+};
+
+/// Both streams in one buffer, and what was written.
+fn joined() -> (Outputs, Fake) {
+    let fake = Fake::default();
+    let sink = Sink::new(Box::new(fake.clone()), PLAIN);
+    (Outputs::new(sink, None), fake)
+}
+
+fn record(step: u32, marks: Marks, text: &[u8]) -> Record<'_> {
+    Record {
+        seq: 0,
+        at: Timestamp(0),
+        step,
+        r#try: 1,
+        marks,
+        text,
+    }
+}
+
+/// Who prints, on which stream, what, and whether the line ends with it.
+type Piece = (u32, bool, String, bool);
+
+fn pieces() -> impl Strategy<Value = Vec<Piece>> {
+    proptest::collection::vec(
+        (0..3_u32, any::<bool>(), "[a-z ]{0,5}", any::<bool>()),
+        0..60,
+    )
+}
+
+proptest! {
+    #[test]
+    fn no_line_is_torn_mixed_or_lost(pieces in pieces()) {
+        let (mut outputs, fake) = joined();
+        let mut lines = Lines::new(Sharing::Labelled, true, false);
+        let mut whole: BTreeMap<(u32, bool), String> = BTreeMap::new();
+        for (step, is_stderr, text, ends) in &pieces {
+            let mut marks = if *is_stderr { Marks::STDERR } else { Marks::default() };
+            if !ends {
+                marks |= Marks::CONTINUES;
+            }
+            let label = format!("{step}{}", if *is_stderr { "e" } else { "o" });
+            // Labels tell the streams apart here, which they do not otherwise.
+            let place = step * 2 + u32::from(*is_stderr);
+            lines.record(&mut outputs, Monotonic::default(), &label, &record(place, marks, text.as_bytes()));
+            let line = whole.entry((*step, *is_stderr)).or_default();
+            line.push_str(text);
+            if *ends {
+                line.push('\n');
+            }
+        }
+        lines.finish(&mut outputs);
+        outputs.flush();
+        let written = fake.text();
+        for ((step, is_stderr), mut text) in whole {
+            let prefix = format!("{step}{} │ ", if is_stderr { "e" } else { "o" });
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+            let mut own = String::new();
+            for line in written.lines().filter_map(|line| line.strip_prefix(&prefix)) {
+                own.push_str(line);
+                own.push('\n');
+            }
+            prop_assert_eq!(own, text);
+        }
+    }
+
+    #[test]
+    fn bytes_of_a_step_alone_are_exact(chunks in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 0..9), any::<bool>()), 0..20)) {
+        let (mut outputs, fake) = joined();
+        let mut lines = Lines::new(Sharing::Alone, true, false);
+        lines.is_colorless(0);
+        let mut expected = Vec::new();
+        for (bytes, ends) in &chunks {
+            let marks = if *ends { Marks::default() } else { Marks::CONTINUES };
+            lines.record(&mut outputs, Monotonic::default(), "x", &record(0, marks, bytes));
+            expected.extend_from_slice(bytes);
+            if *ends {
+                expected.push(b'\n');
+            }
+        }
+        lines.finish(&mut outputs);
+        outputs.flush();
+        prop_assert_eq!(&*fake.bytes.borrow(), &expected);
+    }
+}
+
+#[test]
+fn piper_s_own_words_are_talk() {
+    let (out, err) = (Fake::default(), Fake::default());
+    let sink = |fake: &Fake| Sink::new(Box::new(fake.clone()), PLAIN);
+    let mut outputs = Outputs::new(sink(&out), Some(sink(&err)));
+    let mut lines = Lines::new(Sharing::Alone, true, false);
+    let own = record(0, Marks::PIPER, b"workspace is ready\x07");
+    lines.record(&mut outputs, Monotonic::default(), "unit", &own);
+    let after_gap = record(0, Marks::DROPPED_BEFORE, b"text");
+    lines.record(&mut outputs, Monotonic::default(), "unit", &after_gap);
+    outputs.flush();
+    assert_eq!(out.text(), "text\n");
+    assert_eq!(
+        err.text(),
+        "unit: workspace is ready\u{fffd}\nunit: some of its output is missing here\n"
+    );
+}
+
+#[test]
+fn a_tail_is_the_last_lines_and_knows_whether_they_are_all() {
+    let mut tail = Tail::default();
+    for n in 0..TAIL_LINES {
+        tail.push(format!("line {n}").as_bytes());
+    }
+    assert_eq!((tail.last().1, tail.last().2), (TAIL_LINES, true));
+    tail.push(b"one more");
+    let (lines, count, all) = tail.last();
+    assert_eq!((count, all), (TAIL_LINES, false));
+    assert!(lines.starts_with(b"line 1\n"));
+    for _ in 0..10_000 {
+        tail.push(&[b'x'; 100]);
+    }
+    assert!(tail.bytes.len() <= 2 * TAIL_BYTES);
+    tail.push(&vec![b'x'; TAIL_BYTES + 1]);
+    assert!(tail.last().0.ends_with(b"x\n"));
+}
