@@ -15,7 +15,7 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io,
     ops::RangeInclusive,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, SystemTime},
@@ -89,7 +89,6 @@ impl Selection {
 /// A build's file, open for reading.
 #[derive(Debug)]
 pub struct PlogReader {
-    path: PathBuf,
     file: Arc<File>,
     state: State,
     index: Arc<Index>,
@@ -122,7 +121,6 @@ impl PlogReader {
             hopper.footer_seen = true;
             let end = index.end();
             return Ok(Self {
-                path: path.to_owned(),
                 file: Arc::new(file),
                 state: State::Finished,
                 index: Arc::new(index),
@@ -144,7 +142,6 @@ impl PlogReader {
             State::Dead
         };
         Ok(Self {
-            path: path.to_owned(),
             file: Arc::new(file),
             state,
             index: Arc::new(index),
@@ -209,7 +206,6 @@ impl PlogReader {
                 ..self.select(selection)
             },
             hopper: self.hopper,
-            path: self.path,
             over: self.state != State::Running,
             end: self.end,
         }
@@ -228,8 +224,9 @@ impl PlogReader {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // By its own handle, the reader sees the lock that was just taken: the state is as if there was none.
-        let reader = Self::open(path)?;
+        let mut reader = Self::open(path)?;
+        // Its own handle has seen the lock that was just taken here.
+        reader.state = State::Dead;
         let newborn = reader.end == 0 && file.metadata()?.modified().is_ok_and(is_newborn);
         if reader.hopper.footer_seen || newborn || ends_well(&file, &reader.index) {
             return Ok(None);
@@ -405,7 +402,6 @@ pub enum Followed {
 pub struct Follow {
     select: Select,
     hopper: Hopper,
-    path: PathBuf,
     /// Nobody writes to the file any more.
     over: bool,
     end: u64,
@@ -463,11 +459,6 @@ impl Follow {
         let news = self.over || !found.is_empty();
         Arc::make_mut(&mut self.select.index).entries.extend(found);
         Ok(news)
-    }
-
-    /// The file that is followed.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 

@@ -93,7 +93,7 @@ impl Recorder {
         let first = self.ring.file_is_gone();
         let why = error.to_string();
         (self.warn)(format!(
-            "the log of this build is not kept from record {first} on: {why}; free some space and build again to have it"
+            "the log of this build is kept only up to record {first}: {why}; make room on the disk that holds it, for the next build"
         ));
         Lost { first, why }
     }
