@@ -140,7 +140,13 @@ impl Index {
     /// When it cannot be renamed.
     pub fn put_aside(path: &Path, now: Timestamp) -> Result<Option<PathBuf>, Error> {
         let _lock = lock(path)?;
-        if !matches!(Self::open_existing(path), Err(Error::Damaged { .. })) {
+        let sound = match Self::open_existing(path) {
+            Err(Error::Damaged { .. }) => false,
+            Ok(index) => index.is_sound(),
+            // Whatever that is, a new file does not mend it.
+            Err(error) => return Err(error),
+        };
+        if sound {
             return Ok(None);
         }
         let aside = suffixed(path, &format!(".damaged-{}", now.0));
@@ -157,6 +163,15 @@ impl Index {
         renamed
             .map(|()| Some(aside))
             .map_err(|source| file_error("put aside", path, source))
+    }
+
+    /// Looks at every page; damage may be anywhere.
+    fn is_sound(&self) -> bool {
+        let check = "PRAGMA quick_check(1)";
+        let verdict = self
+            .connection
+            .query_row(check, [], |row| row.get::<_, String>(0));
+        verdict.is_ok_and(|verdict| verdict == "ok")
     }
 
     fn open_existing(path: &Path) -> Result<Self, Error> {

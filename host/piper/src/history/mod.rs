@@ -24,13 +24,18 @@ pub use recorder::LocalRecorder;
 pub use retention::Limits;
 pub use settings::limits;
 
-/// An error and what led to it, in one line.
+/// An error and what led to it, in one line. SQLite says everything twice; a cause that only repeats is left out.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    let mut said = error.to_string();
+    let mut text = said.clone();
     let mut source = error.source();
     while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let next = error.to_string();
+        if !next.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        said = next;
         source = error.source();
     }
     text

@@ -202,6 +202,8 @@ fn an_index_with_a_torn_page_is_damaged() {
     fs::write(&path, bytes).unwrap();
     let listed = Index::open(&path).and_then(|index| index.list(&Filter::default()));
     assert!(matches!(listed, Err(Error::Damaged { .. })), "{listed:?}");
+    assert!(Index::put_aside(&path, Timestamp(7)).unwrap().is_some());
+    assert_eq!(Index::open(&path).unwrap().ids().unwrap(), []);
 }
 
 #[test]

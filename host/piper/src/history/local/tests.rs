@@ -88,6 +88,18 @@ fn a_damaged_index_is_made_again_from_the_files() {
 }
 
 #[test]
+fn damage_that_shows_only_inside_is_mended_too() {
+    let (_folder, place) = sample::place();
+    let finished = Running::begin(&place, &sample::build(1, "/a"), 3).finish(Outcome::Failed);
+    drop(open(&place));
+    // The first page is in the write-ahead log, and whole.
+    fs::write(place.index(), [0xa5; 40_960]).unwrap();
+    let history = open(&place);
+    assert_eq!(all(&history), [finished]);
+    assert!(open(&place).warnings().is_empty());
+}
+
+#[test]
 fn without_a_usable_index_the_files_are_read() {
     let (_folder, place) = sample::place();
     let finished = Running::begin(&place, &sample::build(1, "/a"), 3).finish(Outcome::Failed);
