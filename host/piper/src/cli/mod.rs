@@ -2,6 +2,16 @@
 //!
 //! A command returns an exit code or a [`CliError`]; nothing below ends the process or writes past [`Ui`].
 
+pub mod graph;
+pub mod list;
+pub mod plan;
+pub mod project;
+mod quote;
+pub mod request;
+#[cfg(test)]
+mod sample;
+mod style;
+
 use crate::{
     exit_code,
     ui::{ColorChoice, OutputFormat, Ui},
@@ -47,7 +57,11 @@ pub struct GlobalArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Graph(graph::GraphArgs),
+    List(list::ListArgs),
+    Plan(plan::PlanArgs),
+}
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
@@ -84,11 +98,37 @@ impl From<io::Error> for CliError {
 /// Runs the command line of this process and says with which status to end.
 pub fn main() -> u8 {
     let cli = Cli::parse();
-    let _ui = Ui::new(
+    let ui = Ui::new(
         cli.global.color,
         cli.global.output,
         cli.global.quiet,
         cli.global.verbose,
     );
-    exit_code::SUCCESS
+    let Some(command) = cli.command else {
+        return exit_code::SUCCESS;
+    };
+    let done = match &command {
+        Command::Graph(args) => graph::run(args, &cli.global, &ui),
+        Command::List(args) => list::run(args, &cli.global, &ui),
+        Command::Plan(args) => plan::run(args, &cli.global, &ui),
+    };
+    match done {
+        Ok(code) => code,
+        Err(CliError::Closed) => exit_code::SUCCESS,
+        Err(CliError::Failed(error)) => {
+            ui.say(&format!("error: {error:#}"));
+            exit_code::ERRORED
+        }
+        Err(CliError::Problems(problems)) => {
+            for problem in problems {
+                ui.say(&format!(
+                    "error[{}]: {}\n{}",
+                    problem.code,
+                    problem.message,
+                    problem.help.join("\n")
+                ));
+            }
+            exit_code::USAGE
+        }
+    }
 }
