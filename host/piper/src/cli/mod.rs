@@ -2,6 +2,7 @@
 //!
 //! A command returns an exit code or a [`CliError`]; nothing below ends the process or writes past [`Ui`].
 
+pub mod export;
 pub mod graph;
 pub mod list;
 pub mod plan;
@@ -58,6 +59,7 @@ pub struct GlobalArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Export(export::ExportArgs),
     Graph(graph::GraphArgs),
     List(list::ListArgs),
     Plan(plan::PlanArgs),
@@ -108,6 +110,7 @@ pub fn main() -> u8 {
         return exit_code::SUCCESS;
     };
     let done = match &command {
+        Command::Export(args) => export::run(args, &cli.global, &ui),
         Command::Graph(args) => graph::run(args, &cli.global, &ui),
         Command::List(args) => list::run(args, &cli.global, &ui),
         Command::Plan(args) => plan::run(args, &cli.global, &ui),
