@@ -5,6 +5,9 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/piper-export.XXXXXX") || exit 3
 
 # Artifacts outlive the script, unless there are none.
 clean_up() {
+  if [ -e "$tmp/limited" ]; then
+    kill "$(cat "$tmp/limited")" 2>/dev/null
+  fi
   kept=
   for folder in "$tmp"/*/artifacts; do
     rmdir "$folder" 2>/dev/null
@@ -75,6 +78,8 @@ limited() {
   elif [ -n "$tty" ]; then
     exec timeout --foreground -s "$signal" -k "$grace" "$seconds" "$@"
   else
+    # timeout(1) leaves the group that Ctrl-C reaches, so the end of this script has to end it.
+    sh -c 'echo "$PPID"' >"$tmp/limited"
     exec timeout -s "$signal" -k "$grace" "$seconds" "$@"
   fi
 }
@@ -152,6 +157,7 @@ step() {
       ("step_$number") </dev/null
     fi
     status=$?
+    rm -f "$tmp/limited"
     if [ "$status" -eq 0 ]; then
       return
     fi

@@ -35,8 +35,8 @@ pub(super) fn write(plans: &[Plan]) -> String {
 fn head(plans: &[Plan]) -> String {
     let first = &plans[0];
     let what = match &first.target {
-        Target::Pipeline(name) => format!("the pipeline `{name}`"),
-        Target::Step(name) => format!("the step `{name}` with what it needs"),
+        Target::Pipeline(name) => format!("The pipeline `{name}`"),
+        Target::Step(name) => format!("The step `{name}` with what it needs"),
     };
     let mut text = format!(
         "#!/bin/sh\n# {what} of {}, as piper {} read it in piper.toml.\n\
@@ -103,7 +103,10 @@ fn secrets(text: &mut String, plans: &[Plan]) {
 }
 
 fn build(text: &mut String, plan: &Plan, number: usize) {
-    let _ = writeln!(text, "\n# {} {}", plan.target.name(), cell_text(&plan.cell));
+    if !plan.cell.is_empty() {
+        let _ = write!(text, "\n# {}", cell_text(&plan.cell));
+    }
+    text.push('\n');
     let _ = writeln!(text, "build_{number}() {{");
     let _ = writeln!(text, "dir=$tmp/{number}\nmkdir \"$dir\"");
     text.push_str(match plan.environment.1 {
@@ -185,13 +188,13 @@ fn planned(text: &mut String, plan: &Plan, place: usize, step: &PlannedStep) {
     let argv: Vec<_> = step.command.argv().into_iter().map(word).collect();
     let _ = writeln!(text, "{}\n}}", argv.join(" "));
 
-    let needs: Vec<String> = step
+    let needs: String = step
         .waits_for
         .iter()
-        .map(|need| (need.0 + 1).to_string())
+        .map(|need| format!(" {}", need.0 + 1))
         .collect();
     let before = step.waits_for_all_before.map_or(0, |before| before.0);
-    let _ = writeln!(text, "waits {before} {}", needs.join(" ").trim_end());
+    let _ = writeln!(text, "waits {before}{needs}");
     let retry_on: Vec<String> = step
         .retry
         .on

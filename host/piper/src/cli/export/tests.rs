@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use std::{
     ffi::OsStr,
     fs,
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{Command, Output},
     time::Duration,
@@ -341,6 +342,44 @@ fn a_clean_build_sees_what_was_committed_and_nothing_else() {
         out.starts_with("committed\n1\n") && out.trim_end().ends_with("/copy/below"),
         "{out}"
     );
+}
+
+#[test]
+fn an_interrupt_ends_a_step_that_timeout_moved_out_of_its_reach() {
+    let step = with(
+        sample::run("trap 'touch ended; exit' TERM; touch started; while :; do sleep 0.1; done"),
+        |step| {
+            step.timeout = Some(Duration::from_secs(30));
+        },
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("build.sh");
+    fs::write(&file, export(&row(vec![("a", step)]), &Request::default())).unwrap();
+    let mut script = command("sh");
+    script
+        .arg(&file)
+        .current_dir(folder.path())
+        .env("TMPDIR", folder.path())
+        .process_group(0);
+    let mut script = script.spawn().unwrap();
+    let appears = |name: &str| {
+        let there = (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            folder.path().join(name).exists()
+        });
+        assert!(there, "{name}");
+    };
+    appears("started");
+    let group = format!("-{}", script.id());
+    assert!(
+        command("kill")
+            .args(["-INT", "--", &group])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(script.wait().unwrap().code(), Some(130));
+    appears("ended");
 }
 
 #[test]
