@@ -2,16 +2,17 @@
 //!
 //! A command returns an exit code or a [`CliError`]; nothing below ends the process or writes past [`Ui`].
 
+pub mod completions;
 pub mod export;
 pub mod graph;
 pub mod list;
 pub mod plan;
 pub mod project;
-mod quote;
+pub(crate) mod quote;
 pub mod request;
 #[cfg(test)]
-mod sample;
-mod style;
+pub(crate) mod sample;
+pub(crate) mod style;
 
 use crate::{
     exit_code,
@@ -59,6 +60,9 @@ pub struct GlobalArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(name = "__complete", hide = true)]
+    Complete(completions::CompleteArgs),
+    Completions(completions::CompletionsArgs),
     Export(export::ExportArgs),
     Graph(graph::GraphArgs),
     List(list::ListArgs),
@@ -97,6 +101,11 @@ impl From<io::Error> for CliError {
     }
 }
 
+/// The description of the command line.
+pub(crate) fn description() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Runs the command line of this process and says with which status to end.
 pub fn main() -> u8 {
     let cli = Cli::parse();
@@ -110,6 +119,8 @@ pub fn main() -> u8 {
         return exit_code::SUCCESS;
     };
     let done = match &command {
+        Command::Complete(args) => completions::complete(args, description(), &cli.global),
+        Command::Completions(args) => completions::run(args, &ui),
         Command::Export(args) => export::run(args, &cli.global, &ui),
         Command::Graph(args) => graph::run(args, &cli.global, &ui),
         Command::List(args) => list::run(args, &cli.global, &ui),

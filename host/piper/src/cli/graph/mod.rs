@@ -57,7 +57,11 @@ pub fn run(args: &GraphArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliErro
 }
 
 /// The first plan of a target, with some value for each parameter that needs one: the cells of a pipeline differ in values only.
-fn structure(project: &Project, name: Option<&str>, folder: &str) -> Result<Plan, CliError> {
+pub(crate) fn structure(
+    project: &Project,
+    name: Option<&str>,
+    folder: &str,
+) -> Result<Plan, CliError> {
     let pipeline = project.pipelines.get(name.unwrap_or("build"));
     let required = declared_params(project, pipeline)
         .into_iter()
