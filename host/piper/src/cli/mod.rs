@@ -5,6 +5,7 @@
 pub mod completions;
 pub mod export;
 pub mod graph;
+pub mod init;
 pub mod list;
 pub mod plan;
 pub mod project;
@@ -65,6 +66,7 @@ enum Command {
     Completions(completions::CompletionsArgs),
     Export(export::ExportArgs),
     Graph(graph::GraphArgs),
+    Init(init::InitArgs),
     List(list::ListArgs),
     Plan(plan::PlanArgs),
 }
@@ -123,6 +125,7 @@ pub fn main() -> u8 {
         Command::Completions(args) => completions::run(args, &ui),
         Command::Export(args) => export::run(args, &cli.global, &ui),
         Command::Graph(args) => graph::run(args, &cli.global, &ui),
+        Command::Init(args) => init::run(args, &cli.global, &ui),
         Command::List(args) => list::run(args, &cli.global, &ui),
         Command::Plan(args) => plan::run(args, &cli.global, &ui),
     };
