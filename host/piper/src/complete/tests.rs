@@ -131,3 +131,23 @@ fn bash_hands_over_whole_words(line: &str, expected: &str) {
     assert_eq!(asked, expected);
     assert_eq!(replies, "one two* ");
 }
+
+#[test_case("bash", Shell::Bash)]
+#[test_case("zsh", Shell::Zsh)]
+#[test_case("fish", Shell::Fish)]
+fn each_shell_accepts_its_script(program: &str, shell: Shell) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), shell.script()).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the shell itself is asked")]
+    let output = std::process::Command::new(program)
+        .arg("-n")
+        .arg(file.path())
+        .output();
+    // A machine without that shell proves nothing either way.
+    let Ok(output) = output else { return };
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

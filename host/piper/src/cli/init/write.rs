@@ -82,7 +82,8 @@ pub(super) fn file(found: &Found) -> String {
             "",
         );
     }
-    if !lint.is_empty() && !(build.is_empty() && test.is_empty()) {
+    let is_build = build.is_empty() && test.is_empty();
+    if !lint.is_empty() && !is_build {
         pipeline(
             "lint",
             "Look for mistakes without running anything",
