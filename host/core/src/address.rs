@@ -3,15 +3,11 @@
 //! Only the text is understood here; which build it means is found by [`History::find`](crate::record::History::find).
 
 use crate::{
+    codes::UNKNOWN_BUILD,
     id::{BuildId, PipelineName},
-    problem::{Code, Problem},
+    problem::Problem,
 };
 use std::fmt;
-
-/// The text or the history names no build.
-pub const UNKNOWN_BUILD: Code = Code(306);
-/// Several builds are meant by what is given.
-pub const AMBIGUOUS_BUILD: Code = Code(314);
 
 /// A build, and perhaps an attempt and a step of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 //! [`Recorder`] is for whoever runs builds, [`History`] for whoever looks at them; neither knows where anything lies.
 
 use crate::{
-    address::{AMBIGUOUS_BUILD, BuildRef, UNKNOWN_BUILD},
+    address::BuildRef,
+    codes::{AMBIGUOUS_BUILD, UNKNOWN_BUILD},
     id::BuildId,
     problem::Problem,
     time::Timestamp,

@@ -34,6 +34,23 @@ fn fold(word: &str) -> String {
     word.to_lowercase().replace('_', "-")
 }
 
+/// At most this many names are listed in a message.
+const LISTED: usize = 20;
+
+/// Names in backquotes, with commas; a long list is cut.
+pub(crate) fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(LISTED);
+    let mut text = names
+        .take(LISTED)
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,6 +37,28 @@ pub fn find(directory: Option<&Path>) -> Result<Found, Box<Problem>> {
     find_from(directory.unwrap_or(Path::new(".")), home.as_deref(), user())
 }
 
+/// The root of the project of `directory`, or of the working directory, whatever its file holds.
+pub fn root(directory: Option<&Path>) -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let start = fs::canonicalize(directory.unwrap_or(Path::new("."))).ok()?;
+    nearest(&start, home.as_deref())
+}
+
+/// The nearest folder with a project file, `start` included, not above the repository's root or the home folder.
+fn nearest(start: &Path, home: Option<&Path>) -> Option<PathBuf> {
+    let home = home.and_then(|home| fs::canonicalize(home).ok());
+    for folder in start.ancestors() {
+        // A link to nothing is something that somebody meant as a project: it must not be passed by in silence.
+        if fs::symlink_metadata(folder.join(FILE_NAME)).is_ok() {
+            return Some(folder.to_owned());
+        }
+        if home.as_deref() == Some(folder) || fs::symlink_metadata(folder.join(".git")).is_ok() {
+            return None;
+        }
+    }
+    None
+}
+
 fn user() -> u32 {
     // SAFETY: geteuid has no conditions and cannot fail.
     unsafe { libc::geteuid() }
@@ -51,21 +73,10 @@ fn find_from(directory: &Path, home: Option<&Path>, user: u32) -> Result<Found, 
         );
         Box::new(problem.help("name a folder that exists with -C DIR"))
     })?;
-    let home = home.and_then(|home| fs::canonicalize(home).ok());
-    for folder in start.ancestors() {
-        let path = folder.join(FILE_NAME);
-        // A link to nothing is something that somebody meant as a project: it must not be passed by in silence.
-        if fs::symlink_metadata(&path).is_ok() {
-            let bytes = read(&path, user)?;
-            return Ok(Found {
-                root: folder.to_owned(),
-                path,
-                bytes,
-            });
-        }
-        if home.as_deref() == Some(folder) || fs::symlink_metadata(folder.join(".git")).is_ok() {
-            break;
-        }
+    if let Some(root) = nearest(&start, home) {
+        let path = root.join(FILE_NAME);
+        let bytes = read(&path, user)?;
+        return Ok(Found { root, path, bytes });
     }
     Err(Problem::error(
         codes::NO_PROJECT,

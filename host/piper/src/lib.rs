@@ -3,6 +3,7 @@
 //! Rules live in `piper-core`, moving parts in `piper-engine`; this crate joins them and speaks.
 
 pub mod cli;
+pub mod complete;
 pub mod exec;
 pub mod exit_code;
 pub mod find;

@@ -118,9 +118,12 @@ impl Turn<'_> {
             }
             WhenStatus::Failure | WhenStatus::Always => None,
         };
-        if !matches!(self.build.phase, Phase::Running)
-            && !(self.cancelling() && self.build.outlives_cancel(step))
-        {
+        let open = match self.build.phase {
+            Phase::Running => true,
+            Phase::Cancelling(_) => self.build.outlives_cancel(step),
+            Phase::Fresh | Phase::Killing(_) | Phase::Finished => false,
+        };
+        if !open {
             self.finish(step, StepOutcome::Cancelled);
         } else if let Some(skip) = skipped {
             self.finish(step, StepOutcome::Skipped(skip));
@@ -132,10 +135,6 @@ impl Turn<'_> {
             self.build.steps[step.index()].state = StepState::Ready;
             self.build.ready.insert(step);
         }
-    }
-
-    fn cancelling(&self) -> bool {
-        matches!(self.build.phase, Phase::Cancelling(_))
     }
 
     /// The failure because of which this step is not started any more.

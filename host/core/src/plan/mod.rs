@@ -10,7 +10,6 @@ mod order;
 mod params;
 mod resolve;
 mod select;
-mod suggest;
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +17,6 @@ mod tests;
 pub use self::{
     params::declared_params,
     resolve::{Request, resolve},
-    suggest::closest,
 };
 
 use crate::{

@@ -1,10 +1,12 @@
 //! The values of a build's parameters: what was given, else the default.
 
-use super::{Request, Target, closest, suggest::list};
+use super::{Request, Target};
 use crate::{
+    codes,
     id::ParamName,
-    problem::{Code, Problem},
+    problem::Problem,
     project::{Param, Pipeline, Project},
+    suggest::{closest, list},
 };
 use indexmap::IndexMap;
 use std::collections::HashMap;
@@ -34,7 +36,7 @@ pub(super) fn values(
         }
         let names = || declared.keys().map(|name| name.as_str());
         let mut problem = Problem::error(
-            Code(303),
+            codes::UNKNOWN_PARAM,
             format!("`{}` has no parameter named `{word}`", target.name()),
         );
         problem = match closest(word, names()) {
@@ -75,7 +77,10 @@ pub(super) fn values(
 }
 
 fn not_a_choice(name: &ParamName, param: &Param, value: &str) -> Problem {
-    let problem = Problem::error(Code(305), format!("parameter `{name}` cannot be {value:?}"));
+    let problem = Problem::error(
+        codes::NOT_A_CHOICE,
+        format!("parameter `{name}` cannot be {value:?}"),
+    );
     match closest(value, param.choices.iter().map(String::as_str)) {
         Some(choice) => problem.help(format!("did you mean `{name}={choice}`?")),
         None => problem,
@@ -105,5 +110,5 @@ fn required(missing: &[(&ParamName, &Param)], target: &Target) -> Problem {
             choices => format!("{name}={}", choices.join("|")),
         })
         .collect();
-    Problem::error(Code(304), message).help(format!("add {}", words.join(" ")))
+    Problem::error(codes::PARAM_REQUIRED, message).help(format!("add {}", words.join(" ")))
 }

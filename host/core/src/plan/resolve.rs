@@ -3,15 +3,16 @@
 //! Everything that is wrong with a request is reported at once; what is wrong with the file, the loader has reported already.
 
 use super::{
-    Cell, Command, DEFAULT_SHELL, Order, Plan, PlannedStep, Target, cell_text, closest,
+    Cell, Command, DEFAULT_SHELL, Order, Plan, PlannedStep, Target, cell_text,
     order::{self, MOST_CELLS, Place},
     params, select,
-    suggest::list,
 };
 use crate::{
+    codes,
     id::{AxisName, EnvironmentName, ParamName, StepIx},
-    problem::{Code, Problem},
+    problem::Problem,
     project::{Action, EnvironmentKind, Matrix, Pipeline, Project, Settings, Slot, Value},
+    suggest::{closest, list},
 };
 use indexmap::IndexMap;
 use std::{collections::HashMap, ops::Range};
@@ -122,9 +123,12 @@ fn target(project: &Project, request: &Request) -> Result<Target, Vec<Problem>> 
     let pipelines = || project.pipelines.keys().map(|name| name.as_str());
     let steps = || project.steps.keys().map(|name| name.as_str());
     let mut problem = match &request.target {
-        Some(word) => Problem::error(Code(301), format!("no pipeline or step is named `{word}`")),
+        Some(word) => Problem::error(
+            codes::UNKNOWN_TARGET,
+            format!("no pipeline or step is named `{word}`"),
+        ),
         None => Problem::error(
-            Code(301),
+            codes::UNKNOWN_TARGET,
             format!("nothing was named, and no pipeline or step is named `{DEFAULT_TARGET}`"),
         ),
     };
@@ -171,7 +175,10 @@ fn environment(
     }
     let mut names: Vec<&str> = builtin.iter().map(|(name, _)| name.as_str()).collect();
     names.extend(project.environments.keys().map(|name| name.as_str()));
-    let mut problem = Problem::error(Code(302), format!("no environment is named `{word}`"));
+    let mut problem = Problem::error(
+        codes::UNKNOWN_ENVIRONMENT,
+        format!("no environment is named `{word}`"),
+    );
     if let Some(name) = closest(word, names.iter().copied()) {
         problem = problem.help(format!("did you mean `{name}`?"));
     }
@@ -182,10 +189,13 @@ fn environment(
 fn cells_of(matrix: &Matrix, whose: &str, problems: &mut Vec<Problem>) -> Vec<Cell> {
     let wrong = match order::cells(matrix) {
         Some(cells) if !cells.is_empty() => return cells,
-        Some(_) => Problem::error(Code(307), format!("the matrix of {whose} has no cell left"))
-            .help("its `exclude` leaves nothing to run"),
+        Some(_) => Problem::error(
+            codes::MATRIX_EMPTY,
+            format!("the matrix of {whose} has no cell left"),
+        )
+        .help("its `exclude` leaves nothing to run"),
         None => Problem::error(
-            Code(307),
+            codes::MATRIX_TOO_LARGE,
             format!("the matrix of {whose} has more than {MOST_CELLS} cells"),
         )
         .help("take values or axes away"),
@@ -380,7 +390,7 @@ impl Scope<'_> {
                     .any(|own| own.as_str() == step)
         };
         let problem = Problem::error(
-            Code(306),
+            codes::UNDECLARED_PARAM,
             format!(
                 "step `{step}` refers to {what}, which `{}` does not have",
                 self.target.name()
@@ -404,7 +414,7 @@ impl Scope<'_> {
 
 fn not_before(step: &str, need: &str, target: &Target) -> Problem {
     Problem::error(
-        Code(308),
+        codes::NEED_NOT_LISTED,
         format!(
             "step `{step}` needs `{need}`, which does not come before it in `{}`",
             target.name()
@@ -435,7 +445,7 @@ fn give_arguments(
             Command::Argv(argv) => argv.extend_from_slice(&request.args),
         },
         [] => problems.push(Problem::error(
-            Code(313),
+            codes::UNUSED_ARGUMENTS,
             format!(
                 "`{}` has no step that could get the arguments after `--`",
                 target.name()
@@ -443,7 +453,7 @@ fn give_arguments(
         )),
         candidates => {
             let problem = Problem::error(
-                Code(313),
+                codes::UNUSED_ARGUMENTS,
                 format!(
                     "which step gets the arguments after `--`? `{}` ends with {} steps side by side",
                     target.name(),

@@ -2,11 +2,13 @@
 //!
 //! What is left out counts as done. The order of what stays is kept even where it went through a step that is left out.
 
-use super::{Order, PlannedStep, Request, closest, suggest::list};
+use super::{Order, PlannedStep, Request};
 use crate::{
+    codes,
     id::StepIx,
-    problem::{Code, Problem},
+    problem::Problem,
     project::Project,
+    suggest::{closest, list},
 };
 use std::collections::BTreeSet;
 
@@ -44,7 +46,10 @@ pub(super) fn selection(
 }
 
 fn unknown(project: &Project, steps: &[PlannedStep], word: &str, target: &str) -> Problem {
-    let problem = Problem::error(Code(312), format!("`{target}` has no step named `{word}`"));
+    let problem = Problem::error(
+        codes::UNKNOWN_STEP_ARGUMENT,
+        format!("`{target}` has no step named `{word}`"),
+    );
     let names: BTreeSet<&str> = steps
         .iter()
         .flat_map(|step| [step.step.as_str(), step.label.as_str()])

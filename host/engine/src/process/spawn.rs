@@ -50,11 +50,11 @@ impl Spawn<'_> {
         // SAFETY: the call takes two numbers. The process is our child and not reaped, so the pid is still its own.
         let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as libc::c_int);
         match fd {
-            // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
-            Ok(fd) => Ok(Child {
-                pid,
-                pidfd: unsafe { OwnedFd::from_raw_fd(fd) },
-            }),
+            Ok(fd) => {
+                // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+                let pidfd = unsafe { OwnedFd::from_raw_fd(fd) };
+                Ok(Child { pid, pidfd })
+            }
             Err(error) => {
                 // Without the descriptor its end would never be seen.
                 super::sessions::kill_group(pid, libc::SIGKILL);

@@ -18,11 +18,12 @@ use piper_core::{
     time::{Human, Timestamp},
     wire::v1::{Event, Line, Outcome},
 };
+use piper_engine::clock;
 use serde::Serialize;
 
 /// List the builds of this project, newest first
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct BuildsArgs {
     /// The builds of all projects on this machine
     #[arg(short, long)]
     all: bool,
@@ -42,8 +43,8 @@ pub struct Args {
 /// # Errors
 ///
 /// When the history cannot be read.
-pub fn run(args: &Args, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
-    let now = past::now();
+pub fn run(args: &BuildsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
+    let now = clock::wall();
     let history = past::open(ui, now)?;
     let root = past::root(global).filter(|_| !args.all);
     let everywhere = root.is_none();

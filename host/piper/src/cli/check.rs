@@ -1,7 +1,7 @@
 //! `piper check`: every problem of the project file, and nothing run.
 
 use crate::{
-    cli::CliError,
+    cli::{CliError, GlobalArgs},
     exit_code, find,
     ui::{OutputFormat, Ui, problem},
 };
@@ -10,18 +10,19 @@ use piper_core::{
     problem::{Problem, Severity},
 };
 use serde_json::json;
-use std::path::Path;
 
 /// Report every problem in the project file
 #[derive(Debug, clap::Args)]
-pub(super) struct CheckArgs {}
+pub struct CheckArgs {}
 
-pub(super) fn run(
-    CheckArgs {}: CheckArgs,
-    directory: Option<&Path>,
-    ui: &Ui,
-) -> Result<u8, CliError> {
-    let loaded = find::find(directory).map(|found| pipeline::load_bytes(found.path, found.bytes));
+/// Runs the command.
+///
+/// # Errors
+///
+/// When standard output cannot be written to.
+pub fn run(_args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
+    let loaded = find::find(global.directory.as_deref())
+        .map(|found| pipeline::load_bytes(found.path, found.bytes));
     let (problems, loaded) = match &loaded {
         Ok(loaded) => (loaded.problems.as_slice(), Some(loaded)),
         Err(problem) => (std::slice::from_ref(&**problem), None),

@@ -8,14 +8,19 @@ use piper_core::{
 
 /// Explain the code of an error, or list all codes
 #[derive(Debug, clap::Args)]
-pub(super) struct ExplainArgs {
+pub struct ExplainArgs {
     /// The code, such as P0107
     #[arg(value_name = "CODE")]
     code: Option<String>,
 }
 
-pub(super) fn run(args: ExplainArgs, ui: &Ui) -> Result<u8, CliError> {
-    let Some(code) = args.code else {
+/// Runs the command.
+///
+/// # Errors
+///
+/// When standard output cannot be written to, or the code is unknown.
+pub fn run(args: &ExplainArgs, ui: &Ui) -> Result<u8, CliError> {
+    let Some(code) = &args.code else {
         let lines: Vec<String> = CODES
             .iter()
             .map(|(code, title, _)| format!("{code}  {title}"))
@@ -23,9 +28,9 @@ pub(super) fn run(args: ExplainArgs, ui: &Ui) -> Result<u8, CliError> {
         ui.print(&lines.join("\n"))?;
         return Ok(exit_code::SUCCESS);
     };
-    let (_, page) = parse(&code)
+    let (_, page) = parse(code)
         .and_then(codes::find)
-        .ok_or_else(|| unknown(&code))?;
+        .ok_or_else(|| unknown(code))?;
     ui.print(page.trim_end())?;
     Ok(exit_code::SUCCESS)
 }

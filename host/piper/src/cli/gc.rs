@@ -11,10 +11,11 @@ use crate::{
     ui::{OutputFormat, Ui, sanitize::words},
 };
 use piper_core::record::History;
+use piper_engine::clock;
 
 /// Remove old builds, by the settings in `[history]` of the user's config.toml
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct GcArgs {
     /// Only say what would be removed
     #[arg(long)]
     dry_run: bool,
@@ -25,8 +26,8 @@ pub struct Args {
 /// # Errors
 ///
 /// When the settings are wrong, or a build cannot be removed.
-pub fn run(args: &Args, _global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
-    let now = past::now();
+pub fn run(args: &GcArgs, _global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
+    let now = clock::wall();
     let limits = limits().map_err(CliError::Problems)?;
     let mut history = past::open(ui, now)?;
     let old = history

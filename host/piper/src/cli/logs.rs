@@ -14,7 +14,10 @@ use piper_core::{
     time::Timestamp,
     wire::v1::{Event, Outcome},
 };
-use piper_engine::logs::{Batch, Follow, Followed, ReadError, Select, Selection, State};
+use piper_engine::{
+    clock,
+    logs::{Batch, Follow, Followed, ReadError, Select, Selection, State},
+};
 use print::{Form, Printer};
 use std::{collections::VecDeque, io, ops::RangeInclusive, time::Duration};
 
@@ -22,7 +25,7 @@ mod print;
 
 /// Print the log of a build
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct LogsArgs {
     /// Which build or step: BUILD[/STEP[#TRY]], where BUILD is the beginning of an id, @ (the newest here), @PIPELINE or @failed
     #[arg(value_name = "BUILD")]
     address: Option<String>,
@@ -92,8 +95,8 @@ fn lines(text: &str) -> Result<RangeInclusive<u64>, String> {
 /// # Errors
 ///
 /// When there is no such build or step, or its file cannot be read.
-pub fn run(args: &Args, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
-    let now = past::now();
+pub fn run(args: &LogsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
+    let now = clock::wall();
     let address = past::address(args.address.as_deref())?;
     let history = past::open(ui, now)?;
     let build = past::find(&history, &address, past::root(global).as_deref())?;

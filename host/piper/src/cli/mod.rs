@@ -4,15 +4,25 @@
 
 pub mod builds;
 pub mod check;
+pub mod completions;
 pub mod exec;
 pub mod explain;
+pub mod export;
 pub mod gc;
+pub mod graph;
+pub mod init;
+pub mod list;
 pub mod logs;
 mod past;
+pub mod plan;
 pub mod project;
+pub(crate) mod quote;
 pub mod request;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod schema;
 pub mod show;
+pub(crate) mod style;
 
 use crate::{
     exit_code,
@@ -61,13 +71,21 @@ pub struct GlobalArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     Exec(exec::ExecArgs),
-    Builds(builds::Args),
+    Plan(plan::PlanArgs),
     Check(check::CheckArgs),
-    Explain(explain::ExplainArgs),
-    Gc(gc::Args),
-    Logs(logs::Args),
+    List(list::ListArgs),
+    Graph(graph::GraphArgs),
+    Init(init::InitArgs),
+    Builds(builds::BuildsArgs),
+    Show(show::ShowArgs),
+    Logs(logs::LogsArgs),
+    Gc(gc::GcArgs),
+    Export(export::ExportArgs),
     Schema(schema::SchemaArgs),
-    Show(show::Args),
+    Explain(explain::ExplainArgs),
+    Completions(completions::CompletionsArgs),
+    #[command(name = "__complete", hide = true)]
+    Complete(completions::CompleteArgs),
 }
 
 /// Why a command did not do what was asked.
@@ -108,6 +126,11 @@ impl From<io::Error> for CliError {
     }
 }
 
+/// The description of the command line.
+pub(crate) fn description() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Runs the command line of this process and says with which status to end.
 pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
@@ -124,21 +147,27 @@ pub fn main() -> u8 {
     };
     let global = &cli.global;
     let ui = Ui::new(global.color, global.output, global.quiet, global.verbose);
-    let directory = global.directory.as_deref();
     let result = match cli.command {
         // P-05: no command is a question, not a mistake.
         None => ui
             .print(&Cli::command().render_help().to_string())
             .map(|()| exit_code::SUCCESS)
             .map_err(CliError::from),
-        Some(Command::Builds(args)) => builds::run(&args, global, &ui),
-        Some(Command::Gc(args)) => gc::run(&args, global, &ui),
-        Some(Command::Logs(args)) => logs::run(&args, global, &ui),
-        Some(Command::Show(args)) => show::run(&args, global, &ui),
         Some(Command::Exec(args)) => exec::run(&args, global, &ui),
-        Some(Command::Check(args)) => check::run(args, directory, &ui),
-        Some(Command::Explain(args)) => explain::run(args, &ui),
-        Some(Command::Schema(args)) => schema::run(args, &ui),
+        Some(Command::Plan(args)) => plan::run(&args, global, &ui),
+        Some(Command::Check(args)) => check::run(&args, global, &ui),
+        Some(Command::List(args)) => list::run(&args, global, &ui),
+        Some(Command::Graph(args)) => graph::run(&args, global, &ui),
+        Some(Command::Init(args)) => init::run(&args, global, &ui),
+        Some(Command::Builds(args)) => builds::run(&args, global, &ui),
+        Some(Command::Show(args)) => show::run(&args, global, &ui),
+        Some(Command::Logs(args)) => logs::run(&args, global, &ui),
+        Some(Command::Gc(args)) => gc::run(&args, global, &ui),
+        Some(Command::Export(args)) => export::run(&args, global, &ui),
+        Some(Command::Schema(args)) => schema::run(&args, &ui),
+        Some(Command::Explain(args)) => explain::run(&args, &ui),
+        Some(Command::Completions(args)) => completions::run(&args, &ui),
+        Some(Command::Complete(args)) => completions::complete(&args, description(), global),
     };
     result.unwrap_or_else(|error| report(error, &ui))
 }

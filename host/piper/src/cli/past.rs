@@ -2,6 +2,7 @@
 
 use super::{CliError, GlobalArgs};
 use crate::{
+    find,
     history::{LocalHistory, Place},
     ui::{
         Face, Ui,
@@ -9,51 +10,32 @@ use crate::{
     },
 };
 use piper_core::{
-    address::{Address, UNKNOWN_BUILD},
+    address::Address,
+    codes::UNKNOWN_BUILD,
     problem::Problem,
     record::{BuildSummary, FindError, History},
     time::Timestamp,
     wire::v1::Listed,
 };
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
-
-/// The file that makes a folder the root of a project.
-const PROJECT_FILE: &str = "piper.toml";
-
-/// The time of day.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the commands that look back are the edge where time comes in; all below get it as an argument"
-)]
-pub(super) fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp(since.as_micros() as u64)
-}
 
 /// Opens this machine's history, and says what is the matter with it.
 pub(super) fn open(ui: &Ui, now: Timestamp) -> Result<LocalHistory, CliError> {
     let place = Place::find().map_err(|error| CliError::Failed(error.into()))?;
     let history = LocalHistory::open(place, now).map_err(|error| CliError::Failed(error.into()))?;
     for warning in history.warnings() {
-        ui.say(&format!("warning: {warning}"));
+        ui.warn(warning);
     }
     Ok(history)
 }
 
 /// The canonical root of the project at hand; `None` outside of any. The file is not read: a broken one has builds too.
 pub(super) fn root(global: &GlobalArgs) -> Option<PathBuf> {
-    let start = global.directory.as_deref().unwrap_or(Path::new("."));
-    let start = fs::canonicalize(start).ok()?;
-    start
-        .ancestors()
-        .find(|folder| folder.join(PROJECT_FILE).is_file())
-        .map(Path::to_owned)
+    find::root(global.directory.as_deref())
 }
 
 /// Reads an address; without one, the newest build here.

@@ -3,11 +3,7 @@
 //! Nothing here knows a project: whether a name exists is decided by `piper_core::plan::resolve`.
 
 use clap::Args;
-use piper_core::{
-    id::ParamName,
-    plan::Request,
-    problem::{Code, Problem},
-};
+use piper_core::{codes, id::ParamName, plan::Request, problem::Problem};
 use std::{fs::File, io::Read as _, path::Path};
 
 /// What to run.
@@ -94,7 +90,7 @@ impl RequestArgs {
 }
 
 fn malformed(message: String) -> Problem {
-    Problem::error(Code(310), message)
+    Problem::error(codes::BAD_ARGUMENT, message)
 }
 
 /// The longest value that still fits into a process's environment: Linux takes 128 KiB for one variable, name included.

@@ -5,9 +5,14 @@ use piper_core::pipeline;
 
 /// Print the JSON schema of the project file
 #[derive(Debug, clap::Args)]
-pub(super) struct SchemaArgs {}
+pub struct SchemaArgs {}
 
-pub(super) fn run(SchemaArgs {}: SchemaArgs, ui: &Ui) -> Result<u8, CliError> {
+/// Runs the command.
+///
+/// # Errors
+///
+/// When standard output cannot be written to.
+pub fn run(_args: &SchemaArgs, ui: &Ui) -> Result<u8, CliError> {
     ui.print(&format!("{:#}", pipeline::schema()))?;
     Ok(exit_code::SUCCESS)
 }

@@ -16,20 +16,21 @@ use crate::{
 };
 use piper_core::{
     address::StepRef,
-    problem::{Code, Problem},
+    codes::UNKNOWN_STEP_ARGUMENT,
+    problem::Problem,
     record::BuildSummary,
     time::{Human, Timestamp},
     wire::v1::{Event, Line},
 };
-use piper_engine::logs::{PlogReader, ReadError};
+use piper_engine::{
+    clock,
+    logs::{PlogReader, ReadError},
+};
 use std::{fmt::Write, time::Duration};
-
-/// The step that was asked for is not part of the build.
-const UNKNOWN_STEP: Code = Code(312);
 
 /// Show a build and its steps, or the tries of one step
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ShowArgs {
     /// Which build or step: BUILD[/STEP[#TRY]], where BUILD is the beginning of an id, @ (the newest here), @PIPELINE or @failed
     #[arg(value_name = "BUILD")]
     address: Option<String>,
@@ -40,8 +41,8 @@ pub struct Args {
 /// # Errors
 ///
 /// When there is no such build or step, or its file cannot be read.
-pub fn run(args: &Args, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
-    let now = past::now();
+pub fn run(args: &ShowArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
+    let now = clock::wall();
     let address = past::address(args.address.as_deref())?;
     let history = past::open(ui, now)?;
     let build = past::find(&history, &address, past::root(global).as_deref())?;
@@ -162,7 +163,9 @@ pub(super) fn matching(
             build.id.short()
         ),
     };
-    Err(Problem::error(UNKNOWN_STEP, message).help(help).into())
+    Err(Problem::error(UNKNOWN_STEP_ARGUMENT, message)
+        .help(help)
+        .into())
 }
 
 /// Whether an event is about one of these steps, and about this try if one is given.

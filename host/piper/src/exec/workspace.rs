@@ -33,8 +33,9 @@ impl Origin {
     /// # Errors
     ///
     /// When there is none, or nothing is committed yet.
-    pub fn of(root: &Path) -> Result<Self, Problem> {
-        let refuse = |what: &str, help: &str| Problem::error(codes::NO_COMMIT, what).help(help);
+    pub fn of(root: &Path) -> Result<Self, Box<Problem>> {
+        let refuse =
+            |what: &str, help: &str| Box::new(Problem::error(codes::NO_COMMIT, what).help(help));
         let repository = Repository::find(root).ok_or_else(|| {
             refuse(
                 "the environment `clean` builds a fresh copy of HEAD, but the project is in no git repository",

@@ -3,17 +3,15 @@
 //! Read only when old builds are looked for. All that is wrong is reported at once; there is no setting that is guessed.
 
 use super::{place::base, retention::Limits};
-use piper_core::problem::{Code, Problem, Source, Span};
+use piper_core::{
+    codes::{BAD_VALUE, SYNTAX, UNKNOWN_KEY, UNREADABLE},
+    problem::{Problem, Source, Span},
+};
 use std::{env, fs, io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
-
-const UNREADABLE: Code = Code(8);
-const SYNTAX: Code = Code(2);
-const UNKNOWN_KEY: Code = Code(107);
-const BAD_VALUE: Code = Code(108);
 
 /// The keys of `[history]`.
 const KEYS: [&str; 3] = ["keep-builds", "keep-days", "keep-size"];
@@ -179,7 +177,12 @@ mod tests {
     #[test_case("[history]\nkeep-size = 5", BAD_VALUE, "", "5"; "a size without a unit")]
     #[test_case("[history]\nkeep-size = '99999999999TiB'", BAD_VALUE, "", "'99999999999TiB'"; "too large a size")]
     #[test_case("history = 1", BAD_VALUE, "", "1"; "no table")]
-    fn what_is_wrong_is_named_with_its_place(text: &str, code: Code, label: &str, place: &str) {
+    fn what_is_wrong_is_named_with_its_place(
+        text: &str,
+        code: piper_core::problem::Code,
+        label: &str,
+        place: &str,
+    ) {
         let problems = read(text).unwrap_err();
         let [problem] = &problems[..] else {
             panic!("{problems:?}")

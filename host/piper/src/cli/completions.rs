@@ -1,0 +1,80 @@
+//! `piper completions`: prints the script that teaches a shell to complete; and `piper __complete`, which that script asks.
+
+use super::{CliError, GlobalArgs, project::load_project};
+use crate::{
+    complete::{Answer, Shell, World, answer, meant, recent_builds, render},
+    exit_code,
+    ui::{ColorChoice, OutputFormat, Ui},
+};
+use clap::Args;
+use std::{ffi::OsString, path::Path};
+
+/// Print the script that completes piper's words in a shell
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// Prints the script.
+///
+/// # Errors
+///
+/// When standard output cannot be written.
+pub fn run(args: &CompletionsArgs, ui: &Ui) -> Result<u8, CliError> {
+    ui.print(args.shell.script().trim_end())?;
+    Ok(exit_code::SUCCESS)
+}
+
+/// What could stand at the cursor
+#[derive(Debug, Args)]
+pub struct CompleteArgs {
+    #[arg(value_enum)]
+    shell: Shell,
+    /// The characters at which bash begins a new word
+    breaks: String,
+    /// The words after the program's name, up to the cursor
+    #[arg(last = true)]
+    words: Vec<OsString>,
+}
+
+/// Prints what could stand at the cursor, a line each. Status 1 asks the shell for the names of files.
+///
+/// # Errors
+///
+/// When standard output cannot be written.
+pub fn complete(
+    args: &CompleteArgs,
+    mut cli: clap::Command,
+    global: &GlobalArgs,
+) -> Result<u8, CliError> {
+    const FILES: u8 = 1;
+    // Nobody reads what is said while a line is completed.
+    let ui = Ui::new(ColorChoice::Never, OutputFormat::Text, true, false);
+    cli.build();
+    let typed: Vec<String> = args
+        .words
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let words: Vec<String> = typed.iter().map(|word| meant(args.shell, word)).collect();
+    let world = World {
+        project: &|directory: Option<&Path>| {
+            let mut global = global.clone();
+            global.directory = directory.map(Path::to_owned).or(global.directory);
+            load_project(&global, &ui).ok()
+        },
+        builds: &recent_builds,
+    };
+    match answer(&cli, &words, &world) {
+        Answer::Files => Ok(FILES),
+        Answer::Candidates(candidates) => {
+            let current = typed.last().map_or("", String::as_str);
+            ui.print(
+                render(args.shell, &candidates, current, &args.breaks).trim_end_matches('\n'),
+            )?;
+            Ok(exit_code::SUCCESS)
+        }
+    }
+}

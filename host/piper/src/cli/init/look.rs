@@ -1,0 +1,394 @@
+//! What a repository is built with, by the files that lie in it.
+//!
+//! Only commands whose tool is installed and whose target exists become steps: the file has to work at once. Nothing is run to find out.
+
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    path::Path,
+};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) kinds: Vec<Kind>,
+    /// What would have been a step, and why it is none.
+    pub(super) left_out: Vec<String>,
+}
+
+/// One tool chain in one folder.
+#[derive(Debug)]
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    /// Below the repository's root; empty for the root.
+    pub(super) folder: String,
+    pub(super) steps: Vec<Step>,
+}
+
+/// A step to write.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) name: String,
+    pub(super) run: String,
+    pub(super) part: Part,
+}
+
+/// Which pipeline a step belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Build,
+    Test,
+    Lint,
+}
+
+/// A repository may have this many further folders with tool chains of their own; more are no monorepo but a collection.
+const MOST_FOLDERS: usize = 16;
+/// Folders whose files somebody else wrote.
+const FOREIGN: [&str; 5] = ["node_modules", "vendor", "third_party", "target", "dist"];
+
+/// Looks at the root, and one level below it for tool chains that the root has not.
+pub(super) fn look(root: &Path, has_tool: &dyn Fn(&str) -> bool) -> Found {
+    let mut found = Found::default();
+    Folder {
+        path: root,
+        below: "",
+        has_tool,
+    }
+    .look(&mut found);
+    let in_root: Vec<&str> = found.kinds.iter().map(|kind| kind.name).collect();
+    let mut folders: Vec<String> = fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .flatten()
+        // `file_type` does not follow links, so nothing outside the repository is looked at.
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| {
+            piper_core::id::StepName::parse(name).is_ok() && !FOREIGN.contains(&name.as_str())
+        })
+        .collect();
+    folders.sort();
+    let mut below = Found::default();
+    for name in folders.iter().take(MOST_FOLDERS) {
+        Folder {
+            path: &root.join(name),
+            below: name,
+            has_tool,
+        }
+        .look(&mut below);
+    }
+    below.kinds.retain(|kind| !in_root.contains(&kind.name));
+    found.kinds.extend(below.kinds);
+    found
+}
+
+struct Folder<'a> {
+    path: &'a Path,
+    below: &'a str,
+    has_tool: &'a dyn Fn(&str) -> bool,
+}
+
+/// A file longer than this was not written by hand; what is of interest stands at its beginning.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+impl Folder<'_> {
+    fn look(&self, found: &mut Found) {
+        let kinds = [
+            self.cargo(found),
+            self.go(found),
+            self.cmake(found),
+            self.node(found),
+            self.python(found),
+        ];
+        found.kinds.extend(kinds.into_iter().flatten());
+        // A makefile beside another tool chain is mostly a list of shortcuts; alone it is the build.
+        let alone = found.kinds.iter().all(|kind| kind.folder != self.below);
+        let make = self.make(found, alone);
+        found.kinds.extend(make);
+    }
+
+    fn read(&self, name: &str) -> Option<String> {
+        let file = File::open(self.path.join(name)).ok()?;
+        // A pipe or a device would keep us waiting.
+        file.metadata().ok().filter(|file| file.is_file())?;
+        let mut bytes = Vec::new();
+        file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.path.join(name).is_file()
+    }
+
+    /// Says once that a tool is missing.
+    fn needs(&self, tool: &str, file: &str, found: &mut Found) -> bool {
+        let there = (self.has_tool)(tool);
+        if !there {
+            let place = if self.below.is_empty() {
+                String::new()
+            } else {
+                format!("{}/", self.below)
+            };
+            found
+                .left_out
+                .push(format!("{place}{file}: `{tool}` is not installed"));
+        }
+        there
+    }
+
+    /// A tool chain with its steps, if it has any. Names of steps below the root begin with their folder.
+    fn kind(&self, name: &'static str, steps: &[(&str, &str, Part)]) -> Option<Kind> {
+        let step = |&(step, run, part): &(&str, &str, Part)| {
+            let name = if self.below.is_empty() {
+                step.to_owned()
+            } else {
+                format!("{}-{step}", self.below)
+            };
+            piper_core::id::StepName::parse(&name)
+                .is_ok()
+                .then(|| Step {
+                    name,
+                    run: run.to_owned(),
+                    part,
+                })
+        };
+        let steps: Vec<Step> = steps.iter().filter_map(step).collect();
+        (!steps.is_empty()).then(|| Kind {
+            name,
+            folder: self.below.to_owned(),
+            steps,
+        })
+    }
+
+    fn cargo(&self, found: &mut Found) -> Option<Kind> {
+        let manifest = self.read("Cargo.toml")?;
+        if !self.needs("cargo", "Cargo.toml", found) {
+            return None;
+        }
+        let workspace = manifest
+            .lines()
+            .any(|line| line.trim_start().starts_with("[workspace"));
+        let all = if workspace { " --workspace" } else { "" };
+        let locked = if self.has("Cargo.lock") {
+            " --locked"
+        } else {
+            ""
+        };
+        let (build, test) = (
+            format!("cargo build{all}{locked}"),
+            format!("cargo test{all}{locked}"),
+        );
+        let lint = format!("cargo clippy{all} --all-targets{locked}");
+        let mut steps = vec![
+            ("cargo-build", build.as_str(), Part::Build),
+            ("cargo-test", test.as_str(), Part::Test),
+        ];
+        if (self.has_tool)("cargo-fmt") {
+            steps.push(("cargo-fmt", "cargo fmt --check", Part::Lint));
+        }
+        if (self.has_tool)("cargo-clippy") {
+            steps.push(("cargo-clippy", &lint, Part::Lint));
+        }
+        self.kind("Cargo", &steps)
+    }
+
+    fn go(&self, found: &mut Found) -> Option<Kind> {
+        if !self.has("go.mod") || !self.needs("go", "go.mod", found) {
+            return None;
+        }
+        let steps = [
+            ("go-build", "go build ./...", Part::Build),
+            ("go-test", "go test ./...", Part::Test),
+            ("go-vet", "go vet ./...", Part::Lint),
+        ];
+        self.kind("Go", &steps)
+    }
+
+    fn cmake(&self, found: &mut Found) -> Option<Kind> {
+        let lists = self.read("CMakeLists.txt")?;
+        if !self.needs("cmake", "CMakeLists.txt", found) {
+            return None;
+        }
+        let lists: String = lists.to_ascii_lowercase().split_whitespace().collect();
+        let mut steps = vec![
+            ("cmake-configure", "cmake -S . -B build", Part::Build),
+            ("cmake-build", "cmake --build build", Part::Build),
+        ];
+        if (lists.contains("enable_testing(") || lists.contains("include(ctest)"))
+            && (self.has_tool)("ctest")
+        {
+            steps.push((
+                "ctest",
+                "ctest --test-dir build --output-on-failure",
+                Part::Test,
+            ));
+        }
+        self.kind("CMake", &steps)
+    }
+
+    fn node(&self, found: &mut Found) -> Option<Kind> {
+        let package: serde_json::Value = serde_json::from_str(&self.read("package.json")?).ok()?;
+        let (tool, install) = if self.has("pnpm-lock.yaml") {
+            ("pnpm", "pnpm install --frozen-lockfile")
+        } else if self.has("yarn.lock") {
+            ("yarn", "yarn install")
+        } else if self.has("package-lock.json") || self.has("npm-shrinkwrap.json") {
+            ("npm", "npm ci")
+        } else {
+            ("npm", "npm install")
+        };
+        if !self.needs(tool, "package.json", found) {
+            return None;
+        }
+        let has_dependencies = [
+            "dependencies",
+            "devDependencies",
+            "optionalDependencies",
+            "workspaces",
+        ]
+        .iter()
+        .any(|key| match &package[key] {
+            serde_json::Value::Object(members) => !members.is_empty(),
+            serde_json::Value::Array(members) => !members.is_empty(),
+            _ => false,
+        });
+        // What `npm init` writes for a package without tests only fails.
+        let script = |name: &str| {
+            package["scripts"][name]
+                .as_str()
+                .is_some_and(|line| !line.trim().is_empty() && !line.contains("no test specified"))
+        };
+        let mut steps = Vec::new();
+        let install_name = format!("{tool}-install");
+        if has_dependencies {
+            steps.push((install_name, install.to_owned(), Part::Build));
+        }
+        for (name, part) in [
+            ("build", Part::Build),
+            ("test", Part::Test),
+            ("lint", Part::Lint),
+        ] {
+            if script(name) {
+                steps.push((format!("{tool}-{name}"), format!("{tool} run {name}"), part));
+            }
+        }
+        let steps: Vec<(&str, &str, Part)> = steps
+            .iter()
+            .map(|(name, run, part)| (name.as_str(), run.as_str(), *part))
+            .collect();
+        self.kind("Node", &steps)
+    }
+
+    fn python(&self, found: &mut Found) -> Option<Kind> {
+        let project = self.read("pyproject.toml");
+        let marks = ["setup.py", "setup.cfg", "requirements.txt", "tox.ini"];
+        if project.is_none() && !marks.iter().any(|name| self.has(name)) {
+            return None;
+        }
+        if !self.needs("python3", "Python", found) {
+            return None;
+        }
+        let project = project.unwrap_or_default();
+        let uses = |word: &str| {
+            project.contains(word)
+                || [
+                    "requirements.txt",
+                    "requirements-dev.txt",
+                    "setup.cfg",
+                    "setup.py",
+                    "tox.ini",
+                ]
+                .iter()
+                .any(|name| self.read(name).is_some_and(|text| text.contains(word)))
+        };
+        // A runner of the project's own environment comes before what happens to be installed.
+        let runner = [
+            ("uv.lock", "uv", "uv sync"),
+            ("poetry.lock", "poetry", "poetry install"),
+        ]
+        .into_iter()
+        .find(|(lock, tool, _)| self.has(lock) && (self.has_tool)(tool));
+        let compile = "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .";
+        let mut steps: Vec<(&str, String, Part)> =
+            vec![("python-compile", compile.to_owned(), Part::Build)];
+        if let Some((_, _, install)) = runner {
+            steps.insert(0, ("python-install", install.to_owned(), Part::Build));
+        }
+        let has_tests = self.path.join("tests").is_dir()
+            || self.path.join("test").is_dir()
+            || self.has("conftest.py");
+        for (tool, line, part, wanted) in [
+            ("pytest", "pytest", Part::Test, uses("pytest") || has_tests),
+            (
+                "ruff",
+                "ruff check .",
+                Part::Lint,
+                uses("ruff") || self.has("ruff.toml") || self.has(".ruff.toml"),
+            ),
+        ] {
+            if !wanted {
+                continue;
+            }
+            match runner {
+                Some((_, runner, _)) if uses(tool) => {
+                    steps.push((tool, format!("{runner} run {line}"), part))
+                }
+                _ if (self.has_tool)(tool) => steps.push((tool, line.to_owned(), part)),
+                _ if self.has(&format!(".venv/bin/{tool}")) => {
+                    steps.push((tool, format!(".venv/bin/{line}"), part))
+                }
+                _ => found.left_out.push(format!("{tool}: it is not installed")),
+            }
+        }
+        let steps: Vec<(&str, &str, Part)> = steps
+            .iter()
+            .map(|(name, run, part)| (*name, run.as_str(), *part))
+            .collect();
+        self.kind("Python", &steps)
+    }
+
+    fn make(&self, found: &mut Found, alone: bool) -> Option<Kind> {
+        let text = ["GNUmakefile", "makefile", "Makefile"]
+            .iter()
+            .find_map(|name| self.read(name))?;
+        let targets = targets(&text);
+        let has = |target: &str| targets.iter().any(|own| own == target);
+        let mut steps = Vec::new();
+        match ["all", "build"].into_iter().find(|target| has(target)) {
+            Some("all") => steps.push(("make-all", "make all", Part::Build)),
+            Some(_) => steps.push(("make-build", "make build", Part::Build)),
+            None if alone && !targets.is_empty() => steps.push(("make", "make", Part::Build)),
+            None => {}
+        }
+        match ["test", "check"].into_iter().find(|target| has(target)) {
+            Some("test") => steps.push(("make-test", "make test", Part::Test)),
+            Some(_) => steps.push(("make-check", "make check", Part::Test)),
+            None => {}
+        }
+        if has("lint") {
+            steps.push(("make-lint", "make lint", Part::Lint));
+        }
+        if steps.is_empty() || !self.needs("make", "Makefile", found) {
+            return None;
+        }
+        self.kind("make", &steps)
+    }
+}
+
+/// The plain targets of a makefile: no patterns, no variables, no special ones.
+fn targets(text: &str) -> Vec<String> {
+    let mut targets = Vec::new();
+    for line in text.lines() {
+        let Some((names, rest)) = line.split_once(':') else {
+            continue;
+        };
+        let recipe_or_assignment = line.starts_with(['\t', '#', ' ', '.'])
+            || rest.starts_with('=')
+            || rest.starts_with(":=")
+            || names.contains(['=', '$', '%']);
+        if !recipe_or_assignment {
+            targets.extend(names.split_whitespace().map(str::to_owned));
+        }
+    }
+    targets
+}

@@ -1,0 +1,163 @@
+//! What is found in a repository, and what becomes of it.
+
+use super::*;
+use look::look;
+use test_case::test_case;
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+fn written(files: &[(&str, &str)]) -> String {
+    write::file(&look(folder(files).path(), &|_| true))
+}
+
+/// The commands that were found, in order.
+fn commands(files: &[(&str, &str)], missing: &[&str]) -> String {
+    let found = look(folder(files).path(), &|tool| !missing.contains(&tool));
+    let steps = found.kinds.iter().flat_map(|kind| &kind.steps);
+    steps
+        .map(|step| step.run.as_str())
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+#[test_case(&[("Cargo.toml", "[package]")], &["cargo-fmt", "cargo-clippy"], "cargo build; cargo test"; "cargo")]
+#[test_case(&[("Cargo.toml", "[workspace]\n"), ("Cargo.lock", "")], &["cargo-clippy"], "cargo build --workspace --locked; cargo test --workspace --locked; cargo fmt --check"; "cargo workspace")]
+#[test_case(&[("Cargo.toml", "")], &["cargo"], ""; "no cargo")]
+#[test_case(&[("go.mod", "")], &[], "go build ./...; go test ./...; go vet ./..."; "go")]
+#[test_case(&[("CMakeLists.txt", "project(x)")], &[], "cmake -S . -B build; cmake --build build"; "cmake")]
+#[test_case(&[("CMakeLists.txt", "ENABLE_TESTING ()")], &[], "cmake -S . -B build; cmake --build build; ctest --test-dir build --output-on-failure"; "cmake with tests")]
+#[test_case(&[("package.json", r#"{"scripts":{"test":"node --test"}}"#)], &[], "npm run test"; "node without dependencies")]
+#[test_case(&[("package.json", r#"{"scripts":{"test":"echo \"Error: no test specified\" && exit 1","build":"x"},"dependencies":{"a":"1"}}"#), ("pnpm-lock.yaml", "")], &[], "pnpm install --frozen-lockfile; pnpm run build"; "pnpm")]
+#[test_case(&[("package.json", "{"), ("yarn.lock", "")], &[], ""; "not a package")]
+#[test_case(&[("Makefile", "CC := cc\nx=1\n.PHONY: all\nall: a b\n\tcc: x\ncheck:\n%.o: %.c\n")], &[], "make all; make check"; "make")]
+#[test_case(&[("Makefile", "prog: prog.c\n\tcc\n")], &[], "make"; "make with its first target")]
+#[test_case(&[("Makefile", "prog: x\n"), ("go.mod", "")], &["go"], "make"; "make alone after all")]
+#[test_case(&[("Makefile", "deploy: x\n"), ("go.mod", "")], &[], "go build ./...; go test ./...; go vet ./..."; "make beside another")]
+#[test_case(&[("pyproject.toml", "[tool.ruff]\n[tool.pytest]"), ("uv.lock", "")], &["pytest"], "uv sync; python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; uv run pytest; uv run ruff check ."; "python with uv")]
+#[test_case(&[("setup.py", ""), ("tests/a.py", "")], &["ruff"], "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; pytest"; "python")]
+#[test_case(&[("Cargo.toml", ""), ("sub/Cargo.toml", ""), ("web/package.json", r#"{"scripts":{"build":"x"}}"#), ("node_modules/x/go.mod", "")], &["cargo-fmt", "cargo-clippy"], "cargo build; cargo test; npm run build"; "several")]
+fn only_what_works_is_found(files: &[(&str, &str)], missing: &[&str], expected: &str) {
+    assert_eq!(commands(files, missing), expected);
+}
+
+#[test]
+fn several_tool_chains_share_one_file() {
+    let package =
+        r#"{"scripts":{"build":"vite build","test":"vitest"},"devDependencies":{"vite":"1"}}"#;
+    let text = written(&[
+        ("Cargo.toml", "[package]"),
+        ("web/package.json", package),
+        ("web/package-lock.json", ""),
+        ("tools/pyproject.toml", ""),
+    ]);
+    insta::assert_snapshot!(text, @r#"
+    # What there is to build here, and how. `piper plan` shows what would run, `piper exec` runs it.
+
+    [steps]
+    cargo-build = "cargo build"
+    cargo-test = "cargo test"
+    cargo-fmt = "cargo fmt --check"
+    cargo-clippy = "cargo clippy --all-targets"
+
+    [steps.tools-python-compile]
+    run = "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' ."
+    cwd = "tools"
+
+    [steps.web-npm-install]
+    run = "npm ci"
+    cwd = "web"
+
+    [steps.web-npm-build]
+    run = "npm run build"
+    cwd = "web"
+
+    [steps.web-npm-test]
+    run = "npm run test"
+    cwd = "web"
+
+    # The steps run one after another; an inner list runs side by side.
+    [pipelines.build]
+    about = "Compile everything"
+    steps = ["cargo-build", "tools-python-compile", "web-npm-install", "web-npm-build"]
+
+    [pipelines.test]
+    about = "Compile everything and run all tests"
+    steps = ["cargo-build", "tools-python-compile", "web-npm-install", "web-npm-build", "cargo-test", "web-npm-test"]
+
+    [pipelines.lint]
+    about = "Look for mistakes without running anything"
+    steps = ["cargo-fmt", "cargo-clippy"]
+    "#);
+}
+
+#[test]
+fn where_nothing_is_known_the_file_says_hello() {
+    insta::assert_snapshot!(written(&[("README", "")]), @r#"
+    # What there is to build here, and how. `piper plan` shows what would run, `piper exec` runs it.
+
+    [steps]
+    hello = "echo Hello from piper"
+
+    [steps.greet]
+    about = "Greet somebody: piper exec greet name=you"
+    run = 'echo "Hello, $PIPER_PARAM_NAME."'
+
+    [params]
+    name = { default = "world", about = "Who is greeted" }
+
+    [pipelines.build]
+    about = "Replace this by what builds your project"
+    steps = ["hello", "greet"]
+    "#);
+}
+
+fn refusal(result: Result<(), CliError>) -> Option<u16> {
+    match result {
+        Err(CliError::Problems(problems)) => Some(problems[0].code.0),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_file_that_is_there_is_kept_unless_forced() {
+    let folder = folder(&[("piper.toml", "old")]);
+    let file = folder.path().join("piper.toml");
+    assert_eq!(refusal(place(&file, "new", false)), Some(315));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "old");
+    place(&file, "new", true).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_link_is_replaced_and_never_followed() {
+    let folder = folder(&[("elsewhere", "mine")]);
+    let file = folder.path().join("piper.toml");
+    std::os::unix::fs::symlink("nowhere", &file).unwrap();
+    assert_eq!(refusal(place(&file, "new", false)), Some(315));
+    fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &file).unwrap();
+    place(&file, "new", true).unwrap();
+    assert_eq!(
+        fs::read_to_string(folder.path().join("elsewhere")).unwrap(),
+        "mine"
+    );
+    assert!(!file.symlink_metadata().unwrap().is_symlink());
+}
+
+#[test]
+fn the_file_is_as_open_as_any_new_one() {
+    let folder = folder(&[("other", "")]);
+    let file = folder.path().join("piper.toml");
+    place(&file, "new", false).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&file), mode(&folder.path().join("other")));
+}

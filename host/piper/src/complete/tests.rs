@@ -1,0 +1,153 @@
+//! What is offered, and what real shells make of it.
+
+use super::*;
+use crate::cli::sample;
+use test_case::test_case;
+
+fn loaded() -> LoadedProject {
+    LoadedProject {
+        project: sample::project(),
+        root: "/x".into(),
+        name: "x".into(),
+    }
+}
+
+/// The real command line, and two commands of the kind that takes a build.
+fn cli() -> Command {
+    let show = Command::new("show").arg(Arg::new("build").index(1));
+    let mut cli = crate::cli::description().subcommand(show);
+    cli.build();
+    cli
+}
+
+fn offered(line: &str) -> String {
+    let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+    let world = World {
+        project: &|_| Some(loaded()),
+        builds: &|_| vec![("bcdfghj".to_owned(), "build, failed".to_owned())],
+    };
+    match answer(&cli(), &words, &world) {
+        Answer::Files => "(files)".to_owned(),
+        Answer::Candidates(found) => {
+            let values: Vec<&str> = found
+                .iter()
+                .map(|candidate| candidate.value.as_str())
+                .collect();
+            values.join(" ")
+        }
+    }
+}
+
+#[test_case("pl", "plan"; "a command")]
+#[test_case("-C /tmp pl", "plan"; "a command after a flag")]
+#[test_case("completions z", "zsh"; "a fixed value")]
+#[test_case("plan ", "build cross fmt compile unit lint report _x= profile="; "names and parameters of the default")]
+#[test_case("plan cross ", "local clean _x="; "environments and parameters of the one named")]
+#[test_case("plan _x=1 b", "build"; "a name after a parameter")]
+#[test_case("plan build clean ", "_x= profile="; "parameters only")]
+#[test_case("plan build profile=debug ", "local clean _x="; "a parameter is offered once")]
+#[test_case("plan profile=", "profile=debug profile=release"; "choices")]
+#[test_case("plan profile=r", "profile=release"; "choices that fit")]
+#[test_case("plan nothing=", ""; "values of an unknown parameter")]
+#[test_case("plan --step un", "unit unit[rust=1.80] unit[rust=1.95]"; "steps and cells")]
+#[test_case("plan cross --from-step ", "fmt"; "steps of the one named")]
+#[test_case("plan --step=l", "--step=lint"; "a value behind an equals sign")]
+#[test_case("plan --fr", "--from-step"; "flags")]
+#[test_case("--color ", "auto always never"; "the value of a flag of all")]
+#[test_case("graph --format d", "dot"; "the value of a flag")]
+#[test_case("graph c", "cross compile"; "a target")]
+#[test_case("plan -- ", "(files)"; "after the dashes")]
+#[test_case("-C ", "(files)"; "a folder")]
+#[test_case("show ", "@ @failed bcdfghj"; "builds")]
+#[test_case("list x", ""; "where nothing can stand")]
+fn what_is_offered_fits_the_place(line: &str, expected: &str) {
+    assert_eq!(offered(line), expected);
+}
+
+#[test_case(r"unit\[os", "unit[os"; "escaped")]
+#[test_case("'a b", "a b"; "open quote")]
+#[test_case(r#"a"b'c"'d"e'"#, "ab'cd\"e"; "mixed")]
+#[test_case(r"a\", "a"; "escape at the end")]
+fn bash_words_lose_their_quotes(typed: &str, expected: &str) {
+    assert_eq!(meant(Shell::Bash, typed), expected);
+}
+
+#[test_case("profile=release", "profile=re", "release"; "after a break")]
+#[test_case("profile=", "pro", "profile="; "before a break")]
+#[test_case("@failed", "@fa", "failed"; "at sign")]
+#[test_case("x=$(rm -rf ~)", "x=", r"\$\(rm\ -rf\ \~\)"; "nothing is run")]
+#[test_case("x=$(a)", "\"x=", r"x=\$(a)"; "nor in double quotes")]
+#[test_case("x=it's", "'x=", r"x=it'\''s"; "nor in single quotes")]
+#[test_case("unit[rust=1.80]", "unit[rust=", "1.80]"; "cell")]
+fn what_bash_inserts_is_quoted(value: &str, typed: &str, expected: &str) {
+    let candidate = Candidate {
+        value: value.to_owned(),
+        about: String::new(),
+    };
+    assert_eq!(
+        render(Shell::Bash, &[candidate], typed, " \t\n\"'@><=;|&(:"),
+        format!("{expected}\n")
+    );
+}
+
+/// Puts a `piper` on the path that answers with its own arguments, and lets bash complete `line`.
+fn bash_completes(line: &str, answer: &str) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let piper = folder.path().join("piper");
+    let script = format!(
+        "#!/bin/sh\nshift 4\nprintf '<%s>' \"$@\" >{0}/asked\nprintf '%s\\n' {answer}\n",
+        folder.path().display()
+    );
+    std::fs::write(&piper, script).unwrap();
+    std::fs::set_permissions(&piper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(folder.path().join("script"), Shell::Bash.script()).unwrap();
+    // `bind` needs line editing, so readline's own splitting is done by `bash -i` over a pipe.
+    let test = format!(
+        "PS1=; source {0}/script; COMP_LINE={1}; COMP_POINT=${{#COMP_LINE}}\n\
+         COMP_WORDS=($(printf %s \"$COMP_LINE\" | sed 's/[=@:]/ & /g')); [[ $COMP_LINE == *' ' ]] && COMP_WORDS+=('')\n\
+         COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _piper {0}/piper; printf '%s ' \"${{COMPREPLY[@]}}\"\n",
+        folder.path().display(),
+        crate::cli::quote::quoted(line),
+    );
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test runs the script in its shell"
+    )]
+    let output = std::process::Command::new("bash")
+        .args(["--norc", "-c", &test])
+        .output()
+        .unwrap();
+    let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap_or_default();
+    (asked, String::from_utf8(output.stdout).unwrap())
+}
+
+#[test_case("piper plan profile=re", "<plan><profile=re>"; "a word in the middle of a parameter")]
+#[test_case("piper plan profile=", "<plan><profile=>"; "at the equals sign")]
+#[test_case("piper plan ", "<plan><>"; "a new word")]
+#[test_case("piper show @fa", "<show><@fa>"; "at sign")]
+#[test_case("piper plan --step unit[rust=1.80] a=b:c=d x", "<plan><--step><unit[rust=1.80]><a=b:c=d><x>"; "many breaks")]
+fn bash_hands_over_whole_words(line: &str, expected: &str) {
+    let (asked, replies) = bash_completes(line, "one 'two*'");
+    assert_eq!(asked, expected);
+    assert_eq!(replies, "one two* ");
+}
+
+#[test_case("bash", Shell::Bash)]
+#[test_case("zsh", Shell::Zsh)]
+#[test_case("fish", Shell::Fish)]
+fn each_shell_accepts_its_script(program: &str, shell: Shell) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), shell.script()).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the shell itself is asked")]
+    let output = std::process::Command::new(program)
+        .arg("-n")
+        .arg(file.path())
+        .output();
+    // A machine without that shell proves nothing either way.
+    let Ok(output) = output else { return };
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
