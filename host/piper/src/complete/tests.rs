@@ -12,10 +12,9 @@ fn loaded() -> LoadedProject {
     }
 }
 
-/// The real command line, and two commands of the kind that takes a build.
+/// The real command line.
 fn cli() -> Command {
-    let show = Command::new("show").arg(Arg::new("build").index(1));
-    let mut cli = crate::cli::description().subcommand(show);
+    let mut cli = crate::cli::description();
     cli.build();
     cli
 }
