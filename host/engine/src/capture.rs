@@ -1,16 +1,18 @@
-//! The capture thread: reads what steps print, sees them end, and reports both.
+//! Reads what steps print and sees them end: the event loop of a build.
 //!
-//! One thread and one epoll for all steps of a build. It decides nothing: the dispatcher hears that a try ended, when all that it
-//! printed is in the log, and says what follows.
+//! One epoll holds everything that a build waits for. It decides nothing: the dispatcher calls [`Capture::turn`], hears what
+//! happened, and says what follows. A try is reported when all that it printed is in the log.
+//!
+//! This was a thread of its own once. Two more wake-ups a step cost as much as starting the step, and the one thing that a thread
+//! was good for, that a slow disk does not keep signals from being heard, is had by leaving the pipes alone while the log is full.
 
 use crate::{
     clock::Clock,
     logs::{LogWriter, SourceId},
-    mailbox::{EventFd, Mailbox, Message},
     process::{Child, Pid, check, ended, retry, sessions},
 };
 use piper_core::{
-    build::{Ended, Event},
+    build::{Ended, Event, Fault},
     id::StepIx,
     log::Stream,
     time::Monotonic,
@@ -18,12 +20,7 @@ use piper_core::{
 use std::{
     io,
     mem::MaybeUninit,
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread::{self, JoinHandle},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     time::Duration,
 };
 
@@ -31,10 +28,10 @@ use std::{
 const LINGER: Duration = Duration::from_millis(200);
 /// How often a process group is looked at that was asked to end and whose leader did.
 const GROUP_POLL: Duration = Duration::from_millis(10);
-/// The capture thread calls nothing deep.
-const STACK: usize = 256 * 1024;
+/// How long the loop waits for room in a full log before it looks at everything else again.
+const ROOM_WAIT: Duration = Duration::from_millis(5);
 
-/// A try that was started, handed to the capture thread.
+/// A try that was started.
 #[derive(Debug)]
 pub struct Capturing {
     /// The step.
@@ -47,184 +44,42 @@ pub struct Capturing {
     pub child: Child,
     /// The reading ends of its standard output and standard error; a terminal has only the first.
     pub streams: [Option<OwnedFd>; 2],
-    /// What the dispatcher may look at.
-    pub pulse: Arc<Pulse>,
 }
 
-/// What the dispatcher may look at while a step runs.
-#[derive(Debug, Default)]
-pub struct Pulse {
-    heard: AtomicU64,
-    stopping: AtomicU64,
-}
-
-impl Pulse {
-    /// When the step last printed something, in the build's monotonic time.
-    pub fn heard(&self) -> Monotonic {
-        Monotonic(Duration::from_micros(self.heard.load(Ordering::Relaxed)))
-    }
-
-    /// Says that the step is being ended: its end is then that of its whole process group.
-    pub fn stopping(&self) {
-        self.stopping.store(1, Ordering::Release);
-    }
-}
-
-/// The dispatcher's side of the capture thread.
+/// What happened while the loop waited.
 #[derive(Debug)]
-pub struct Capture {
-    inbox: Arc<Inbox>,
-    thread: Option<JoinHandle<()>>,
+pub enum Happening {
+    /// Something happened to a step.
+    Event(Event),
+    /// Somebody sent a signal.
+    Signal,
+    /// Somebody typed something.
+    Key,
 }
 
-#[derive(Debug)]
-struct Inbox {
-    waiting: Mutex<Arrivals>,
-    wake: EventFd,
-}
-
-#[derive(Debug, Default)]
-struct Arrivals {
-    new: Vec<Capturing>,
-    /// Take what is there and end, whoever still holds a pipe.
-    close: bool,
-}
-
-impl Capture {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    ///
-    /// When the system has no thread or descriptor left.
-    pub fn start(log: LogWriter, clock: Clock, reports: Arc<Mailbox>) -> io::Result<Self> {
-        let inbox = Arc::new(Inbox {
-            waiting: Mutex::default(),
-            wake: EventFd::new()?,
-        });
-        let epoll = Epoll::new()?;
-        epoll.add(inbox.wake.as_fd().as_raw_fd(), WAKE)?;
-        let desk = Desk {
-            epoll,
-            inbox: Arc::clone(&inbox),
-            log,
-            clock,
-            reports,
-            tries: Vec::new(),
-            closing: false,
-        };
-        let thread = thread::Builder::new()
-            .name("capture".to_owned())
-            .stack_size(STACK)
-            .spawn(move || desk.run())?;
-        Ok(Self {
-            inbox,
-            thread: Some(thread),
-        })
-    }
-
-    /// Hands a started try over.
-    pub fn watch(&self, capturing: Capturing) {
-        self.inbox
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .new
-            .push(capturing);
-        self.inbox.wake.ring();
-    }
-
-    /// Ends the thread: what is in the pipes is still recorded, and then nothing more.
-    pub fn finish(&mut self) {
-        self.inbox
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .close = true;
-        self.inbox.wake.ring();
-        if let Some(thread) = self.thread.take() {
-            // A panic there has printed its message; the build's end is not kept from being recorded by it.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Capture {
-    fn drop(&mut self) {
-        self.finish();
-    }
-}
-
-/// The token of the inbox; those of tries are `slot * 4 + part`.
-const WAKE: u64 = u64::MAX;
+const SIGNALS: u64 = u64::MAX;
+const KEYBOARD: u64 = u64::MAX - 1;
+/// The tokens of tries are `slot * 4 + part`; the parts are the two streams and this.
 const EXIT: u64 = 2;
 const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
-struct Epoll(OwnedFd);
-
-impl Epoll {
-    fn new() -> io::Result<Self> {
-        // SAFETY: the descriptor is new and nobody else's.
-        unsafe {
-            Ok(Self(OwnedFd::from_raw_fd(check(libc::epoll_create1(
-                libc::EPOLL_CLOEXEC,
-            ))?)))
-        }
-    }
-
-    fn add(&self, fd: i32, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event {
-            events: libc::EPOLLIN as u32,
-            u64: token,
-        };
-        // SAFETY: the event lives until the call returns.
-        check(unsafe {
-            libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event)
-        })
-        .map(drop)
-    }
-
-    /// The tokens of what is ready.
-    fn wait(&self, timeout: Option<Duration>, into: &mut Vec<u64>) {
-        const MOST: usize = 64;
-        let mut events = [MaybeUninit::<libc::epoll_event>::uninit(); MOST];
-        // Rounded up, or the last millisecond would be spent spinning.
-        let millis = timeout.map_or(-1, |t| {
-            t.as_micros().div_ceil(1000).min(60_000) as libc::c_int
-        });
-        // SAFETY: the kernel writes at most `MOST` events, and only those it counts are read.
-        unsafe {
-            let ready = libc::epoll_wait(
-                self.0.as_raw_fd(),
-                events.as_mut_ptr().cast(),
-                MOST as libc::c_int,
-                millis,
-            );
-            into.extend(
-                events
-                    .iter()
-                    .take(usize::try_from(ready).unwrap_or(0))
-                    .map(|event| event.assume_init().u64),
-            );
-        }
-    }
-}
-
-/// What the thread owns.
-struct Desk {
+/// The event loop of a build.
+pub struct Capture {
     epoll: Epoll,
-    inbox: Arc<Inbox>,
     log: LogWriter,
     clock: Clock,
-    reports: Arc<Mailbox>,
     /// By slot; a slot is free again when the try was reported and its streams are closed.
     tries: Vec<Option<Try>>,
-    closing: bool,
+    ready: Vec<u64>,
 }
 
 struct Try {
     what: Capturing,
     source: SourceId,
+    heard: Monotonic,
     end: Option<(Ended, Monotonic)>,
+    /// It is being ended: its end is then that of its whole process group.
+    stopping: bool,
     reported: bool,
 }
 
@@ -238,96 +93,151 @@ impl Try {
     }
 }
 
-impl Desk {
-    fn run(mut self) {
-        let mut ready = Vec::new();
-        loop {
-            ready.clear();
-            self.epoll.wait(self.timeout(), &mut ready);
-            for &token in &ready {
-                match (token, token / 4, token % 4) {
-                    (WAKE, ..) => self.inbox.wake.quiet(),
-                    (_, slot, EXIT) => self.reap(slot as usize),
-                    (_, slot, part) => self.read(slot as usize, part as usize),
-                }
+impl Capture {
+    /// An event loop that writes to `log` and also waits for `signals`.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no descriptor left.
+    pub fn new(log: LogWriter, clock: Clock, signals: BorrowedFd<'_>) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        epoll.add(signals.as_raw_fd(), SIGNALS)?;
+        Ok(Self {
+            epoll,
+            log,
+            clock,
+            tries: Vec::new(),
+            ready: Vec::new(),
+        })
+    }
+
+    /// Watches a started try.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses; the try is then not watched.
+    pub fn watch(&mut self, what: Capturing) -> io::Result<()> {
+        let slot = self
+            .tries
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or_else(|| {
+                self.tries.push(None);
+                self.tries.len() - 1
+            });
+        let token = slot as u64 * 4;
+        self.epoll.add(what.child.pidfd.as_raw_fd(), token + EXIT)?;
+        for (part, stream) in (0..).zip(&what.streams) {
+            if let Some(fd) = stream {
+                self.epoll.add(fd.as_raw_fd(), token + part)?;
             }
-            self.arrive();
-            if self.closing {
-                return self.close();
+        }
+        let now = self.clock.now();
+        let source = self.log.register(what.step, what.r#try, &what.label);
+        for (part, stream) in what.streams.iter().enumerate() {
+            if stream.is_none() {
+                self.log.close(source, STREAMS[part], now.wall);
             }
-            self.log.flush_partial(self.clock.now().wall);
-            self.log.publish();
-            self.report();
+        }
+        let r#try = Try {
+            what,
+            source,
+            heard: now.mono,
+            end: None,
+            stopping: false,
+            reported: false,
+        };
+        self.tries[slot] = Some(r#try);
+        Ok(())
+    }
+
+    /// Waits for keys, too, as long as a step has the keyboard.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn listen_to_keyboard(&mut self, keyboard: BorrowedFd<'_>) -> io::Result<()> {
+        self.epoll.add(keyboard.as_raw_fd(), KEYBOARD)
+    }
+
+    /// Does not wait for keys any more.
+    pub fn leave_keyboard(&mut self, keyboard: BorrowedFd<'_>) {
+        self.epoll.remove(keyboard.as_raw_fd());
+    }
+
+    /// Says that a step is being ended: its end is now that of its whole process group.
+    pub fn stopping(&mut self, step: StepIx) {
+        for r#try in self
+            .tries
+            .iter_mut()
+            .flatten()
+            .filter(|t| t.what.step == step)
+        {
+            r#try.stopping = true;
         }
     }
 
+    /// When a running step last printed something.
+    pub fn heard(&self, step: StepIx) -> Option<Monotonic> {
+        self.tries
+            .iter()
+            .flatten()
+            .find(|t| t.what.step == step && !t.reported)
+            .map(|t| t.heard)
+    }
+
+    /// Waits once, at most so long, and says what happened.
+    pub fn turn(&mut self, most: Option<Duration>) -> Vec<Happening> {
+        let timeout = self.due().into_iter().chain(most).min();
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.clear();
+        self.epoll.wait(timeout, &mut ready);
+        let mut happenings = Vec::new();
+        let mut has_room = true;
+        for &token in &ready {
+            match (token, token / 4, token % 4) {
+                (SIGNALS, ..) => happenings.push(Happening::Signal),
+                (KEYBOARD, ..) => happenings.push(Happening::Key),
+                (_, slot, EXIT) => self.reap(slot as usize),
+                (_, slot, part) => {
+                    // A slow disk slows the steps down and keeps nothing else waiting.
+                    has_room = has_room && self.log.wait_for_room(ROOM_WAIT);
+                    if has_room {
+                        self.read(slot as usize, part as usize);
+                    }
+                }
+            }
+        }
+        self.ready = ready;
+        self.log.flush_partial(self.clock.now().wall);
+        self.log.publish();
+        self.report(&mut happenings);
+        happenings
+    }
+
     /// When there is something to do although nothing is ready.
-    fn timeout(&self) -> Option<Duration> {
+    fn due(&self) -> Option<Duration> {
         let now = self.clock.now();
         let partial = self
             .log
             .next_partial_deadline()
             .map(|at| at.since(now.wall));
-        let due = self
+        let ends = self
             .tries
             .iter()
             .flatten()
             .filter(|t| !t.reported)
             .filter_map(|t| {
                 let (_, at) = t.end.as_ref()?;
-                // Its streams are closed and it is not reported: its group is being waited for.
-                Some(if t.is_open() {
-                    (*at + LINGER).since(now.mono)
+                let lingers = (*at + LINGER).since(now.mono);
+                // If nothing lingers and it is not reported, its group is being waited for.
+                Some(if t.is_open() && !lingers.is_zero() {
+                    lingers
                 } else {
                     GROUP_POLL
                 })
             });
-        due.chain(partial).min()
-    }
-
-    fn arrive(&mut self) {
-        let (new, close) = {
-            let mut waiting = self
-                .inbox
-                .waiting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            (std::mem::take(&mut waiting.new), waiting.close)
-        };
-        self.closing = close;
-        for what in new {
-            let source = self.log.register(what.step, what.r#try, &what.label);
-            let slot = self
-                .tries
-                .iter()
-                .position(Option::is_none)
-                .unwrap_or_else(|| {
-                    self.tries.push(None);
-                    self.tries.len() - 1
-                });
-            let token = slot as u64 * 4;
-            let mut fds = vec![(what.child.pidfd.as_raw_fd(), token + EXIT)];
-            for (part, stream) in what.streams.iter().enumerate() {
-                match stream {
-                    Some(fd) => fds.push((fd.as_raw_fd(), token + part as u64)),
-                    None => self.log.close(source, STREAMS[part], self.clock.now().wall),
-                }
-            }
-            for (fd, token) in fds {
-                if let Err(error) = self.epoll.add(fd, token) {
-                    self.reports.send(Message::Warning(format!(
-                        "cannot watch {}: {error}",
-                        what.label
-                    )));
-                }
-            }
-            self.tries[slot] = Some(Try {
-                what,
-                source,
-                end: None,
-                reported: false,
-            });
-        }
+        ends.chain(partial).min()
     }
 
     fn read(&mut self, slot: usize, part: usize) {
@@ -343,10 +253,7 @@ impl Desk {
             .read_from(r#try.source, STREAMS[part], fd.as_fd(), || clock.now().wall)
         {
             Ok(0) => {}
-            Ok(_) => {
-                let now = self.clock.now().mono.0.as_micros() as u64;
-                return r#try.what.pulse.heard.store(now, Ordering::Relaxed);
-            }
+            Ok(_) => return r#try.heard = clock.now().mono,
             Err(error)
                 if matches!(
                     error.kind(),
@@ -372,53 +279,50 @@ impl Desk {
             return;
         }
         // SAFETY: an all-zero `siginfo_t` is valid; the kernel fills it in for our own child, which is reaped nowhere else.
-        let info = unsafe {
+        let (reaped, info) = unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
             let pid = r#try.pid() as libc::id_t;
-            let reaped = retry(|| {
-                check(libc::waitid(
-                    libc::P_PID,
-                    pid,
-                    &raw mut info,
-                    libc::WEXITED | libc::WNOHANG,
-                ))
-            });
-            (reaped.is_ok() && info.si_pid() != 0).then_some(info)
+            let options = libc::WEXITED | libc::WNOHANG;
+            let reaped = retry(|| check(libc::waitid(libc::P_PID, pid, &raw mut info, options)));
+            (reaped, info)
         };
-        let Some(info) = info else { return };
-        r#try.end = Some((ended(&info), now));
-        // SAFETY: the call takes numbers only. The pidfd stays ready for ever, and would be reported in every round.
-        unsafe {
-            let fd = r#try.what.child.pidfd.as_raw_fd();
-            libc::epoll_ctl(
-                self.epoll.0.as_raw_fd(),
-                libc::EPOLL_CTL_DEL,
-                fd,
-                std::ptr::null_mut(),
-            );
-        }
+        // SAFETY: `si_pid` is zero or was filled in.
+        let nobody = unsafe { info.si_pid() } == 0;
+        let how = match reaped {
+            Ok(_) if nobody => return,
+            Ok(_) => ended(&info),
+            // Waiting for it again would find the same, for ever.
+            Err(error) => Ended::NotStarted {
+                why: format!("its exit status is lost: {error}"),
+                fault: Fault::Machine,
+            },
+        };
+        r#try.end = Some((how, now));
+        // The descriptor stays ready for ever, and would be reported in every turn.
+        self.epoll.remove(r#try.what.child.pidfd.as_raw_fd());
     }
 
-    /// Tells the dispatcher of the tries that are over.
-    fn report(&mut self) {
+    /// Tells of the tries that are over.
+    fn report(&mut self, happenings: &mut Vec<Happening>) {
+        if !self.tries.iter().flatten().any(|t| t.end.is_some()) {
+            return;
+        }
         let now = self.clock.now().mono;
-        let mut some_ended = false;
         for slot in 0..self.tries.len() {
             let Some(r#try) = &mut self.tries[slot] else {
                 continue;
             };
-            if let Some((how, at)) = &r#try.end
-                && !r#try.reported
-            {
-                let open = r#try.is_open();
-                let stopping = r#try.what.pulse.stopping.load(Ordering::Acquire) != 0;
-                let group_left = stopping && sessions::kill_group(r#try.pid(), 0);
+            let Some((how, at)) = &r#try.end else {
+                continue;
+            };
+            let open = r#try.is_open();
+            if !r#try.reported {
+                let group_left = r#try.stopping && sessions::kill_group(r#try.pid(), 0);
                 if (open && now < *at + LINGER) || group_left {
                     continue;
                 }
                 r#try.reported = true;
-                some_ended = true;
-                self.reports.send(Message::Event(Event::Ended {
+                happenings.push(Happening::Event(Event::Ended {
                     step: r#try.what.step,
                     r#try: r#try.what.r#try,
                     how: how.clone(),
@@ -426,33 +330,23 @@ impl Desk {
                     left_running: open,
                 }));
             }
-            if self.tries[slot]
-                .as_ref()
-                .is_some_and(|t| t.reported && !t.is_open())
-            {
+            if !open {
                 self.tries[slot] = None;
             }
         }
-        if some_ended
-            || self
-                .tries
-                .iter()
-                .flatten()
-                .any(|t| t.end.is_some() && !t.reported)
-        {
-            let ours: Vec<Pid> = self.tries.iter().flatten().map(Try::pid).collect();
-            sessions::reap_adopted(|pid| ours.contains(&pid));
-        }
+        let ours: Vec<Pid> = self.tries.iter().flatten().map(Try::pid).collect();
+        sessions::reap_adopted(|pid| ours.contains(&pid));
     }
 
-    /// Takes what is left in the pipes, and ends.
-    fn close(mut self) {
+    /// Takes what is left in the pipes, and ends the log. Returns how many records there are.
+    pub fn finish(mut self) -> u64 {
         for slot in 0..self.tries.len() {
             for part in 0..STREAMS.len() {
                 self.drain(slot, part);
             }
         }
         self.log.publish();
+        self.log.next_seq()
     }
 
     /// Reads until the pipe is empty. Bounded: whoever writes for ever would keep piper from ending.
@@ -481,6 +375,68 @@ impl Desk {
         {
             self.log
                 .close(r#try.source, STREAMS[part], self.clock.now().wall);
+        }
+    }
+}
+
+struct Epoll(OwnedFd);
+
+impl Epoll {
+    fn new() -> io::Result<Self> {
+        // SAFETY: the descriptor is new and nobody else's.
+        unsafe {
+            Ok(Self(OwnedFd::from_raw_fd(check(libc::epoll_create1(
+                libc::EPOLL_CLOEXEC,
+            ))?)))
+        }
+    }
+
+    fn add(&self, fd: libc::c_int, token: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: token,
+        };
+        // SAFETY: the event lives until the call returns.
+        check(unsafe {
+            libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event)
+        })
+        .map(drop)
+    }
+
+    fn remove(&self, fd: libc::c_int) {
+        // SAFETY: the call takes numbers only. One that is not there is no trouble.
+        unsafe {
+            libc::epoll_ctl(
+                self.0.as_raw_fd(),
+                libc::EPOLL_CTL_DEL,
+                fd,
+                std::ptr::null_mut(),
+            )
+        };
+    }
+
+    /// Adds the tokens of what is ready.
+    fn wait(&self, timeout: Option<Duration>, into: &mut Vec<u64>) {
+        const MOST: usize = 64;
+        let mut events = [MaybeUninit::<libc::epoll_event>::uninit(); MOST];
+        // Rounded up, or the last millisecond would be spent spinning.
+        let millis = timeout.map_or(-1, |t| {
+            t.as_micros().div_ceil(1000).min(60_000) as libc::c_int
+        });
+        // SAFETY: the kernel writes at most `MOST` events, and only those it counts are read. An interrupted wait has none.
+        unsafe {
+            let ready = libc::epoll_wait(
+                self.0.as_raw_fd(),
+                events.as_mut_ptr().cast(),
+                MOST as libc::c_int,
+                millis,
+            );
+            into.extend(
+                events
+                    .iter()
+                    .take(usize::try_from(ready).unwrap_or(0))
+                    .map(|event| event.assume_init().u64),
+            );
         }
     }
 }

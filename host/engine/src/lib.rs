@@ -11,7 +11,6 @@ pub mod clock;
 pub mod environment;
 pub mod git;
 pub mod logs;
-pub mod mailbox;
 pub mod process;
 pub mod runner;
 pub mod scratch;

@@ -16,6 +16,10 @@ pub const MAX_OUTPUTS: usize = 64;
 /// How large an output may be, in bytes.
 pub const MAX_OUTPUT: u64 = 4096;
 
+/// File systems in memory. Two folders a step on a disk, whose journal others keep busy, cost more than the step; and outputs are
+/// bounded, so that they cannot fill the memory.
+const IN_MEMORY: [&str; 1] = ["/dev/shm"];
+
 /// The folders of one build; gone when dropped.
 #[derive(Debug)]
 pub struct Scratch {
@@ -29,9 +33,13 @@ impl Scratch {
     ///
     /// When the temporary folder cannot be written to.
     pub fn new(plan: &Plan) -> io::Result<Self> {
-        let scratch = Self {
-            root: tempfile::Builder::new().prefix("piper-").tempdir()?,
-        };
+        let mut folder = tempfile::Builder::new();
+        folder.prefix("piper-");
+        let root = IN_MEMORY
+            .iter()
+            .find_map(|base| folder.tempdir_in(base).ok())
+            .map_or_else(|| folder.tempdir(), Ok)?;
+        let scratch = Self { root };
         fs::create_dir(scratch.params())?;
         fs::create_dir(scratch.needs())?;
         for (name, value) in &plan.params {

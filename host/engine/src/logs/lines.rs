@@ -252,7 +252,8 @@ impl LogWriter {
 
     /// Hands the records so far on to the recorder and the readers. Call it once in each round of the event loop.
     ///
-    /// Waits while the recorder is a whole ring behind: a slow disk slows the steps down instead of filling the memory.
+    /// Waits while the recorder is a whole ring behind: a slow disk slows the steps down instead of filling the memory. Who must
+    /// not wait asks [`wait_for_room`](Self::wait_for_room) before each read.
     pub fn publish(&mut self) {
         if self.runs.is_empty() {
             return;
@@ -268,6 +269,11 @@ impl LogWriter {
             std::mem::replace(&mut self.text, empty)
         };
         self.ring.push(Batch { text, runs });
+    }
+
+    /// Whether more can be read without waiting for the recorder; waits so long for that to become true.
+    pub fn wait_for_room(&self, most: Duration) -> bool {
+        self.ring.wait_for_room(most)
     }
 
     /// How much memory the buffers take.

@@ -183,6 +183,27 @@ impl Ring {
         self.wake(&state);
     }
 
+    /// Whether a batch could be added without waiting; waits so long for that to become true.
+    pub(super) fn wait_for_room(&self, most: Duration) -> bool {
+        let mut state = self.lock();
+        if state.cost >= LIMIT {
+            state.evict();
+        }
+        if state.cost >= LIMIT && !state.finishing {
+            state.writer_waiting = true;
+            state.urgent |= state.taken == state.end;
+            self.for_recorder.notify_one();
+            state = self
+                .for_writer
+                .wait_timeout(state, most)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            state.evict();
+            state.writer_waiting = false;
+        }
+        state.cost < LIMIT || state.finishing
+    }
+
     /// No record follows.
     pub(super) fn end_of_records(&self) {
         let mut state = self.lock();

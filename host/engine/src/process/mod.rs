@@ -67,6 +67,9 @@ pub(crate) fn ended(info: &libc::siginfo_t) -> piper_core::build::Ended {
 
 /// Makes this process the one to which orphans below it fall, so that a daemonised process of a step does not escape.
 pub fn adopt_orphans() {
+    // Whoever started piper may ignore it, and then the kernel would throw every exit status away.
+    // SAFETY: the default action installs no code.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     // SAFETY: `prctl` with this option takes one number and touches no memory. Where the kernel refuses it, orphans go to init,
     // and the watcher still finds them by their environment.
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };

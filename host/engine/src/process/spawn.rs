@@ -57,9 +57,7 @@ impl Spawn<'_> {
             }
             Err(error) => {
                 // Without the descriptor its end would never be seen.
-                super::sessions::kill_group(pid, libc::SIGKILL);
-                // SAFETY: reaps our own child; no status is asked for.
-                unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+                discard(pid);
                 Err(error)
             }
         }
@@ -98,6 +96,13 @@ impl Spawn<'_> {
         };
         spawn_result(error).map(|()| pid)
     }
+}
+
+/// Ends and reaps a process that was just started, with its group.
+pub(crate) fn discard(pid: Pid) {
+    super::sessions::kill_group(pid, libc::SIGKILL);
+    // SAFETY: reaps our own child; no status is asked for.
+    unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
 }
 
 /// The `posix_spawn` family returns the error itself.

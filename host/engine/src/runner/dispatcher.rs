@@ -2,10 +2,9 @@
 
 use super::{Order, executor::Executor};
 use crate::{
-    capture::Capture,
+    capture::{Capture, Happening},
     clock::Clock,
     logs::LogWriter,
-    mailbox::{Mailbox, Message},
     process::{adopt_orphans, sessions, signal_name},
     signals::Signals,
 };
@@ -17,13 +16,7 @@ use piper_core::{
     time::{Monotonic, Now},
     wire::{self, v1},
 };
-use std::{
-    collections::VecDeque,
-    io,
-    os::fd::{AsFd, AsRawFd},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, io, os::fd::AsFd, sync::Arc, time::Duration};
 
 /// When the watcher is started: most short builds are over by then, and it costs as much as a step.
 const WATCH_AFTER: Duration = Duration::from_millis(20);
@@ -64,8 +57,7 @@ pub fn run(
     listener: &mut dyn Listener,
 ) -> io::Result<Report> {
     adopt_orphans();
-    let mailbox = Arc::new(Mailbox::new()?);
-    let capture = Capture::start(log, clock, Arc::clone(&mailbox))?;
+    let capture = Capture::new(log, clock, signals.as_fd())?;
     let executor = Executor::new(order, capture)?;
     let setup = Setup {
         jobs: order.jobs,
@@ -76,7 +68,6 @@ pub fn run(
         order,
         clock,
         signals,
-        mailbox,
         executor,
         build,
         listener,
@@ -92,7 +83,6 @@ struct Dispatcher<'a> {
     order: &'a Order,
     clock: Clock,
     signals: &'a Signals,
-    mailbox: Arc<Mailbox>,
     executor: Executor<'a>,
     build: Build,
     listener: &'a mut dyn Listener,
@@ -109,11 +99,7 @@ impl Dispatcher<'_> {
     fn run(mut self) -> io::Result<Report> {
         self.apply(Event::Begin);
         while !self.build.is_finished() {
-            self.wait(self.due());
-            for message in self.mailbox.take() {
-                self.hear(message);
-            }
-            self.hear_signals();
+            self.turn(self.due());
             let now = self.clock.now().mono;
             if self.build.next_deadline().is_some_and(|at| at <= now) {
                 self.tick();
@@ -123,10 +109,6 @@ impl Dispatcher<'_> {
             }
         }
         self.sweep();
-        self.executor.close();
-        for message in self.mailbox.take() {
-            self.hear(message);
-        }
         self.finish()
     }
 
@@ -136,59 +118,31 @@ impl Dispatcher<'_> {
         self.build.next_deadline().into_iter().chain(watcher).min()
     }
 
-    /// Waits for a message, a signal, a key or this time.
-    fn wait(&mut self, until: Option<Monotonic>) {
-        let left = until.map(|at| at.since(self.clock.now().mono));
-        let time = left.map(|left| libc::timespec {
-            tv_sec: left.as_secs().min(3600) as libc::time_t,
-            tv_nsec: libc::c_long::from(left.subsec_nanos()),
-        });
-        let poll = |fd: libc::c_int| libc::pollfd {
-            fd,
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        let keyboard = self.executor.keyboard().map_or(-1, |fd| fd.as_raw_fd());
-        let mut fds = [
-            poll(self.mailbox.as_fd().as_raw_fd()),
-            poll(self.signals.as_fd().as_raw_fd()),
-            poll(keyboard),
-        ];
-        let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        // SAFETY: the array and the time live until the call returns. An interrupted or failed wait only means another round.
-        unsafe {
-            libc::ppoll(
-                fds.as_mut_ptr(),
-                fds.len() as libc::nfds_t,
-                time,
-                std::ptr::null(),
-            )
-        };
-        if fds[2].revents != 0 {
-            self.executor.type_on();
+    /// Waits until something happens or this time comes, and does what follows.
+    fn turn(&mut self, until: Option<Monotonic>) {
+        let most = until.map(|at| at.since(self.clock.now().mono));
+        for happening in self.executor.turn(most) {
+            match happening {
+                Happening::Event(event) => self.hear(event),
+                Happening::Signal => self.hear_signals(),
+                Happening::Key => self.executor.type_on(),
+            }
         }
     }
 
-    fn hear(&mut self, message: Message) {
-        match message {
-            Message::Warning(message) => self
-                .listener
-                .tell(self.clock.now(), v1::Event::Warning { message }),
-            Message::Event(mut event) => {
-                if let Event::Ended {
-                    step, how, log_end, ..
-                } = &mut event
-                {
-                    self.log_end = self.log_end.max(*log_end);
-                    if let Some(why) = self.executor.ended(*step)
-                        && *how == Ended::Status(0)
-                    {
-                        *how = Ended::Rejected { why };
-                    }
-                }
-                self.apply(event);
+    fn hear(&mut self, mut event: Event) {
+        if let Event::Ended {
+            step, how, log_end, ..
+        } = &mut event
+        {
+            self.log_end = self.log_end.max(*log_end);
+            if let Some(why) = self.executor.ended(*step)
+                && *how == Ended::Status(0)
+            {
+                *how = Ended::Rejected { why };
             }
         }
+        self.apply(event);
     }
 
     fn tick(&mut self) {
@@ -205,12 +159,14 @@ impl Dispatcher<'_> {
         while let Some(signal) = self.signals.take() {
             match signal {
                 libc::SIGWINCH => self.executor.resize(),
-                libc::SIGTSTP => self.pause(),
-                _ => {
-                    self.signal.get_or_insert(signal);
-                    self.cancels += 1;
-                    self.apply(Event::Cancel(CancelReason::Signal(signal)));
-                }
+                libc::SIGTSTP if !self.build.is_finished() => self.pause(),
+                libc::SIGTSTP => {}
+                _ => self.cancels += 1,
+            }
+            // What comes when all steps are done only hurries the end.
+            if is_request_to_end(signal) && !self.build.is_finished() {
+                self.signal.get_or_insert(signal);
+                self.apply(Event::Cancel(CancelReason::Signal(signal)));
             }
         }
     }
@@ -326,17 +282,13 @@ impl Dispatcher<'_> {
             .max()
             .unwrap_or(DEFAULT_GRACE);
         let deadline = self.clock.now().mono + grace;
-        let mut impatient = self.cancels > 1;
         for &pid in &left {
             sessions::kill_one(pid, libc::SIGTERM);
             sessions::kill_one(pid, libc::SIGCONT);
         }
         // Nothing can be waited for here: survivors are nobody's children whom a descriptor would announce.
-        while !left.is_empty() && self.clock.now().mono < deadline && !impatient {
-            self.wait(Some(self.clock.now().mono + SURVIVOR_POLL));
-            while let Some(signal) = self.signals.take() {
-                impatient |= !matches!(signal, libc::SIGWINCH | libc::SIGTSTP);
-            }
+        while !left.is_empty() && self.clock.now().mono < deadline && self.cancels < 2 {
+            self.turn(Some(self.clock.now().mono + SURVIVOR_POLL));
             left = self.executor.survivors();
         }
         // Again and again, because a process can fork between the look and the kill; not for ever, because one that the kernel
@@ -361,13 +313,14 @@ impl Dispatcher<'_> {
             .tell(self.clock.now(), v1::Event::Warning { message });
     }
 
-    fn finish(mut self) -> io::Result<Report> {
+    fn finish(self) -> io::Result<Report> {
+        let log_end = self.executor.close();
         let now = self.clock.now();
         let notice = self
             .end
-            .take()
             .ok_or_else(|| io::Error::other("the build ended without saying how"))?;
-        self.tell(now, &notice);
+        let event = wire::convert::event(&self.order.plan, &notice, signal_name, log_end);
+        self.listener.tell(now, event);
         let Notice::Finished {
             outcome,
             reason,
@@ -384,4 +337,9 @@ impl Dispatcher<'_> {
             signal: self.signal,
         })
     }
+}
+
+/// Whether a signal asks for the build's end.
+fn is_request_to_end(signal: libc::c_int) -> bool {
+    !matches!(signal, libc::SIGWINCH | libc::SIGTSTP)
 }

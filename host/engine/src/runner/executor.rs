@@ -4,7 +4,7 @@
 
 use super::Order;
 use crate::{
-    capture::{Capture, Capturing, Pulse},
+    capture::{Capture, Capturing, Happening},
     environment::{self, Vars},
     process::{Pid, pty, sessions, spawn, watcher::Watcher},
     scratch::Scratch,
@@ -22,19 +22,12 @@ use std::{
     fs::File,
     io::{self, IsTerminal},
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
-    sync::Arc,
+    time::Duration,
 };
-
-/// One running try.
-#[derive(Debug)]
-struct Running {
-    session: Pid,
-    pulse: Arc<Pulse>,
-}
 
 /// The keyboard, while a step has it.
 #[derive(Debug)]
@@ -51,7 +44,8 @@ pub(super) struct Executor<'a> {
     scratch: Scratch,
     capture: Capture,
     null: File,
-    running: HashMap<StepIx, Running>,
+    /// The sessions of what runs.
+    running: HashMap<StepIx, Pid>,
     watcher: Option<Watcher>,
     keyboard: Option<Keyboard>,
     /// Sessions that began before there was a watcher to be told.
@@ -108,6 +102,8 @@ impl<'a> Executor<'a> {
                 master,
                 _raw: pty::RawMode::enter(),
             });
+            // Without it the step runs all the same, and hears nothing.
+            let _ = self.capture.listen_to_keyboard(io::stdin().as_fd());
             (child, [Some(pty.master), None])
         } else {
             let pipes = spawn::pipe().and_then(|out| Ok((out, spawn::pipe()?)));
@@ -127,27 +123,25 @@ impl<'a> Executor<'a> {
             (child, [Some(stdout), Some(stderr)])
         };
         let session = child.pid;
-        let pulse = Arc::new(Pulse::default());
-        self.running.insert(
-            step,
-            Running {
-                session,
-                pulse: Arc::clone(&pulse),
-            },
-        );
+        self.running.insert(step, session);
         match &mut self.watcher {
             Some(watcher) => watcher.session(session),
             None => self.untold.push(session),
         }
-        self.capture.watch(Capturing {
+        let label = planned.label.clone();
+        let watched = self.capture.watch(Capturing {
             step,
             r#try,
-            label: planned.label.clone(),
+            label,
             child,
             streams,
-            pulse,
         });
-        Ok(())
+        watched.map_err(|e| {
+            // Nobody would see its end.
+            spawn::discard(session);
+            self.ended(step);
+            machine("could not watch it", &e)
+        })
     }
 
     fn vars(&self, planned: &PlannedStep, outputs: &Path, cwd: &Path) -> Vars {
@@ -189,21 +183,21 @@ impl<'a> Executor<'a> {
     }
 
     /// Makes a running step end.
-    pub(super) fn push(&self, step: StepIx, how: Push) {
-        let Some(running) = self.running.get(&step) else {
+    pub(super) fn push(&mut self, step: StepIx, how: Push) {
+        let Some(&session) = self.running.get(&step) else {
             return;
         };
-        running.pulse.stopping();
+        self.capture.stopping(step);
         match how {
             Push::Ask => {
                 let signal = signal_number(self.order.plan.steps[step.index()].stop_signal);
-                sessions::kill_group(running.session, signal);
+                sessions::kill_group(session, signal);
                 // A stopped process would not see it.
-                sessions::kill_group(running.session, libc::SIGCONT);
+                sessions::kill_group(session, libc::SIGCONT);
             }
             Push::Kill => {
-                sessions::kill_group(running.session, libc::SIGKILL);
-                for pid in sessions::members(&[running.session]) {
+                sessions::kill_group(session, libc::SIGKILL);
+                for pid in sessions::members(&[session]) {
                     sessions::kill_one(pid, libc::SIGKILL);
                 }
             }
@@ -218,7 +212,7 @@ impl<'a> Executor<'a> {
             .as_ref()
             .is_some_and(|keyboard| keyboard.step == step)
         {
-            self.keyboard = None;
+            self.take_keyboard_back();
         }
         self.scratch
             .check_outputs(&self.order.plan.steps[step.index()])
@@ -226,13 +220,13 @@ impl<'a> Executor<'a> {
 
     /// When a running step last printed something.
     pub(super) fn heard(&self, step: StepIx) -> Option<Monotonic> {
-        self.running.get(&step).map(|running| running.pulse.heard())
+        self.capture.heard(step)
     }
 
     /// Sends a signal to everything that runs, to stop it with piper and to let it go on.
     pub(super) fn signal_all(&self, signal: libc::c_int) {
-        for running in self.running.values() {
-            sessions::kill_group(running.session, signal);
+        for &session in self.running.values() {
+            sessions::kill_group(session, signal);
         }
     }
 
@@ -285,20 +279,23 @@ impl<'a> Executor<'a> {
         pids
     }
 
-    /// Records what is still in the pipes, and lets the watcher go.
-    pub(super) fn close(&mut self) {
-        self.capture.finish();
-        if let Some(watcher) = self.watcher.take() {
-            watcher.farewell();
-        }
+    /// Waits once, at most so long, and says what happened.
+    pub(super) fn turn(&mut self, most: Option<Duration>) -> Vec<Happening> {
+        self.capture.turn(most)
     }
 
-    /// The terminal to be read while a step has the keyboard.
-    pub(super) fn keyboard(&self) -> Option<BorrowedFd<'static>> {
-        // SAFETY: standard input is open as long as the process lives.
-        self.keyboard
-            .as_ref()
-            .map(|_| unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) })
+    /// Records what is still in the pipes, and lets the watcher go. Returns how many log records there are.
+    pub(super) fn close(self) -> u64 {
+        let log_end = self.capture.finish();
+        if let Some(watcher) = self.watcher {
+            watcher.farewell();
+        }
+        log_end
+    }
+
+    fn take_keyboard_back(&mut self) {
+        self.capture.leave_keyboard(io::stdin().as_fd());
+        self.keyboard = None;
     }
 
     /// Hands on what was typed.
@@ -315,7 +312,7 @@ impl<'a> Executor<'a> {
                 Ok(read @ 1..) => {
                     libc::write(keyboard.master.as_raw_fd(), keys.as_ptr().cast(), read);
                 }
-                _ => self.keyboard = None,
+                _ => self.take_keyboard_back(),
             }
         }
     }

@@ -334,37 +334,41 @@ fn version(plan: &Plan, repository: Option<&Repository>) -> anyhow::Result<Optio
 struct Folders {
     artifacts: PathBuf,
     cache: PathBuf,
+    /// Those of them that are not where they belong, because nothing can be written there.
+    temporary: Vec<PathBuf>,
 }
 
 impl Folders {
     fn make(build: &BuildSummary, file: Option<&Path>) -> anyhow::Result<Self> {
-        let artifacts = match file {
-            Some(file) => file.with_extension("artifacts"),
-            // Nothing can be kept of this build; its steps get a folder all the same.
-            None => std::env::temp_dir().join(format!("piper-{}-artifacts", build.id)),
-        };
-        let cache = cache_folder(build);
-        let make = |folder: &Path| {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("could not make the folder {}", folder.display()))
-        };
-        make(&artifacts)?;
-        // A read-only home must not keep a build from running.
-        let cache = match make(&cache) {
-            Ok(()) => cache,
-            Err(_) => {
-                let instead = std::env::temp_dir().join(format!("piper-{}-cache", build.id));
-                make(&instead)?;
-                instead
+        let mut temporary = Vec::new();
+        // A read-only home or a full disk must not keep a build from running.
+        let mut make = |wanted: Option<PathBuf>, name: &str| -> anyhow::Result<PathBuf> {
+            if let Some(folder) = wanted.filter(|folder| fs::create_dir_all(folder).is_ok()) {
+                return Ok(folder);
             }
+            let folder = std::env::temp_dir().join(format!("piper-{}-{name}", build.id));
+            fs::create_dir_all(&folder)
+                .with_context(|| format!("could not make the folder {}", folder.display()))?;
+            temporary.push(folder.clone());
+            Ok(folder)
         };
-        Ok(Self { artifacts, cache })
+        let artifacts = make(
+            file.map(|file| file.with_extension("artifacts")),
+            "artifacts",
+        )?;
+        let cache = make(Some(cache_folder(build)), "cache")?;
+        Ok(Self {
+            artifacts,
+            cache,
+            temporary,
+        })
     }
 
-    /// Removes the folders that nothing was put into; others stay, because they are not empty.
+    /// Removes the folders of this build that nothing was put into; others stay, because they are not empty.
     fn tidy(&self) {
-        let _ = fs::remove_dir(&self.artifacts);
-        let _ = fs::remove_dir(&self.cache);
+        for folder in self.temporary.iter().chain([&self.artifacts]) {
+            let _ = fs::remove_dir(folder);
+        }
     }
 }
 
