@@ -263,20 +263,21 @@ pub fn find_program(name: &OsStr, path: &OsStr, cwd: &Path) -> io::Result<PathBu
 fn is_executable(path: &Path) -> Option<bool> {
     let c_path = CString::new(path.as_os_str().as_bytes()).ok()?;
     // SAFETY: the path ends with a null and lives until the call returns.
-    let allowed = unsafe {
+    let allowed = check(unsafe {
         libc::faccessat(
             libc::AT_FDCWD,
             c_path.as_ptr(),
             libc::X_OK,
             libc::AT_EACCESS,
         )
-    } == 0;
-    if allowed {
+    });
+    match allowed {
         // A folder is "executable" too.
-        return std::fs::metadata(path)
+        Ok(_) => std::fs::metadata(path)
             .ok()
             .filter(|meta| !meta.is_dir())
-            .map(|_| true);
+            .map(|_| true),
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => Some(false),
+        Err(_) => None,
     }
-    path.exists().then_some(false)
 }

@@ -26,6 +26,10 @@ use std::{
 
 /// How long Ctrl-Z waits for the screen to be left in order. A terminal stopped by Ctrl-S would keep it waiting for ever.
 const ABOUT_TO_STOP: Duration = Duration::from_millis(200);
+/// How long the thread lets small things gather: being woken for each of them costs short steps as much as they cost themselves.
+const GATHER: Duration = Duration::from_millis(4);
+/// Records of so many bytes do not gather: they would only leave the memory before they are shown.
+const LARGE: usize = 16 * 1024;
 /// How long the thread sleeps if it knows of nothing to come.
 const IDLE: Duration = Duration::from_secs(3600);
 const STACK: usize = 512 * 1024;
@@ -63,6 +67,10 @@ struct Waiting {
     told: VecDeque<Told>,
     /// How often the build was paused, and how often that was shown.
     pauses: (u64, u64),
+    /// Somebody waits until everything is shown.
+    hurry: bool,
+    /// The thread waits for events alone, because there are no more records.
+    listening: bool,
 }
 
 #[derive(Default)]
@@ -187,13 +195,21 @@ impl Screen {
         let bytes = serde_json::to_vec(&line).expect("events have only keys that are strings");
         let mut waiting = self.queue.lock();
         waiting.pauses.0 += u64::from(matches!(line.event, Event::BuildPaused {}));
+        let hurry = matches!(
+            line.event,
+            Event::BuildPaused {} | Event::BuildFinished { .. }
+        );
+        waiting.hurry |= hurry;
         waiting.told.push_back(Told {
             after: self.log_end,
             now,
             event: line.event,
         });
+        let is_awaited = hurry || waiting.listening;
         drop(waiting);
-        self.queue.changed.notify_all();
+        if is_awaited {
+            self.queue.changed.notify_all();
+        }
         // Wakes the thread, too, if it waits for records.
         self.log.event(&bytes);
     }
@@ -240,8 +256,8 @@ impl Show {
                 .map_or(IDLE, |at| at.since(now));
             if self.ended {
                 self.wait_for_events(wait);
-            } else {
-                self.show_records(wait);
+            } else if self.show_records(wait) < LARGE {
+                self.gather();
             }
             let now = self.clock.now().mono;
             if self.reporter.next_tick(now).is_some_and(|at| at <= now) {
@@ -264,7 +280,10 @@ impl Show {
             match told.event {
                 Event::BuildFinished { .. } => return true,
                 Event::BuildPaused {} => {
-                    self.queue.lock().pauses.1 += 1;
+                    let mut waiting = self.queue.lock();
+                    waiting.pauses.1 += 1;
+                    waiting.hurry = false;
+                    drop(waiting);
                     self.queue.changed.notify_all();
                 }
                 _ => {}
@@ -273,7 +292,8 @@ impl Show {
         false
     }
 
-    fn show_records(&mut self, wait: Duration) {
+    /// Shows the next records; returns how many bytes they had.
+    fn show_records(&mut self, wait: Duration) -> usize {
         let now = |clock: Clock| clock.now().mono;
         match self.reader.next(wait) {
             Next::Batch(batch) => {
@@ -286,6 +306,7 @@ impl Show {
                     text: record.text,
                 });
                 self.reporter.records(now(self.clock), records);
+                return batch.runs().map(|(_, text)| text.len()).sum();
             }
             Next::Missed(range) => {
                 let count = range.end - range.start;
@@ -298,13 +319,25 @@ impl Show {
             Next::Idle => {}
             Next::End => self.ended = true,
         }
+        0
+    }
+
+    /// Lets more happen before it is shown, unless somebody waits.
+    fn gather(&self) {
+        let at_leisure = |waiting: &mut Waiting| !waiting.hurry;
+        let _ = self
+            .queue
+            .changed
+            .wait_timeout_while(self.queue.lock(), GATHER, at_leisure);
     }
 
     fn wait_for_events(&self, wait: Duration) {
+        let mut waiting = self.queue.lock();
+        waiting.listening = true;
         let nothing = |waiting: &mut Waiting| waiting.told.is_empty();
         let _ = self
             .queue
             .changed
-            .wait_timeout_while(self.queue.lock(), wait, nothing);
+            .wait_timeout_while(waiting, wait, nothing);
     }
 }
