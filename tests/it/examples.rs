@@ -36,14 +36,18 @@ fn example(name: &str) -> TestEnv {
 
 fn has(tool: &str) -> bool {
     let env = TestEnv::empty();
-    let found = Call::of(&env, "/bin/sh".as_ref()).args(&["-c", &format!("command -v {tool}")]).finish();
+    let found = Call::of(&env, "/bin/sh".as_ref())
+        .args(&["-c", &format!("command -v {tool}")])
+        .finish();
     found.code == Some(0)
 }
 
 #[test]
 fn every_example_has_its_test() {
-    let mut names: Vec<String> =
-        fs::read_dir(examples()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = fs::read_dir(examples())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     assert_eq!(names, ["c", "hello", "monorepo", "node", "rust"]);
 }
@@ -51,8 +55,12 @@ fn every_example_has_its_test() {
 #[test]
 fn hello_greets_and_counts() {
     let env = example("hello");
-    env.piper(&["exec"]).succeeds().says("hello, world\nworld has 5 letters\n");
-    env.piper(&["exec", "greet", "name=Ada"]).succeeds().says("hello, Ada\n");
+    env.piper(&["exec"])
+        .succeeds()
+        .says("hello, world\nworld has 5 letters\n");
+    env.piper(&["exec", "greet", "name=Ada"])
+        .succeeds()
+        .says("hello, Ada\n");
 }
 
 #[test]
@@ -76,7 +84,10 @@ fn the_node_project_is_checked_and_tested() {
     if !has("node") || !has("npm") {
         // Printed past the capture of the test harness: a test that did not run must not look as if it had.
         use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), "SKIPPED: examples/node needs node and npm, which are not installed");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: examples/node needs node and npm, which are not installed"
+        );
         return;
     }
     example("node").piper(&["exec"]).succeeds();
@@ -88,7 +99,10 @@ fn the_monorepo_builds_every_package_and_releases_only_on_demand() {
     let done = env.piper(&["exec", "--output", "json"]).succeeds();
     let events = done.events();
     for package in ["shared", "api", "web"] {
-        assert_eq!(events.outcome(&format!("test[package={package}]")), "succeeded");
+        assert_eq!(
+            events.outcome(&format!("test[package={package}]")),
+            "succeeded"
+        );
     }
     assert_eq!(events.outcome("release"), "skipped");
     let done = env.piper(&["exec", "stage=test"]).succeeds();

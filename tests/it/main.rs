@@ -23,7 +23,10 @@ use std::{fs, path::Path};
 #[test]
 fn no_test_file_is_forgotten() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it");
-    let mut folders = vec![(here.clone(), fs::read_to_string(here.join("main.rs")).unwrap())];
+    let mut folders = vec![(
+        here.clone(),
+        fs::read_to_string(here.join("main.rs")).unwrap(),
+    )];
     while let Some((folder, index)) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();

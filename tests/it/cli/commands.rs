@@ -37,7 +37,10 @@ fn a_command_that_looks_answers_on_stdout_and_runs_nothing(args: &[&str], said: 
     let done = env.piper(args).succeeds();
     assert!(done.out().contains(said), "{}", done.out());
     assert!(!env.path("ran").exists());
-    assert!(!env.beside("state").join("piper").exists(), "nothing is kept of it");
+    assert!(
+        !env.beside("state").join("piper").exists(),
+        "nothing is kept of it"
+    );
 }
 
 #[test_case(&["check", "--output", "json"])]
@@ -47,14 +50,22 @@ fn a_command_that_looks_answers_on_stdout_and_runs_nothing(args: &[&str], said: 
 fn an_answer_for_programs_is_json(args: &[&str]) {
     let env = TestEnv::new(PROJECT);
     let done = env.piper(args).succeeds();
-    let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&done.stdout).into_iter().collect();
+    let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&done.stdout)
+        .into_iter()
+        .collect();
     values.unwrap_or_else(|error| panic!("{error}: {}", done.out()));
 }
 
 #[test]
 fn check_reports_every_problem_of_the_file_with_its_place() {
-    let env = TestEnv::new("[steps]\na = { run = 'x', timout = '1s' }\nb = { run = 'x', needs = ['c'] }\n[pipelines]\np = { steps = ['a', 'nope'] }\n");
-    let done = env.piper(&["check"]).exits(2).complains("piper.toml:2:").complains("piper.toml:5:");
+    let env = TestEnv::new(
+        "[steps]\na = { run = 'x', timout = '1s' }\nb = { run = 'x', needs = ['c'] }\n[pipelines]\np = { steps = ['a', 'nope'] }\n",
+    );
+    let done = env
+        .piper(&["check"])
+        .exits(2)
+        .complains("piper.toml:2:")
+        .complains("piper.toml:5:");
     done.complains("`timeout`").complains("piper explain P0");
     env.write("piper.toml", [0xff, 0xfe, b'\n']);
     env.piper(&["check"]).exits(2).complains("piper.toml");
@@ -86,7 +97,11 @@ fn bash_completes_what_the_project_has() {
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let call = Call::of(&env, "/bin/bash".as_ref()).args(&["-c", script]);
     let done = call.env("PATH", path).finish().succeeds();
-    let words: Vec<String> = done.lines().iter().map(|line| line.trim().to_owned()).collect();
+    let words: Vec<String> = done
+        .lines()
+        .iter()
+        .map(|line| line.trim().to_owned())
+        .collect();
     for word in ["build", "lint", "unit"] {
         assert!(words.iter().any(|own| own == word), "{words:?}");
     }
@@ -96,6 +111,9 @@ fn bash_completes_what_the_project_has() {
 fn a_plan_without_a_project_says_where_it_looked() {
     let env = TestEnv::empty();
     for command in ["plan", "list", "check", "graph", "export", "exec"] {
-        env.piper(&[command]).exits(2).says("").complains("piper init");
+        env.piper(&[command])
+            .exits(2)
+            .says("")
+            .complains("piper init");
     }
 }

@@ -6,7 +6,9 @@ use test_case::test_case;
 fn script(env: &TestEnv, args: &[&str]) -> Finished {
     let script = env.piper(&[&["export"], args].concat()).succeeds();
     env.write("exported.sh", &script.stdout);
-    Call::of(env, "/bin/sh".as_ref()).args(&["exported.sh"]).finish()
+    Call::of(env, "/bin/sh".as_ref())
+        .args(&["exported.sh"])
+        .finish()
 }
 
 const SHOP: &str = "[steps]
@@ -38,10 +40,15 @@ fn the_script_says_and_ends_as_the_build_does(args: &[&str]) {
 
 #[test]
 fn the_script_passes_arguments_on_as_they_are() {
-    let env = TestEnv::new("[steps]\ns = 'printf \"<%s>\\n\" \"$@\"'\na = { argv = ['printf', '<%s>\\n'] }\n");
+    let env = TestEnv::new(
+        "[steps]\ns = 'printf \"<%s>\\n\" \"$@\"'\na = { argv = ['printf', '<%s>\\n'] }\n",
+    );
     for step in ["s", "a"] {
         let args = [step, "--", "a b", "$HOME", "'", ""];
-        let said = env.piper(&[&["exec"], args.as_slice()].concat()).succeeds().out();
+        let said = env
+            .piper(&[&["exec"], args.as_slice()].concat())
+            .succeeds()
+            .out();
         script(&env, &args).succeeds().says(&said);
     }
 }

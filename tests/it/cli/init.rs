@@ -12,13 +12,20 @@ use test_case::test_case;
 #[test_case(&[("Cargo.toml", "[workspace]\nmembers = []\n"), ("package.json", "{\"scripts\":{\"test\":\"x\"}}"), ("Makefile", "all:\n")], "cargo"; "several at once")]
 #[test_case(&[], ""; "an empty folder")]
 #[test_case(&[("package.json", "{ not json"), ("Makefile", "\u{0}\n:::\n%.o: %.c\n")], ""; "files that cannot be read")]
-fn what_init_writes_is_accepted_and_runs_the_tool_that_it_found(files: &[(&str, &str)], tool: &str) {
+fn what_init_writes_is_accepted_and_runs_the_tool_that_it_found(
+    files: &[(&str, &str)],
+    tool: &str,
+) {
     let env = TestEnv::empty();
     for (name, content) in files {
         env.write(name, content);
     }
     env.piper(&["init"]).succeeds();
-    assert!(env.read("piper.toml").contains(tool), "{}", env.read("piper.toml"));
+    assert!(
+        env.read("piper.toml").contains(tool),
+        "{}",
+        env.read("piper.toml")
+    );
     env.piper(&["check"]).succeeds().never_says("warning");
     env.piper(&["plan"]).succeeds();
 }
@@ -35,7 +42,10 @@ fn a_project_file_that_is_there_is_not_overwritten() {
 #[test]
 fn a_makefile_builds_at_once() {
     let env = TestEnv::empty();
-    env.write("Makefile", "all:\n\t@echo all of it\n\ntest:\n\t@echo tested\n\n.PHONY: all test\n");
+    env.write(
+        "Makefile",
+        "all:\n\t@echo all of it\n\ntest:\n\t@echo tested\n\n.PHONY: all test\n",
+    );
     env.piper(&["init"]).succeeds();
     let done = env.piper(&["exec"]).succeeds();
     assert!(done.out().contains("all of it"), "{}", done.out());

@@ -49,17 +49,27 @@ fn a_line_of_eight_megabytes_comes_back_as_one() {
     bytes.extend_from_slice(b"\nnext\n");
     let env = of_file(&bytes);
     let done = env.piper(&["exec", "-q"]).succeeds();
-    assert!(done.stdout == bytes, "{} bytes on the screen", done.stdout.len());
+    assert!(
+        done.stdout == bytes,
+        "{} bytes on the screen",
+        done.stdout.len()
+    );
     assert!(env.piper(&["logs", "--raw"]).succeeds().stdout == bytes);
     assert!(env.piper(&["logs"]).succeeds().stdout == bytes);
-    env.piper(&["logs", "--tail", "1"]).succeeds().says("next\n");
+    env.piper(&["logs", "--tail", "1"])
+        .succeeds()
+        .says("next\n");
 }
 
 #[test]
 fn plain_text_is_printed_as_it_is() {
     let env = of_file("żółć 🦀\n\n  indented\n".as_bytes());
-    env.piper(&["exec"]).succeeds().says("żółć 🦀\n\n  indented\n");
-    env.piper(&["logs"]).succeeds().says("żółć 🦀\n\n  indented\n");
+    env.piper(&["exec"])
+        .succeeds()
+        .says("żółć 🦀\n\n  indented\n");
+    env.piper(&["logs"])
+        .succeeds()
+        .says("żółć 🦀\n\n  indented\n");
 }
 
 #[test]
@@ -69,11 +79,21 @@ fn two_hundred_thousand_lines_are_kept_and_any_of_them_is_found() {
     let all: String = (1..=200_000).map(|n| format!("{n}\n")).collect();
     assert!(done.out() == all);
     assert!(env.piper(&["logs", "--raw"]).succeeds().out() == all);
-    env.piper(&["logs", "--lines", "199999-"]).succeeds().says("199999\n200000\n");
-    env.piper(&["logs", "--lines", "123456-123457"]).succeeds().says("123456\n123457\n");
-    env.piper(&["logs", "--lines", "77"]).succeeds().says("77\n");
-    env.piper(&["logs", "--lines", "-2"]).succeeds().says("1\n2\n");
-    env.piper(&["logs", "--tail", "2"]).succeeds().says("199999\n200000\n");
+    env.piper(&["logs", "--lines", "199999-"])
+        .succeeds()
+        .says("199999\n200000\n");
+    env.piper(&["logs", "--lines", "123456-123457"])
+        .succeeds()
+        .says("123456\n123457\n");
+    env.piper(&["logs", "--lines", "77"])
+        .succeeds()
+        .says("77\n");
+    env.piper(&["logs", "--lines", "-2"])
+        .succeeds()
+        .says("1\n2\n");
+    env.piper(&["logs", "--tail", "2"])
+        .succeeds()
+        .says("199999\n200000\n");
     env.piper(&["logs", "--lines", "9-3"]).exits(2);
 }
 
@@ -81,19 +101,33 @@ fn two_hundred_thousand_lines_are_kept_and_any_of_them_is_found() {
 fn a_log_is_shown_by_step_by_stream_and_by_time() {
     let env = TestEnv::sequence(&[("a", "echo a1; echo a2 >&2"), ("b", "echo b1")]);
     env.piper(&["exec", "-q"]).succeeds();
-    env.piper(&["logs", "--step", "a"]).succeeds().complains("a2").says("a1\n");
+    env.piper(&["logs", "--step", "a"])
+        .succeeds()
+        .says("a1\na2\n");
     env.piper(&["logs", "@/b"]).succeeds().says("b1\n");
-    env.piper(&["logs", "--step", "a", "--stream", "stdout"]).succeeds().says("a1\n").never_says("a2");
-    env.piper(&["logs", "--since", "1h", "@/b"]).succeeds().says("b1\n");
-    env.piper(&["logs", "--since", "2999-01-01T00:00:00Z"]).succeeds().says("");
-    env.piper(&["logs", "--step", "c"]).exits(2).complains("`a`");
+    env.piper(&["logs", "--step", "a", "--stream", "stdout"])
+        .succeeds()
+        .says("a1\n")
+        .never_says("a2");
+    env.piper(&["logs", "--since", "1h", "@/b"])
+        .succeeds()
+        .says("b1\n");
+    env.piper(&["logs", "--since", "2999-01-01T00:00:00Z"])
+        .succeeds()
+        .says("");
+    env.piper(&["logs", "--step", "c"])
+        .exits(2)
+        .complains("`a`");
     env.piper(&["logs", "@/a#2"]).exits(2);
 }
 
 #[test]
 fn a_running_build_is_followed_from_another_process() {
     let env = TestEnv::sequence(&[
-        ("a", "echo one; while [ ! -e go ]; do sleep 0.005; done; echo two"),
+        (
+            "a",
+            "echo one; while [ ! -e go ]; do sleep 0.005; done; echo two",
+        ),
         ("b", "while [ ! -e end ]; do sleep 0.005; done; echo three"),
     ]);
     let build = env.call(&["exec", "-q"]).start();
@@ -116,9 +150,14 @@ fn a_finished_build_is_followed_to_its_end_at_once() {
 
 #[test]
 fn the_order_of_both_streams_is_kept_where_the_writer_waits() {
-    let env = TestEnv::sequence(&[("s", "for i in 1 2 3 4 5; do echo out$i; sleep 0.02; echo err$i >&2; sleep 0.02; done")]);
+    let env = TestEnv::sequence(&[(
+        "s",
+        "for i in 1 2 3 4 5; do echo out$i; sleep 0.02; echo err$i >&2; sleep 0.02; done",
+    )]);
     let done = env.piper(&["exec", "--output", "json"]).succeeds();
-    let expected: Vec<String> = (1..=5).flat_map(|i| [format!("out{i}"), format!("err{i}")]).collect();
+    let expected: Vec<String> = (1..=5)
+        .flat_map(|i| [format!("out{i}"), format!("err{i}")])
+        .collect();
     assert_eq!(done.events().printed("s"), expected);
 }
 

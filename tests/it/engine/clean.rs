@@ -17,23 +17,36 @@ fn repository() -> TestEnv {
 #[test]
 fn changes_that_are_not_committed_are_not_seen_and_that_is_said() {
     let env = repository();
-    env.piper(&["exec", "build", "clean"]).succeeds().never_says("differs");
+    env.piper(&["exec", "build", "clean"])
+        .succeeds()
+        .never_says("differs");
     env.write("file", "changed\n");
     env.write("new", "");
     env.write("ignored", "");
-    let done = env.piper(&["exec", "build", "clean"]).succeeds().complains("differs from HEAD");
+    let done = env
+        .piper(&["exec", "build", "clean"])
+        .succeeds()
+        .complains("differs from HEAD");
     let lines = done.lines();
     assert_ne!(lines[0], env.root().display().to_string());
     assert_eq!(lines[1], "committed");
-    assert!(!lines.iter().any(|line| line == "new" || line == "ignored"), "{lines:?}");
+    assert!(
+        !lines.iter().any(|line| line == "new" || line == "ignored"),
+        "{lines:?}"
+    );
     assert_eq!(env.read("file"), "changed\n");
 }
 
 #[test]
 fn the_project_file_is_the_one_of_head() {
     let env = repository();
-    env.write("piper.toml", "[steps]\nshow = 'echo mine'\n[pipelines]\nbuild = { steps = ['show'] }\n");
-    env.piper(&["exec", "build", "clean"]).succeeds().never_says("mine");
+    env.write(
+        "piper.toml",
+        "[steps]\nshow = 'echo mine'\n[pipelines]\nbuild = { steps = ['show'] }\n",
+    );
+    env.piper(&["exec", "build", "clean"])
+        .succeeds()
+        .never_says("mine");
     env.piper(&["exec", "build"]).succeeds().says("mine\n");
 }
 
@@ -52,7 +65,10 @@ fn the_copy_goes_away_unless_it_is_to_be_kept_after_a_failure() {
     assert!(!Path::new(&gone).exists());
     let (kept, said) = folder(&["exec", "bad", "clean", "--keep"], 1);
     assert!(said.contains(&kept), "{said}");
-    assert_eq!(fs::read_to_string(Path::new(&kept).join("file")).unwrap(), "committed\n");
+    assert_eq!(
+        fs::read_to_string(Path::new(&kept).join("file")).unwrap(),
+        "committed\n"
+    );
     fs::remove_dir_all(&kept).unwrap();
     assert_eq!(fs::read_dir(env.beside("tmp")).unwrap().count(), 0);
 }
@@ -68,9 +84,15 @@ fn a_build_in_a_copy_belongs_to_the_project_it_was_made_of() {
 #[test]
 fn without_a_commit_it_is_an_error_that_says_what_to_do() {
     let env = TestEnv::sequence(&[("s", "echo ran")]);
-    env.piper(&["exec", "build", "clean"]).exits(2).says("").complains("git init");
+    env.piper(&["exec", "build", "clean"])
+        .exits(2)
+        .says("")
+        .complains("git init");
     env.git(&["init", "--quiet"]);
-    env.piper(&["exec", "build", "clean"]).exits(2).says("").complains("commit");
+    env.piper(&["exec", "build", "clean"])
+        .exits(2)
+        .says("")
+        .complains("commit");
 }
 
 #[test]
@@ -80,5 +102,9 @@ fn a_project_below_the_root_of_its_repository_runs_in_its_own_folder() {
     env.write("sub/file", "below\n");
     env.write("above", "above\n");
     env.commit_all();
-    env.call(&["exec"]).cwd(env.path("sub")).finish().succeeds().says("below\nabove\n");
+    env.call(&["exec"])
+        .cwd(env.path("sub"))
+        .finish()
+        .succeeds()
+        .says("below\nabove\n");
 }

@@ -32,7 +32,9 @@ fn after_a_failure_only_failure_and_always_steps_begin() {
 #[test]
 fn keep_going_runs_what_does_not_depend_on_the_failed_step() {
     let env = TestEnv::new(MIXED);
-    let done = env.piper(&["exec", "-j1", "--keep-going", "--output", "json"]).exits(1);
+    let done = env
+        .piper(&["exec", "-j1", "--keep-going", "--output", "json"])
+        .exits(1);
     let events = done.events();
     assert_eq!(events.began(), ["ok", "bad", "other", "rescue", "tidy"]);
     assert_eq!(events.outcome("grandchild"), "skipped");
@@ -64,7 +66,10 @@ fn a_failure_step_does_not_run_where_all_went_well() {
         "[steps]\na = 'echo a'\nb = { run = 'echo b', when = 'failure' }\nc = 'echo c'\n\
          [pipelines]\nbuild = { steps = ['a', 'b', 'c'] }\n",
     );
-    env.piper(&["exec"]).succeeds().says("a\nc\n").complains("b skipped");
+    env.piper(&["exec"])
+        .succeeds()
+        .says("a\nc\n")
+        .complains("b skipped");
 }
 
 #[test]
@@ -77,7 +82,10 @@ fn an_allowed_failure_fails_neither_the_build_nor_what_waits_for_it() {
     let done = env.piper(&["exec", "--output", "json"]).succeeds();
     let events = done.events();
     assert_eq!(events.began(), ["lint", "b"]);
-    assert_eq!((events.outcome("lint"), &events.step("lint")["allowed"]), ("failed", &true.into()));
+    assert_eq!(
+        (events.outcome("lint"), &events.step("lint")["allowed"]),
+        ("failed", &true.into())
+    );
     env.piper(&["exec"]).succeeds().complains("lint failed");
 }
 
@@ -111,13 +119,22 @@ fn a_condition_looks_at_branch_event_paths_and_parameters() {
     env.commit_all();
     env.write("src/b.c", "b");
     env.commit_all();
-    env.piper(&["exec"]).succeeds().says("main\nmanual\nafter\n").complains("only on branch");
+    env.piper(&["exec"])
+        .succeeds()
+        .says("main\nmanual\nafter\n")
+        .complains("only on branch");
     env.write("docs/a.md", "changed");
-    env.piper(&["exec", "stage=test"]).succeeds().says("main\nmanual\ndocs\nstage\nboth\nafter\n");
+    env.piper(&["exec", "stage=test"])
+        .succeeds()
+        .says("main\nmanual\ndocs\nstage\nboth\nafter\n");
     env.git(&["checkout", "--quiet", "-b", "release/1"]);
-    env.piper(&["exec", "stage=prod"]).succeeds().says("release\nmanual\ndocs\nafter\n");
+    env.piper(&["exec", "stage=prod"])
+        .succeeds()
+        .says("release\nmanual\ndocs\nafter\n");
     env.git(&["checkout", "--quiet", "--detach"]);
-    env.piper(&["exec"]).succeeds().says("manual\ndocs\nafter\n");
+    env.piper(&["exec"])
+        .succeeds()
+        .says("manual\ndocs\nafter\n");
 }
 
 #[test]

@@ -8,7 +8,9 @@ use test_case::test_case;
 const NTH: &str = "#!/bin/sh\necho try >> tries\n[ $(wc -l < tries) -ge $1 ] || exit ${2:-1}\n";
 
 fn step(keys: &str) -> TestEnv {
-    let env = TestEnv::new(&format!("[steps.s]\n{keys}\n[pipelines]\nbuild = {{ steps = ['s'] }}\n"));
+    let env = TestEnv::new(&format!(
+        "[steps.s]\n{keys}\n[pipelines]\nbuild = {{ steps = ['s'] }}\n"
+    ));
     env.program("nth", NTH);
     env
 }
@@ -19,12 +21,17 @@ fn a_step_that_passes_at_a_later_try_is_flaky_and_the_log_of_every_try_is_kept()
     let done = env.piper(&["exec", "--output", "json"]).succeeds();
     let events = done.events();
     assert_eq!(events.of("try.finished").len(), 3);
-    assert_eq!((&events.step("s")["tries"], &events.step("s")["flaky"]), (&3.into(), &true.into()));
+    assert_eq!(
+        (&events.step("s")["tries"], &events.step("s")["flaky"]),
+        (&3.into(), &true.into())
+    );
     assert_eq!(events.end()["counts"]["flaky"], 1);
     for address in ["@/s#1", "@/s#2", "@/s#3"] {
         env.piper(&["logs", address]).succeeds().says("hello\n");
     }
-    env.piper(&["logs", "@"]).succeeds().says("hello\nhello\nhello\n");
+    env.piper(&["logs", "@"])
+        .succeeds()
+        .says("hello\nhello\nhello\n");
 }
 
 #[test]
@@ -40,7 +47,9 @@ fn retries_run_out() {
 #[test_case("signal", 1, 1; "a status where a signal is wanted")]
 #[test_case("timeout", 1, 1; "a status where a timeout is wanted")]
 fn a_try_is_repeated_only_for_what_is_named(on: &str, status: i32, tries: usize) {
-    let env = step(&format!("run = './nth 2 {status}'\nretry = {{ max = 1, on = ['{on}'] }}"));
+    let env = step(&format!(
+        "run = './nth 2 {status}'\nretry = {{ max = 1, on = ['{on}'] }}"
+    ));
     let code = if tries == 2 { 0 } else { 1 };
     env.piper(&["exec"]).exits(code);
     assert_eq!(env.words("tries").len(), tries);
@@ -76,7 +85,9 @@ fn a_step_that_takes_too_long_is_ended_and_said_to_have_timed_out() {
 
 #[test]
 fn a_silent_step_is_ended_by_its_idle_timeout_and_a_talking_one_is_not() {
-    let env = step("run = 'for i in 1 2 3 4 5 6; do echo $i; sleep 0.1; done; sleep 60'\nidle-timeout = '400ms'");
+    let env = step(
+        "run = 'for i in 1 2 3 4 5 6; do echo $i; sleep 0.1; done; sleep 60'\nidle-timeout = '400ms'",
+    );
     let done = env.piper(&["exec", "--output", "json"]).exits(1);
     assert_eq!(done.events().step("s")["exit"], "idle-timeout");
     assert_eq!(done.events().printed("s"), ["1", "2", "3", "4", "5", "6"]);
@@ -84,7 +95,9 @@ fn a_silent_step_is_ended_by_its_idle_timeout_and_a_talking_one_is_not() {
 
 #[test]
 fn a_step_that_does_not_hear_is_killed_after_its_grace() {
-    let env = step("run = '''trap \"\" TERM; while :; do sleep 0.02; done'''\ntimeout = '100ms'\ngrace = '200ms'");
+    let env = step(
+        "run = '''trap \"\" TERM; while :; do sleep 0.02; done'''\ntimeout = '100ms'\ngrace = '200ms'",
+    );
     let done = env.piper(&["exec"]).exits(1);
     assert!(done.took >= Duration::from_millis(300), "{:?}", done.took);
     assert!(done.took < Duration::from_secs(9), "{:?}", done.took);
@@ -117,13 +130,18 @@ fn a_build_that_takes_too_long_has_failed_and_its_always_steps_run() {
 fn a_failed_step_is_said_to_have_failed_with_its_end_and_its_command(script: &str, end: &str) {
     let env = TestEnv::sequence(&[("s", script)]);
     env.write("plain", "text");
-    env.piper(&["exec"]).exits(1).complains(end).complains(script);
+    env.piper(&["exec"])
+        .exits(1)
+        .complains(end)
+        .complains(script);
 }
 
 #[test]
 fn a_program_of_an_argv_that_is_not_there_is_the_users_fault() {
     let env = TestEnv::new("[steps]\ns = { argv = ['no-such-program-anywhere'] }\n");
-    env.piper(&["exec", "s"]).exits(1).complains("not found in PATH");
+    env.piper(&["exec", "s"])
+        .exits(1)
+        .complains("not found in PATH");
 }
 
 #[test]
@@ -134,7 +152,9 @@ fn a_folder_that_is_not_there_is_the_users_fault() {
 
 #[test]
 fn a_script_without_a_first_line_is_run_by_the_shell() {
-    let env = TestEnv::new("[steps]\na = './script x'\nb = { argv = ['./script', 'y'] }\n[pipelines]\nbuild = { steps = ['a', 'b'] }\n");
+    let env = TestEnv::new(
+        "[steps]\na = './script x'\nb = { argv = ['./script', 'y'] }\n[pipelines]\nbuild = { steps = ['a', 'b'] }\n",
+    );
     env.program("script", "echo \"got $1\"\n");
     env.piper(&["exec"]).succeeds().says("got x\ngot y\n");
 }
@@ -160,7 +180,10 @@ fn all_problems_of_the_project_file_are_said_before_anything_runs() {
         "[steps]\na = 'touch ran'\nb = { run = 'true', timout = '5m' }\n[pipelines]\nbuild = { steps = ['a', 'bb'] }\n",
     );
     let done = env.piper(&["exec", "a"]).exits(2).says("");
-    let done = done.complains("timout").complains("did you mean `timeout`").complains("`bb`");
+    let done = done
+        .complains("timout")
+        .complains("did you mean `timeout`")
+        .complains("`bb`");
     assert!(done.err().contains("piper.toml:3:"), "{}", done.err());
     assert!(!env.path("ran").exists());
 }

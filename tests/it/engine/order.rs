@@ -18,13 +18,20 @@ fn with_programs(file: &str) -> TestEnv {
 
 #[test]
 fn a_plain_list_is_a_plain_sequence_on_any_number_of_cores() {
-    let steps: Vec<(String, String)> =
-        (0..8).map(|n| (format!("s{n}"), format!("./alone s{n}"))).collect();
-    let steps: Vec<(&str, &str)> = steps.iter().map(|(n, s)| (n.as_str(), s.as_str())).collect();
+    let steps: Vec<(String, String)> = (0..8)
+        .map(|n| (format!("s{n}"), format!("./alone s{n}")))
+        .collect();
+    let steps: Vec<(&str, &str)> = steps
+        .iter()
+        .map(|(n, s)| (n.as_str(), s.as_str()))
+        .collect();
     let env = TestEnv::sequence(&steps);
     env.program("alone", ALONE);
     env.piper(&["exec", "-j8"]).succeeds();
-    assert_eq!(env.words("order"), ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"]);
+    assert_eq!(
+        env.words("order"),
+        ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"]
+    );
 }
 
 #[test]
@@ -87,7 +94,11 @@ fn a_step_that_takes_all_cores_runs_alone() {
     );
     // `a` and `c` fit side by side in four, so only three may be had here for the test to say something about `cpus`.
     env.piper(&["exec", "-j3"]).succeeds();
-    assert_eq!(env.words("order").len(), 3, "a step larger than the machine runs all the same");
+    assert_eq!(
+        env.words("order").len(),
+        3,
+        "a step larger than the machine runs all the same"
+    );
 }
 
 #[test]
@@ -134,8 +145,12 @@ fn the_first_failed_cell_of_a_pipeline_ends_the_row_unless_it_is_to_keep_going()
 fn step_runs_one_step_alone_and_from_step_all_that_follow() {
     let env = TestEnv::sequence(&[("a", "echo a"), ("b", "echo b"), ("c", "echo c")]);
     env.piper(&["exec", "--step", "b"]).succeeds().says("b\n");
-    env.piper(&["exec", "--step", "c", "--step", "a"]).succeeds().says("a\nc\n");
-    env.piper(&["exec", "--from-step", "b"]).succeeds().says("b\nc\n");
+    env.piper(&["exec", "--step", "c", "--step", "a"])
+        .succeeds()
+        .says("a\nc\n");
+    env.piper(&["exec", "--from-step", "b"])
+        .succeeds()
+        .says("b\nc\n");
 }
 
 #[test]
@@ -151,7 +166,9 @@ fn a_step_by_its_name_runs_with_what_it_needs() {
 #[test_case("argv = ['printf', '<%s>']"; "of an argv")]
 fn arguments_reach_the_step_as_they_are(command: &str) {
     let env = TestEnv::new(&format!("[steps.say]\n{command}\n"));
-    let args = ["exec", "say", "--", "a b", "", "$HOME", "`id`", "*", "--step", "'\"\\"];
+    let args = [
+        "exec", "say", "--", "a b", "", "$HOME", "`id`", "*", "--step", "'\"\\",
+    ];
     let said = "<a b><><$HOME><`id`><*><--step><'\"\\>";
     let done = env.piper(&args).succeeds();
     assert_eq!(done.out().trim_end_matches('\n'), said);
@@ -160,9 +177,13 @@ fn arguments_reach_the_step_as_they_are(command: &str) {
 #[test]
 fn arguments_go_to_the_last_step_of_a_pipeline_and_a_script_that_ignores_them_is_named() {
     let env = TestEnv::sequence(&[("a", "echo \"a $#\""), ("b", "echo \"b $#\"")]);
-    env.piper(&["exec", "build", "--", "x", "y"]).succeeds().says("a 0\nb 2\n");
+    env.piper(&["exec", "build", "--", "x", "y"])
+        .succeeds()
+        .says("a 0\nb 2\n");
     let env = TestEnv::sequence(&[("deaf", "echo deaf")]);
-    env.piper(&["exec", "deaf", "--", "x"]).succeeds().complains("does not use \"$@\"");
+    env.piper(&["exec", "deaf", "--", "x"])
+        .succeeds()
+        .complains("does not use \"$@\"");
 }
 
 #[test]
@@ -176,9 +197,16 @@ fn five_hundred_steps_of_twenty_layers_run_each_once_and_layer_by_layer() {
         }
         layers.push(format!("{names:?}"));
     }
-    let env = TestEnv::new(&format!("{file}[pipelines]\nbuild = {{ steps = [{}] }}\n", layers.join(",")));
+    let env = TestEnv::new(&format!(
+        "{file}[pipelines]\nbuild = {{ steps = [{}] }}\n",
+        layers.join(",")
+    ));
     env.piper(&["exec", "-q", "-j4"]).succeeds().says("");
-    let order: Vec<u32> = env.words("order").iter().map(|n| n.parse().unwrap()).collect();
+    let order: Vec<u32> = env
+        .words("order")
+        .iter()
+        .map(|n| n.parse().unwrap())
+        .collect();
     assert_eq!(order.len(), 500);
     assert!(order.is_sorted(), "{order:?}");
 }

@@ -6,7 +6,11 @@ use std::time::Duration;
 #[test]
 fn the_standard_input_of_a_step_is_empty() {
     let env = TestEnv::sequence(&[("s", "cat; echo \"read: $(cat | wc -c | tr -d ' ')\"")]);
-    env.call(&["exec"]).input("not for the step").finish().succeeds().says("read: 0\n");
+    env.call(&["exec"])
+        .input("not for the step")
+        .finish()
+        .succeeds()
+        .says("read: 0\n");
 }
 
 #[test]
@@ -35,7 +39,10 @@ fn a_step_is_over_when_its_leader_is_and_not_when_its_children_are() {
 #[test]
 fn what_a_child_prints_after_its_step_ended_is_still_recorded() {
     let env = TestEnv::sequence(&[
-        ("s", "( while [ ! -e go ]; do sleep 0.01; done; echo late; : > said ) & echo early"),
+        (
+            "s",
+            "( while [ ! -e go ]; do sleep 0.01; done; echo late; : > said ) & echo early",
+        ),
         ("after", ": > go; while [ ! -e said ]; do sleep 0.01; done"),
     ]);
     env.piper(&["exec", "-q"]).succeeds();
@@ -55,7 +62,10 @@ fn a_step_that_fills_the_pipe_and_stops_is_ended_by_its_timeout_and_its_output_i
         "[steps]\ns = { run = 'head -c 1000000 /dev/zero | tr \"\\0\" x; sleep 60', timeout = '1500ms' }\n",
     );
     let done = env.piper(&["exec", "s"]).exits(1);
-    assert_eq!(done.stdout.iter().filter(|byte| **byte == b'x').count(), 1_000_000);
+    assert_eq!(
+        done.stdout.iter().filter(|byte| **byte == b'x').count(),
+        1_000_000
+    );
 }
 
 #[test]
@@ -68,7 +78,8 @@ fn a_reader_that_stops_reading_does_not_stop_the_build() {
     let (reader, writer) = std::io::pipe().unwrap();
     let running = env.call(&["exec"]).start_with_stdout(writer.into());
     wait_until("the last step to have run", || env.path("done").exists());
-    let all = std::thread::spawn(move || std::io::copy(&mut { reader }, &mut std::io::sink()).unwrap());
+    let all =
+        std::thread::spawn(move || std::io::copy(&mut { reader }, &mut std::io::sink()).unwrap());
     running.finish().succeeds();
     assert_eq!(all.join().unwrap(), 4_000_000);
 }
@@ -76,14 +87,23 @@ fn a_reader_that_stops_reading_does_not_stop_the_build() {
 #[test]
 fn a_closed_standard_output_does_not_end_the_build() {
     let env = TestEnv::sequence(&[
-        ("loud", "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done"),
+        (
+            "loud",
+            "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done",
+        ),
         ("after", ": > done"),
     ]);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    env.call(&["exec"]).start_with_stdout(writer.into()).finish().succeeds();
+    env.call(&["exec"])
+        .start_with_stdout(writer.into())
+        .finish()
+        .succeeds();
     assert!(env.path("done").exists());
-    assert_eq!(env.piper(&["logs", "@/loud"]).succeeds().lines().len(), 2000);
+    assert_eq!(
+        env.piper(&["logs", "@/loud"]).succeeds().lines().len(),
+        2000
+    );
 }
 
 #[test]

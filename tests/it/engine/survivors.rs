@@ -1,6 +1,6 @@
 //! Processes that outlive their step: none of them outlives its build.
 
-use crate::support::{TestEnv, state, signal, wait_gone, wait_until};
+use crate::support::{TestEnv, signal, state, wait_gone, wait_until};
 
 /// Double fork and a new session: what a daemon does so that nobody can find it. Writes its pid into `$1`.
 const DAEMONISE: &str = "#!/bin/sh
@@ -9,7 +9,9 @@ while [ ! -s $1 ]; do sleep 0.005; done
 ";
 
 fn daemon(keys: &str) -> TestEnv {
-    let env = TestEnv::new(&format!("[steps]\nd = {{ run = './daemonise pid', {keys} }}\n"));
+    let env = TestEnv::new(&format!(
+        "[steps]\nd = {{ run = './daemonise pid', {keys} }}\n"
+    ));
     env.program("daemonise", DAEMONISE);
     env
 }
@@ -52,7 +54,10 @@ fn a_daemon_that_ignores_being_asked_is_killed() {
 
 #[test]
 fn nothing_survives_when_piper_itself_is_killed() {
-    let env = TestEnv::sequence(&[("d", "./daemonise daemon; sleep 300 & echo $! > child; echo $$ > leader; sleep 300")]);
+    let env = TestEnv::sequence(&[(
+        "d",
+        "./daemonise daemon; sleep 300 & echo $! > child; echo $$ > leader; sleep 300",
+    )]);
     env.program("daemonise", DAEMONISE);
     let running = env.call(&["exec"]).start();
     let pids = ["daemon", "child", "leader"].map(|name| env.pid_in(name));
@@ -66,10 +71,13 @@ fn nothing_survives_when_piper_itself_is_killed() {
 fn wait_for_watcher(piper: i32) {
     wait_until("the watcher", || {
         let children = std::fs::read_to_string(format!("/proc/{piper}/task/{piper}/children"));
-        children.unwrap_or_default().split_whitespace().any(|child| {
-            let exe = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
-            exe(child).is_some() && exe(child) == exe(&piper.to_string())
-        })
+        children
+            .unwrap_or_default()
+            .split_whitespace()
+            .any(|child| {
+                let exe = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+                exe(child).is_some() && exe(child) == exe(&piper.to_string())
+            })
     });
 }
 

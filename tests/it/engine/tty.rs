@@ -11,23 +11,39 @@ fn a_step_with_a_terminal_reads_the_keyboard() {
     terminal.wait_for("name? ");
     terminal.press("Ada\r");
     assert!(terminal.finish().success(), "{}", terminal.sent());
-    assert!(terminal.sent().contains("hello, Ada"), "{}", terminal.sent());
+    assert!(
+        terminal.sent().contains("hello, Ada"),
+        "{}",
+        terminal.sent()
+    );
     let log = env.piper(&["logs", "@", "--raw"]).succeeds();
     assert!(log.out().contains("hello, Ada"), "{}", log.out());
 }
 
 #[test]
 fn a_step_with_a_terminal_reads_a_pipe_where_there_is_no_terminal() {
-    let env = TestEnv::new("[steps]\nask = { run = 'read name; echo \"hello, $name\"', tty = true }\n");
-    env.call(&["exec", "ask"]).input("Ada\n").finish().succeeds().says("hello, Ada\n");
+    let env =
+        TestEnv::new("[steps]\nask = { run = 'read name; echo \"hello, $name\"', tty = true }\n");
+    env.call(&["exec", "ask"])
+        .input("Ada\n")
+        .finish()
+        .succeeds()
+        .says("hello, Ada\n");
 }
 
 #[test]
 fn a_step_without_the_key_has_no_terminal_even_where_piper_has_one() {
-    let env = TestEnv::sequence(&[("s", "test -t 0 || test -t 1 || test -t 2 || test -n \"${TERM-}\" || echo none of them")]);
+    let env = TestEnv::sequence(&[(
+        "s",
+        "test -t 0 || test -t 1 || test -t 2 || test -n \"${TERM-}\" || echo none of them",
+    )]);
     let mut terminal = Terminal::start(env.call(&["exec"]));
     assert!(terminal.finish().success(), "{}", terminal.sent());
-    assert!(terminal.sent().contains("none of them"), "{}", terminal.sent());
+    assert!(
+        terminal.sent().contains("none of them"),
+        "{}",
+        terminal.sent()
+    );
 }
 
 #[test]
@@ -62,12 +78,23 @@ fn a_step_cannot_leave_the_terminal_in_disorder() {
     let mut terminal = Terminal::start(env.call(&["exec"]));
     assert!(terminal.finish().success());
     let sent = terminal.sent();
-    for bad in ["\u{1b}[?1049h", "\u{1b}]0;title", "\u{1b}[2J", "\u{1b}[10;10H"] {
+    for bad in [
+        "\u{1b}[?1049h",
+        "\u{1b}]0;title",
+        "\u{1b}[2J",
+        "\u{1b}[10;10H",
+    ] {
         assert!(!sent.contains(bad), "{bad:?} in {sent:?}");
     }
     let hidden = sent.rfind("\u{1b}[?25l");
-    assert!(hidden.is_none() || hidden < sent.rfind("\u{1b}[?25h"), "the cursor is there again: {sent:?}");
+    assert!(
+        hidden.is_none() || hidden < sent.rfind("\u{1b}[?25h"),
+        "the cursor is there again: {sent:?}"
+    );
     assert!(sent.contains("red"), "{sent:?}");
     let raw = env.piper(&["logs", "@", "--raw"]).succeeds();
-    assert!(raw.out().contains("\u{1b}[2J"), "the record has the very bytes");
+    assert!(
+        raw.out().contains("\u{1b}[2J"),
+        "the record has the very bytes"
+    );
 }

@@ -34,7 +34,10 @@ impl Finished {
     fn story(&self) -> String {
         let short = |text: String| text.chars().take(20_000).collect::<String>();
         let (out, err) = (short(self.out()), short(self.err()));
-        format!("exit {:?}, signal {:?}\n--- stdout\n{out}--- stderr\n{err}", self.code, self.signal)
+        format!(
+            "exit {:?}, signal {:?}\n--- stdout\n{out}--- stderr\n{err}",
+            self.code, self.signal
+        )
     }
 
     /// Ended with this exit status.
@@ -67,7 +70,11 @@ impl Finished {
     /// Has this text on its standard error.
     #[track_caller]
     pub(crate) fn complains(self, text: &str) -> Self {
-        assert!(self.err().contains(text), "no {text:?} in: {}", self.story());
+        assert!(
+            self.err().contains(text),
+            "no {text:?} in: {}",
+            self.story()
+        );
         self
     }
 
@@ -84,20 +91,15 @@ impl Finished {
         self.out().lines().map(str::to_owned).collect()
     }
 
-    /// The lines of its standard output in the order of the alphabet, for steps that run side by side.
-    pub(crate) fn sorted(&self) -> Vec<String> {
-        let mut lines = self.lines();
-        lines.sort();
-        lines
-    }
-
     /// The events of `--output json`; each must be as the schema says, and their numbers without gaps.
     #[track_caller]
     pub(crate) fn events(&self) -> Events {
         let events: Vec<Value> = self
             .lines()
             .iter()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in: {line}")))
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in: {line}"))
+            })
             .collect();
         for (place, event) in events.iter().enumerate() {
             if let Err(error) = LINE.validate(event) {
@@ -116,7 +118,10 @@ pub(crate) struct Events(pub(crate) Vec<Value>);
 impl Events {
     /// The events of this type.
     pub(crate) fn of(&self, kind: &str) -> Vec<&Value> {
-        self.0.iter().filter(|event| event["type"] == kind).collect()
+        self.0
+            .iter()
+            .filter(|event| event["type"] == kind)
+            .collect()
     }
 
     /// The end of this step.
@@ -144,12 +149,20 @@ impl Events {
     /// The steps in the order in which they began.
     pub(crate) fn began(&self) -> Vec<&str> {
         let starts = self.of("step.started");
-        starts.into_iter().map(|event| event["step"].as_str().unwrap()).collect()
+        starts
+            .into_iter()
+            .map(|event| event["step"].as_str().unwrap())
+            .collect()
     }
 
     /// What a step printed, as text.
     pub(crate) fn printed(&self, label: &str) -> Vec<&str> {
-        let records = self.of("log").into_iter().filter(|event| event["step"] == label);
-        records.map(|event| event["text"].as_str().unwrap()).collect()
+        let records = self
+            .of("log")
+            .into_iter()
+            .filter(|event| event["step"] == label);
+        records
+            .map(|event| event["text"].as_str().unwrap())
+            .collect()
     }
 }

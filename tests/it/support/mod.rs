@@ -42,12 +42,17 @@ impl TestEnv {
             file += &format!("{name} = '''{script}'''\n");
         }
         let names: Vec<&str> = steps.iter().map(|(name, _)| *name).collect();
-        Self::new(&format!("{file}[pipelines]\nbuild = {{ steps = {names:?} }}\n"))
+        Self::new(&format!(
+            "{file}[pipelines]\nbuild = {{ steps = {names:?} }}\n"
+        ))
     }
 
     /// A folder without a project file.
     pub(crate) fn empty() -> Self {
-        let folder = tempfile::Builder::new().prefix("piper-it-").tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("piper-it-")
+            .tempdir()
+            .unwrap();
         for name in ["project", "home", "state", "cache", "config", "tmp"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
@@ -90,7 +95,10 @@ impl TestEnv {
 
     /// The words of a file of the project.
     pub(crate) fn words(&self, name: &str) -> Vec<String> {
-        self.read(name).split_whitespace().map(str::to_owned).collect()
+        self.read(name)
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Calls `piper` with these arguments in the project's root; the call can still be changed.
@@ -128,7 +136,9 @@ impl TestEnv {
     pub(crate) fn pid_in(&self, name: &str) -> i32 {
         wait_for(&format!("a process id in `{name}`"), || {
             // A line end says that all of it is there.
-            self.read(name).strip_suffix('\n').and_then(|pid| pid.parse().ok())
+            self.read(name)
+                .strip_suffix('\n')
+                .and_then(|pid| pid.parse().ok())
         })
     }
 
@@ -139,7 +149,10 @@ impl TestEnv {
         };
         let mut found: Vec<_> = entries
             .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "plog"))
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "plog")
+            })
             .map(|path| (path.metadata().unwrap().modified().unwrap(), path))
             .collect();
         found.sort();
@@ -173,7 +186,9 @@ pub(crate) fn state(pid: i32) -> Option<char> {
 
 /// Waits until a process is gone.
 pub(crate) fn wait_gone(pid: i32) {
-    wait_until(&format!("process {pid} to be gone"), || state(pid).is_none());
+    wait_until(&format!("process {pid} to be gone"), || {
+        state(pid).is_none()
+    });
 }
 
 /// Sends a signal to a process.

@@ -14,7 +14,13 @@ use std::{
 };
 
 /// The variables of the machine without which its tools are not found.
-const TOOLS: [&str; 5] = ["PATH", "CARGO_HOME", "RUSTUP_HOME", "PYENV_ROOT", "RUSTUP_TOOLCHAIN"];
+const TOOLS: [&str; 5] = [
+    "PATH",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "PYENV_ROOT",
+    "RUSTUP_TOOLCHAIN",
+];
 
 /// A call of `piper` that is not made yet.
 pub(crate) struct Call {
@@ -47,12 +53,16 @@ impl Call {
             }
         }
         command.env("HOME", env.beside("home"));
+        command.env("LANG", "C.UTF-8");
         command.env("TMPDIR", env.beside("tmp"));
         for kind in ["state", "cache", "config"] {
             let name = format!("XDG_{}_HOME", kind.to_uppercase());
             command.env(name, env.beside(kind));
         }
-        Self { command, input: Vec::new() }
+        Self {
+            command,
+            input: Vec::new(),
+        }
     }
 
     pub(crate) fn args(mut self, args: &[&str]) -> Self {
@@ -93,15 +103,33 @@ impl Call {
 
     /// Makes the call with a standard output of the caller's.
     pub(crate) fn start_with_stdout(mut self, stdout: Stdio) -> Running {
-        self.command.stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped());
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(stdout)
+            .stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let input = self.input;
         // Whoever does not read its input closes it, which is no business of the test.
         thread::spawn(move || stdin.write_all(&input));
-        let stdout = Collected::of(child.stdout.take().map(|pipe| File::from(std::os::fd::OwnedFd::from(pipe))));
-        let stderr = Collected::of(child.stderr.take().map(|pipe| File::from(std::os::fd::OwnedFd::from(pipe))));
-        Running { child, stdout, stderr, begin: Instant::now() }
+        let stdout = Collected::of(
+            child
+                .stdout
+                .take()
+                .map(|pipe| File::from(std::os::fd::OwnedFd::from(pipe))),
+        );
+        let stderr = Collected::of(
+            child
+                .stderr
+                .take()
+                .map(|pipe| File::from(std::os::fd::OwnedFd::from(pipe))),
+        );
+        Running {
+            child,
+            stdout,
+            stderr,
+            begin: Instant::now(),
+        }
     }
 
     /// Makes the call and waits for its end.
@@ -160,19 +188,18 @@ impl Running {
         signal(self.pid(), number);
     }
 
-    /// What it wrote to its standard output so far.
-    pub(crate) fn out_so_far(&self) -> String {
-        self.stdout.text()
-    }
-
     /// Waits until its standard output has this text.
     pub(crate) fn wait_for_out(&self, text: &str) {
-        wait_until(&format!("{text:?} on stdout"), || self.stdout.text().contains(text));
+        wait_until(&format!("{text:?} on stdout"), || {
+            self.stdout.text().contains(text)
+        });
     }
 
     /// Waits until its standard error has this text.
     pub(crate) fn wait_for_err(&self, text: &str) {
-        wait_until(&format!("{text:?} on stderr"), || self.stderr.text().contains(text));
+        wait_until(&format!("{text:?} on stderr"), || {
+            self.stderr.text().contains(text)
+        });
     }
 
     /// Waits for its end. Its output has ended then, too: a process that it left behind with its pipes fails the test.
@@ -182,7 +209,11 @@ impl Running {
                 break status;
             }
             if self.begin.elapsed() > PATIENCE {
-                panic!("it does not end; stdout:\n{}\nstderr:\n{}", self.stdout.text(), self.stderr.text());
+                panic!(
+                    "it does not end; stdout:\n{}\nstderr:\n{}",
+                    self.stdout.text(),
+                    self.stderr.text()
+                );
             }
             thread::sleep(std::time::Duration::from_millis(2));
         };

@@ -23,11 +23,22 @@ pub(crate) struct Terminal {
 impl Terminal {
     pub(crate) fn start(call: Call) -> Self {
         let (mut master, mut slave) = (0, 0);
-        let size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = libc::winsize {
+            ws_row: 24,
+            ws_col: 80,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         // SAFETY: both descriptors are written before they are read, the name and the settings may be left out, and the size
         // lives until the call returns. The descriptors are owned by nobody else.
         let (master, slave) = unsafe {
-            let made = libc::openpty(&raw mut master, &raw mut slave, std::ptr::null_mut(), std::ptr::null(), &raw const size);
+            let made = libc::openpty(
+                &raw mut master,
+                &raw mut slave,
+                std::ptr::null_mut(),
+                std::ptr::null(),
+                &raw const size,
+            );
             assert_eq!(made, 0, "no terminal left");
             (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
         };
@@ -56,11 +67,11 @@ impl Terminal {
                 into.lock().unwrap().extend_from_slice(&buffer[..read]);
             }
         });
-        Self { child, keys: File::from(master), screen }
-    }
-
-    pub(crate) fn pid(&self) -> i32 {
-        i32::try_from(self.child.id()).unwrap()
+        Self {
+            child,
+            keys: File::from(master),
+            screen,
+        }
     }
 
     /// Presses these keys.
@@ -74,7 +85,9 @@ impl Terminal {
     }
 
     pub(crate) fn wait_for(&self, text: &str) {
-        wait_until(&format!("{text:?} on the screen"), || self.sent().contains(text));
+        wait_until(&format!("{text:?} on the screen"), || {
+            self.sent().contains(text)
+        });
     }
 
     /// Waits for the end of `piper`.
