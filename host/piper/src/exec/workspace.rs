@@ -98,7 +98,8 @@ impl Workspace {
                     .copy_to(&folder, &origin.commit)
                     .context("could not make a fresh copy of HEAD")?;
                 Ok(Self {
-                    path: folder.join(&origin.below),
+                    // By its parts: joined with nothing, a path would end with a slash, and steps compare paths.
+                    path: folder.join(&origin.below).components().collect(),
                     root: root.to_owned(),
                     copy: Some(copy),
                 })

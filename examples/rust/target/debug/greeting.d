@@ -1,1 +1,0 @@
-/work/main/examples/rust/target/debug/greeting: /work/main/examples/rust/src/main.rs

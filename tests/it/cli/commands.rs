@@ -1,0 +1,119 @@
+//! Commands that run nothing: check, list, plan, graph, schema, explain, completions.
+
+use crate::support::{Call, TestEnv};
+use serde_json::Value;
+use std::path::Path;
+use test_case::test_case;
+
+const PROJECT: &str = "[project]
+name = 'shop'
+[steps]
+compile = { run = 'touch ran', about = 'Compile it' }
+unit = 'touch ran'
+lint = { argv = ['touch', 'ran'], needs = [] }
+[pipelines.build]
+about = 'All of it'
+steps = ['compile', ['unit', 'lint']]
+params.profile = { default = 'debug', choices = ['debug', 'release'] }
+";
+
+#[test_case(&["check"], ""; "check")]
+#[test_case(&["list"], "Compile it"; "list")]
+#[test_case(&["list", "--params"], "profile"; "parameters")]
+#[test_case(&["plan"], "touch ran"; "plan")]
+#[test_case(&["plan", "unit"], "unit"; "plan of a step")]
+#[test_case(&["graph"], "lint"; "graph")]
+#[test_case(&["graph", "--format", "dot"], "digraph"; "dot")]
+#[test_case(&["graph", "--format", "mermaid"], "flowchart"; "mermaid")]
+#[test_case(&["export"], "#!/bin/sh"; "export")]
+#[test_case(&["schema"], "idle-timeout"; "schema")]
+#[test_case(&["explain"], "P0107"; "all codes")]
+#[test_case(&["explain", "P0107"], "P0107"; "one code")]
+#[test_case(&["completions", "bash"], "piper"; "bash")]
+#[test_case(&["completions", "zsh"], "piper"; "zsh")]
+#[test_case(&["completions", "fish"], "piper"; "fish")]
+fn a_command_that_looks_answers_on_stdout_and_runs_nothing(args: &[&str], said: &str) {
+    let env = TestEnv::new(PROJECT);
+    let done = env.piper(args).succeeds();
+    assert!(done.out().contains(said), "{}", done.out());
+    assert!(!env.path("ran").exists());
+    assert!(
+        !env.beside("state").join("piper").exists(),
+        "nothing is kept of it"
+    );
+}
+
+#[test_case(&["check", "--output", "json"])]
+#[test_case(&["list", "--output", "json"])]
+#[test_case(&["plan", "--output", "json"])]
+#[test_case(&["schema"])]
+fn an_answer_for_programs_is_json(args: &[&str]) {
+    let env = TestEnv::new(PROJECT);
+    let done = env.piper(args).succeeds();
+    let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&done.stdout)
+        .into_iter()
+        .collect();
+    values.unwrap_or_else(|error| panic!("{error}: {}", done.out()));
+}
+
+#[test]
+fn check_reports_every_problem_of_the_file_with_its_place() {
+    let env = TestEnv::new(
+        "[steps]\na = { run = 'x', timout = '1s' }\nb = { run = 'x', needs = ['c'] }\n[pipelines]\np = { steps = ['a', 'nope'] }\n",
+    );
+    let done = env
+        .piper(&["check"])
+        .exits(2)
+        .complains("piper.toml:2:")
+        .complains("piper.toml:5:");
+    done.complains("`timeout`").complains("piper explain P0");
+    env.write("piper.toml", [0xff, 0xfe, b'\n']);
+    env.piper(&["check"]).exits(2).complains("piper.toml");
+    std::fs::remove_file(env.path("piper.toml")).unwrap();
+    std::fs::create_dir(env.path("piper.toml")).unwrap();
+    env.piper(&["check"]).exits(2).complains("piper.toml");
+}
+
+#[test]
+fn the_schema_accepts_the_project_and_refuses_a_mistyped_key() {
+    let env = TestEnv::new(PROJECT);
+    let schema: Value = serde_json::from_slice(&env.piper(&["schema"]).succeeds().stdout).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let value = |text: &str| -> Value { toml::from_str(text).unwrap() };
+    assert!(schema.is_valid(&value(PROJECT)));
+    assert!(!schema.is_valid(&value("[steps.a]\nrun = 'x'\ntimout = '1s'\n")));
+}
+
+#[test]
+fn bash_completes_what_the_project_has() {
+    let env = TestEnv::new(PROJECT);
+    let script = r#"
+        eval "$(piper completions bash)"
+        COMP_WORDS=(piper exec '') COMP_CWORD=2 COMP_LINE='piper exec ' COMP_POINT=11
+        _piper piper '' exec
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let bin = Path::new(env!("CARGO_BIN_EXE_piper")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let call = Call::of(&env, "/bin/bash".as_ref()).args(&["-c", script]);
+    let done = call.env("PATH", path).finish().succeeds();
+    let words: Vec<String> = done
+        .lines()
+        .iter()
+        .map(|line| line.trim().to_owned())
+        .collect();
+    for word in ["build", "lint", "unit"] {
+        assert!(words.iter().any(|own| own == word), "{words:?}");
+    }
+}
+
+#[test]
+fn a_plan_without_a_project_says_where_it_looked() {
+    let env = TestEnv::empty();
+    for command in ["plan", "list", "check", "graph", "export", "exec"] {
+        env.piper(&[command])
+            .exits(2)
+            .says("")
+            .complains("piper init");
+    }
+}

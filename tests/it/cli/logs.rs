@@ -1,0 +1,170 @@
+//! The log through the whole program: the bytes that went in come out.
+
+use crate::support::TestEnv;
+use test_case::test_case;
+
+fn of_file(bytes: &[u8]) -> TestEnv {
+    let env = TestEnv::sequence(&[("s", "cat bytes")]);
+    env.write("bytes", bytes);
+    env
+}
+
+/// Reproducible noise: every byte value, with line ends here and there.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+#[test_case(b""; "nothing")]
+#[test_case(b"\n\n\n"; "empty lines")]
+#[test_case(b"a\0b\0\n\0"; "zero bytes")]
+#[test_case(b"10%\r50%\r100%\r\ndone\r\n"; "carriage returns")]
+#[test_case(b"\xff\xfe\xc3\n\xc3\x28 \xf0\x9f\n"; "invalid utf-8")]
+#[test_case(b"no line end"; "no line end")]
+#[test_case("żółć 🦀 │ \u{200d}\n".as_bytes(); "other scripts")]
+#[test_case(b"\x1b[31mred\x1b[0m\x1b[2J\x07\n"; "escape sequences")]
+fn raw_gives_the_very_bytes(bytes: &[u8]) {
+    let env = of_file(bytes);
+    env.piper(&["exec", "-q"]).succeeds();
+    assert_eq!(env.piper(&["logs", "--raw"]).succeeds().stdout, bytes);
+}
+
+#[test]
+fn a_megabyte_of_noise_comes_back_as_it_was() {
+    let bytes = noise(1 << 20);
+    let env = of_file(&bytes);
+    env.piper(&["exec", "-q"]).succeeds();
+    assert!(env.piper(&["logs", "--raw"]).succeeds().stdout == bytes);
+}
+
+#[test]
+fn a_line_of_eight_megabytes_comes_back_as_one() {
+    let mut bytes = vec![b'x'; 8 << 20];
+    bytes.extend_from_slice(b"\nnext\n");
+    let env = of_file(&bytes);
+    let done = env.piper(&["exec", "-q"]).succeeds();
+    assert!(
+        done.stdout == bytes,
+        "{} bytes on the screen",
+        done.stdout.len()
+    );
+    assert!(env.piper(&["logs", "--raw"]).succeeds().stdout == bytes);
+    assert!(env.piper(&["logs"]).succeeds().stdout == bytes);
+    env.piper(&["logs", "--tail", "1"])
+        .succeeds()
+        .says("next\n");
+}
+
+#[test]
+fn plain_text_is_printed_as_it_is() {
+    let env = of_file("żółć 🦀\n\n  indented\n".as_bytes());
+    env.piper(&["exec"])
+        .succeeds()
+        .says("żółć 🦀\n\n  indented\n");
+    env.piper(&["logs"])
+        .succeeds()
+        .says("żółć 🦀\n\n  indented\n");
+}
+
+#[test]
+fn two_hundred_thousand_lines_are_kept_and_any_of_them_is_found() {
+    let env = TestEnv::sequence(&[("s", "seq 1 200000")]);
+    let done = env.piper(&["exec"]).succeeds();
+    let all: String = (1..=200_000).map(|n| format!("{n}\n")).collect();
+    assert!(done.out() == all);
+    assert!(env.piper(&["logs", "--raw"]).succeeds().out() == all);
+    env.piper(&["logs", "--lines", "199999-"])
+        .succeeds()
+        .says("199999\n200000\n");
+    env.piper(&["logs", "--lines", "123456-123457"])
+        .succeeds()
+        .says("123456\n123457\n");
+    env.piper(&["logs", "--lines", "77"])
+        .succeeds()
+        .says("77\n");
+    env.piper(&["logs", "--lines", "-2"])
+        .succeeds()
+        .says("1\n2\n");
+    env.piper(&["logs", "--tail", "2"])
+        .succeeds()
+        .says("199999\n200000\n");
+    env.piper(&["logs", "--lines", "9-3"]).exits(2);
+}
+
+#[test]
+fn a_log_is_shown_by_step_by_stream_and_by_time() {
+    let env = TestEnv::sequence(&[("a", "echo a1; echo a2 >&2"), ("b", "echo b1")]);
+    env.piper(&["exec", "-q"]).succeeds();
+    env.piper(&["logs", "--step", "a"])
+        .succeeds()
+        .says("a1\na2\n");
+    env.piper(&["logs", "@/b"]).succeeds().says("b1\n");
+    env.piper(&["logs", "--step", "a", "--stream", "stdout"])
+        .succeeds()
+        .says("a1\n")
+        .never_says("a2");
+    env.piper(&["logs", "--since", "1h", "@/b"])
+        .succeeds()
+        .says("b1\n");
+    env.piper(&["logs", "--since", "2999-01-01T00:00:00Z"])
+        .succeeds()
+        .says("");
+    env.piper(&["logs", "--step", "c"])
+        .exits(2)
+        .complains("`a`");
+    env.piper(&["logs", "@/a#2"]).exits(2);
+}
+
+#[test]
+fn a_running_build_is_followed_from_another_process() {
+    let env = TestEnv::sequence(&[
+        (
+            "a",
+            "echo one; while [ ! -e go ]; do sleep 0.005; done; echo two",
+        ),
+        ("b", "while [ ! -e end ]; do sleep 0.005; done; echo three"),
+    ]);
+    let build = env.call(&["exec", "-q"]).start();
+    build.wait_for_out("one");
+    let follow = env.call(&["logs", "-f", "@", "--raw"]).start();
+    follow.wait_for_out("one");
+    env.write("go", "");
+    follow.wait_for_out("two");
+    env.write("end", "");
+    build.finish().succeeds();
+    follow.finish().succeeds().says("one\ntwo\nthree\n");
+}
+
+#[test]
+fn a_finished_build_is_followed_to_its_end_at_once() {
+    let env = TestEnv::sequence(&[("a", "echo one")]);
+    env.piper(&["exec"]).succeeds();
+    env.piper(&["logs", "--follow"]).succeeds().says("one\n");
+}
+
+#[test]
+fn the_order_of_both_streams_is_kept_where_the_writer_waits() {
+    let env = TestEnv::sequence(&[(
+        "s",
+        "for i in 1 2 3 4 5; do echo out$i; sleep 0.02; echo err$i >&2; sleep 0.02; done",
+    )]);
+    let done = env.piper(&["exec", "--output", "json"]).succeeds();
+    let expected: Vec<String> = (1..=5)
+        .flat_map(|i| [format!("out{i}"), format!("err{i}")])
+        .collect();
+    assert_eq!(done.events().printed("s"), expected);
+}
+
+#[test]
+fn logs_are_also_events_for_programs() {
+    let env = TestEnv::sequence(&[("s", "echo one; echo two >&2")]);
+    env.piper(&["exec"]).succeeds();
+    let done = env.piper(&["logs", "--output", "json"]).succeeds();
+    assert_eq!(done.events().printed("s"), ["one", "two"]);
+}

@@ -1,0 +1,9 @@
+//! What commands print, for people and for programs.
+
+mod commands;
+mod damage;
+mod export;
+mod history;
+mod init;
+mod logs;
+mod output;

@@ -1,0 +1,110 @@
+//! The environment `clean`: a fresh copy of HEAD, as an agent would have it.
+
+use crate::support::TestEnv;
+use std::{fs, path::Path};
+
+fn repository() -> TestEnv {
+    let env = TestEnv::new(
+        "[steps]\nshow = 'pwd; cat file; ls; git rev-parse --is-inside-work-tree > /dev/null 2>&1 && git rev-parse HEAD || :'\n\
+         bad = 'pwd; exit 1'\n[pipelines]\nbuild = { steps = ['show'] }\n",
+    );
+    env.write("file", "committed\n");
+    env.write(".gitignore", "ignored\n");
+    env.commit_all();
+    env
+}
+
+#[test]
+fn changes_that_are_not_committed_are_not_seen_and_that_is_said() {
+    let env = repository();
+    env.piper(&["exec", "build", "clean"])
+        .succeeds()
+        .never_says("differs");
+    env.write("file", "changed\n");
+    env.write("new", "");
+    env.write("ignored", "");
+    let done = env
+        .piper(&["exec", "build", "clean"])
+        .succeeds()
+        .complains("differs from HEAD");
+    let lines = done.lines();
+    assert_ne!(lines[0], env.root().display().to_string());
+    assert_eq!(lines[1], "committed");
+    assert!(
+        !lines.iter().any(|line| line == "new" || line == "ignored"),
+        "{lines:?}"
+    );
+    assert_eq!(env.read("file"), "changed\n");
+}
+
+#[test]
+fn the_project_file_is_the_one_of_head() {
+    let env = repository();
+    env.write(
+        "piper.toml",
+        "[steps]\nshow = 'echo mine'\n[pipelines]\nbuild = { steps = ['show'] }\n",
+    );
+    env.piper(&["exec", "build", "clean"])
+        .succeeds()
+        .never_says("mine");
+    env.piper(&["exec", "build"]).succeeds().says("mine\n");
+}
+
+#[test]
+fn the_copy_goes_away_unless_it_is_to_be_kept_after_a_failure() {
+    let env = repository();
+    let folder = |args: &[&str], code| {
+        let done = env.piper(args).exits(code);
+        (done.lines()[0].clone(), done.err())
+    };
+    let (gone, _) = folder(&["exec", "build", "clean"], 0);
+    assert!(!Path::new(&gone).exists());
+    let (gone, _) = folder(&["exec", "build", "clean", "--keep"], 0);
+    assert!(!Path::new(&gone).exists(), "only a failure keeps it");
+    let (gone, _) = folder(&["exec", "bad", "clean"], 1);
+    assert!(!Path::new(&gone).exists());
+    let (kept, said) = folder(&["exec", "bad", "clean", "--keep"], 1);
+    assert!(said.contains(&kept), "{said}");
+    assert_eq!(
+        fs::read_to_string(Path::new(&kept).join("file")).unwrap(),
+        "committed\n"
+    );
+    fs::remove_dir_all(&kept).unwrap();
+    assert_eq!(fs::read_dir(env.beside("tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_build_in_a_copy_belongs_to_the_project_it_was_made_of() {
+    let env = repository();
+    env.piper(&["exec", "build", "clean"]).succeeds();
+    let builds = env.piper(&["builds"]).succeeds();
+    assert!(builds.out().contains("clean"), "{}", builds.out());
+}
+
+#[test]
+fn without_a_commit_it_is_an_error_that_says_what_to_do() {
+    let env = TestEnv::sequence(&[("s", "echo ran")]);
+    env.piper(&["exec", "build", "clean"])
+        .exits(2)
+        .says("")
+        .complains("git init");
+    env.git(&["init", "--quiet"]);
+    env.piper(&["exec", "build", "clean"])
+        .exits(2)
+        .says("")
+        .complains("commit");
+}
+
+#[test]
+fn a_project_below_the_root_of_its_repository_runs_in_its_own_folder() {
+    let env = TestEnv::empty();
+    env.write("sub/piper.toml", "[steps]\ns = 'cat file; cat ../above'\n[pipelines]\nbuild = { steps = ['s'], environment = 'fresh' }\n[environments]\nfresh = { kind = 'clean' }\n");
+    env.write("sub/file", "below\n");
+    env.write("above", "above\n");
+    env.commit_all();
+    env.call(&["exec"])
+        .cwd(env.path("sub"))
+        .finish()
+        .succeeds()
+        .says("below\nabove\n");
+}

@@ -1,0 +1,115 @@
+//! Steps that do odd things with their three streams.
+
+use crate::support::{TestEnv, signal, wait_gone, wait_until};
+use std::time::Duration;
+
+#[test]
+fn the_standard_input_of_a_step_is_empty() {
+    let env = TestEnv::sequence(&[("s", "cat; echo \"read: $(cat | wc -c | tr -d ' ')\"")]);
+    env.call(&["exec"])
+        .input("not for the step")
+        .finish()
+        .succeeds()
+        .says("read: 0\n");
+}
+
+#[test]
+fn a_step_that_closes_its_output_and_lives_on_is_waited_for() {
+    let env = TestEnv::sequence(&[
+        ("s", "echo said; exec >&- 2>&-; sleep 0.3; : > lived"),
+        ("after", "test -e lived && echo after"),
+    ]);
+    env.piper(&["exec"]).succeeds().says("said\nafter\n");
+}
+
+#[test]
+fn a_step_is_over_when_its_leader_is_and_not_when_its_children_are() {
+    let env = TestEnv::sequence(&[
+        ("s", "sleep 60 & echo $! > pid; echo begun"),
+        ("after", "echo after"),
+    ]);
+    let done = env.piper(&["exec", "--output", "json"]).succeeds();
+    assert!(done.took < Duration::from_secs(10), "{:?}", done.took);
+    let events = done.events();
+    assert_eq!(events.of("try.finished")[0]["left_running"], true);
+    assert_eq!(events.began(), ["s", "after"]);
+    wait_gone(env.pid_in("pid"));
+}
+
+#[test]
+fn what_a_child_prints_after_its_step_ended_is_still_recorded() {
+    let env = TestEnv::sequence(&[
+        (
+            "s",
+            "( while [ ! -e go ]; do sleep 0.01; done; echo late; : > said ) & echo early",
+        ),
+        ("after", ": > go; while [ ! -e said ]; do sleep 0.01; done"),
+    ]);
+    env.piper(&["exec", "-q"]).succeeds();
+    env.piper(&["logs", "@/s"]).succeeds().says("early\nlate\n");
+}
+
+#[test]
+fn a_step_that_prints_for_ever_is_ended_by_its_timeout() {
+    let env = TestEnv::new("[steps]\ns = { argv = ['yes', 'on and on'], timeout = '300ms' }\n");
+    let done = env.piper(&["exec", "s"]).exits(1).complains("timeout");
+    assert!(done.lines().iter().all(|line| line == "on and on"));
+}
+
+#[test]
+fn a_step_that_fills_the_pipe_and_stops_is_ended_by_its_timeout_and_its_output_is_whole() {
+    let env = TestEnv::new(
+        "[steps]\ns = { run = 'head -c 1000000 /dev/zero | tr \"\\0\" x; sleep 60', timeout = '1500ms' }\n",
+    );
+    let done = env.piper(&["exec", "s"]).exits(1);
+    assert_eq!(
+        done.stdout.iter().filter(|byte| **byte == b'x').count(),
+        1_000_000
+    );
+}
+
+#[test]
+fn a_reader_that_stops_reading_does_not_stop_the_build() {
+    let env = TestEnv::sequence(&[
+        ("loud", "head -c 4000000 /dev/zero | tr '\\0' '\\n'"),
+        ("after", ": > done"),
+    ]);
+    // Nobody reads this pipe until the build is over.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let running = env.call(&["exec"]).start_with_stdout(writer.into());
+    wait_until("the last step to have run", || env.path("done").exists());
+    let all =
+        std::thread::spawn(move || std::io::copy(&mut { reader }, &mut std::io::sink()).unwrap());
+    running.finish().succeeds();
+    assert_eq!(all.join().unwrap(), 4_000_000);
+}
+
+#[test]
+fn a_closed_standard_output_does_not_end_the_build() {
+    let env = TestEnv::sequence(&[
+        (
+            "loud",
+            "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done",
+        ),
+        ("after", ": > done"),
+    ]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    env.call(&["exec"])
+        .start_with_stdout(writer.into())
+        .finish()
+        .succeeds();
+    assert!(env.path("done").exists());
+    assert_eq!(
+        env.piper(&["logs", "@/loud"]).succeeds().lines().len(),
+        2000
+    );
+}
+
+#[test]
+fn a_step_that_is_killed_from_outside_has_failed() {
+    let env = TestEnv::sequence(&[("s", "echo $$ > pid; while :; do sleep 0.01; done")]);
+    let running = env.call(&["exec"]).start();
+    signal(env.pid_in("pid"), libc::SIGKILL);
+    running.finish().exits(1).complains("SIGKILL");
+}

@@ -1,0 +1,133 @@
+//! Signals to piper: it asks its steps to end, tidies up, and dies of the signal itself.
+
+use crate::support::{Running, TestEnv, state, wait_gone, wait_until};
+use std::{thread, time::Duration};
+use test_case::test_case;
+
+/// A step that begins, says so, and runs until it is ended.
+const LONG: &str = "[steps]
+long = { run = '''trap 'echo asked; exit 0' TERM; echo $$ > pid; echo begun; while :; do sleep 0.01; done''', grace = '30s' }
+never = 'echo never'
+tidy = { run = 'echo tidy', when = 'always' }
+mend = { run = 'echo mend', when = 'failure' }
+[pipelines]
+build = { steps = ['long', 'never', 'tidy', 'mend'] }
+";
+
+fn begun(env: &TestEnv, args: &[&str]) -> Running {
+    let running = env.call(args).start();
+    env.pid_in("pid");
+    running.wait_for_out("begun");
+    running
+}
+
+#[test_case(libc::SIGINT, "SIGINT")]
+#[test_case(libc::SIGTERM, "SIGTERM")]
+#[test_case(libc::SIGHUP, "SIGHUP")]
+fn a_signal_asks_the_steps_to_end_and_piper_dies_of_it(number: i32, name: &str) {
+    let env = TestEnv::new(LONG);
+    let running = begun(&env, &["exec"]);
+    running.signal(number);
+    let done = running.finish().dies_of(number).complains(name);
+    assert_eq!(
+        done.out(),
+        "begun\nasked\ntidy\n",
+        "always steps run, others do not"
+    );
+    assert_eq!(state(env.pid_in("pid")), None);
+    let builds = env.piper(&["builds"]).succeeds();
+    assert!(builds.out().contains("cancelled"), "{}", builds.out());
+}
+
+#[test]
+fn a_cancelled_build_says_so_to_programs() {
+    let env = TestEnv::new(LONG);
+    let running = begun(&env, &["exec", "--output", "json"]);
+    running.signal(libc::SIGINT);
+    let events = running.finish().dies_of(libc::SIGINT).events();
+    assert_eq!(events.of("build.cancelling").len(), 1);
+    assert_eq!(
+        (events.outcome("long"), events.outcome("never")),
+        ("cancelled", "cancelled")
+    );
+    assert_eq!(
+        (events.outcome("tidy"), &events.end()["outcome"]),
+        ("succeeded", &"cancelled".into())
+    );
+}
+
+#[test]
+fn a_second_signal_kills_what_did_not_listen_to_the_first() {
+    let env = TestEnv::new(
+        "[steps]\ndeaf = { run = '''trap '' TERM; echo $$ > pid; echo begun; while :; do sleep 0.01; done''', grace = '50s' }\n\
+         tidy = { run = 'echo tidy', when = 'always' }\n[pipelines]\nbuild = { steps = ['deaf', 'tidy'] }\n",
+    );
+    let running = begun(&env, &["exec"]);
+    running.signal(libc::SIGINT);
+    running.wait_for_err("SIGINT");
+    running.signal(libc::SIGINT);
+    let done = running.finish().dies_of(libc::SIGINT).never_says("│ tidy");
+    assert!(done.took < Duration::from_secs(20), "{:?}", done.took);
+    assert_eq!(state(env.pid_in("pid")), None);
+}
+
+#[test]
+fn a_surrounding_shell_loop_stops_with_piper() {
+    let env = TestEnv::new(LONG);
+    let script = format!(
+        "for i in 1 2 3; do {} exec; echo again; done",
+        env!("CARGO_BIN_EXE_piper")
+    );
+    let call = crate::support::Call::of(&env, "/bin/bash".as_ref()).args(&["-c", &script]);
+    let mut terminal = crate::support::Terminal::start(call);
+    env.pid_in("pid");
+    terminal.wait_for("begun");
+    terminal.press("\u{3}");
+    assert_eq!(terminal.killed_by(), Some(libc::SIGINT));
+    assert!(!terminal.sent().contains("again"), "{}", terminal.sent());
+}
+
+#[test]
+fn a_stopped_piper_stops_its_steps_and_their_time() {
+    let env = TestEnv::new(
+        "[steps]\ns = { run = '''echo $$ > pid; echo begun; while [ ! -e go ]; do sleep 0.01; done; echo done''', timeout = '1500ms' }\n",
+    );
+    let running = begun(&env, &["exec", "s"]);
+    let (piper, step) = (running.pid(), env.pid_in("pid"));
+    running.signal(libc::SIGTSTP);
+    wait_until("piper to stop", || state(piper) == Some('T'));
+    // A shell that is just starting a program stops as soon as that has begun.
+    wait_until("the step to stop", || state(step) == Some('T'));
+    // Longer than the step's timeout: this is the one thing that only passing time can show.
+    thread::sleep(Duration::from_millis(1800));
+    running.signal(libc::SIGCONT);
+    wait_until("the step to go on", || {
+        state(step).is_none_or(|state| state != 'T')
+    });
+    env.write("go", "");
+    running.finish().succeeds().says("begun\ndone\n");
+}
+
+#[test]
+fn a_stopped_piper_can_be_killed_and_takes_its_steps_along() {
+    let env = TestEnv::new(LONG);
+    let running = begun(&env, &["exec"]);
+    // The watcher stands some 20 ms after the start.
+    thread::sleep(Duration::from_millis(100));
+    running.signal(libc::SIGTSTP);
+    wait_until("piper to stop", || state(running.pid()) == Some('T'));
+    running.signal(libc::SIGKILL);
+    running.finish().dies_of(libc::SIGKILL);
+    wait_gone(env.pid_in("pid"));
+}
+
+#[test]
+fn a_signal_while_a_further_try_is_waited_for_ends_the_build_at_once() {
+    let env = TestEnv::new(
+        "[steps]\ns = { run = 'echo begun; exit 1', retry = { max = 3, delay = '10m' } }\n",
+    );
+    let running = env.call(&["exec", "s"]).start();
+    running.wait_for_err("trying again");
+    running.signal(libc::SIGTERM);
+    running.finish().dies_of(libc::SIGTERM).says("begun\n");
+}

@@ -1,0 +1,103 @@
+//! Processes that outlive their step: none of them outlives its build.
+
+use crate::support::{TestEnv, signal, state, wait_gone, wait_until};
+
+/// Double fork and a new session: what a daemon does so that nobody can find it. Writes its pid into `$1`.
+const DAEMONISE: &str = "#!/bin/sh
+setsid sh -c 'setsid sh -c \"echo \\$\\$ > $0; exec sleep 300\" $0 > /dev/null 2>&1 < /dev/null & exit 0' $1
+while [ ! -s $1 ]; do sleep 0.005; done
+";
+
+fn daemon(keys: &str) -> TestEnv {
+    let env = TestEnv::new(&format!(
+        "[steps]\nd = {{ run = './daemonise pid', {keys} }}\n"
+    ));
+    env.program("daemonise", DAEMONISE);
+    env
+}
+
+#[test]
+fn a_daemon_ends_with_the_build() {
+    let env = daemon("grace = '1s'");
+    env.piper(&["exec", "d"]).succeeds();
+    assert_eq!(state(env.pid_in("pid")), None, "it is gone when piper is");
+}
+
+#[test]
+fn a_daemon_lives_as_long_as_the_build_and_no_longer() {
+    let env = TestEnv::sequence(&[
+        ("d", "./daemonise pid"),
+        ("uses", "kill -0 $(cat pid) && echo alive"),
+    ]);
+    env.program("daemonise", DAEMONISE);
+    env.piper(&["exec"]).succeeds().says("alive\n");
+    assert_eq!(state(env.pid_in("pid")), None);
+}
+
+#[test]
+fn a_daemon_that_is_to_be_kept_is_kept() {
+    let env = daemon("survivors = 'keep'");
+    env.piper(&["exec", "d"]).succeeds();
+    let pid = env.pid_in("pid");
+    assert!(state(pid).is_some());
+    signal(pid, libc::SIGKILL);
+}
+
+#[test]
+fn a_daemon_that_ignores_being_asked_is_killed() {
+    let env = TestEnv::new(
+        "[steps]\nd = { run = '''setsid sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.05; done' & while [ ! -s pid ]; do sleep 0.005; done''', grace = '100ms' }\n",
+    );
+    env.piper(&["exec", "d"]).succeeds();
+    assert_eq!(state(env.pid_in("pid")), None);
+}
+
+#[test]
+fn nothing_survives_when_piper_itself_is_killed() {
+    let env = TestEnv::sequence(&[(
+        "d",
+        "./daemonise daemon; sleep 300 & echo $! > child; echo $$ > leader; sleep 300",
+    )]);
+    env.program("daemonise", DAEMONISE);
+    let running = env.call(&["exec"]).start();
+    let pids = ["daemon", "child", "leader"].map(|name| env.pid_in(name));
+    wait_for_watcher(running.pid());
+    running.signal(libc::SIGKILL);
+    running.finish().dies_of(libc::SIGKILL);
+    pids.into_iter().for_each(wait_gone);
+}
+
+/// The watcher is a child of piper's that is no step; it stands after some 20 ms.
+fn wait_for_watcher(piper: i32) {
+    wait_until("the watcher", || {
+        let children = std::fs::read_to_string(format!("/proc/{piper}/task/{piper}/children"));
+        children
+            .unwrap_or_default()
+            .split_whitespace()
+            .any(|child| {
+                let exe = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+                exe(child).is_some() && exe(child) == exe(&piper.to_string())
+            })
+    });
+}
+
+#[test]
+fn the_next_start_closes_a_build_whose_piper_was_killed_and_its_log_is_there() {
+    let env = TestEnv::sequence(&[("s", "echo printed; echo $$ > pid; sleep 300")]);
+    let running = env.call(&["exec"]).start();
+    running.wait_for_out("printed");
+    // What is on the screen is in the file at the latest 200 ms later.
+    wait_until("the line in the file", || {
+        env.piper(&["logs", "@"]).out().contains("printed")
+    });
+    running.signal(libc::SIGKILL);
+    running.finish().dies_of(libc::SIGKILL);
+    wait_gone(env.pid_in("pid"));
+    let logs = env.piper(&["logs", "@"]).succeeds().says("printed\n");
+    logs.complains("piper was killed");
+    let builds = env.piper(&["builds"]).succeeds();
+    assert!(builds.out().contains("errored"), "{}", builds.out());
+    env.piper(&["show", "@"]).succeeds();
+    let shown = env.piper(&["show", "--output", "json"]).succeeds();
+    assert!(shown.out().contains("\"errored\""), "{}", shown.out());
+}
