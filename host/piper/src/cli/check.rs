@@ -57,7 +57,10 @@ pub fn run(_args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliErr
             if !problems.is_empty() {
                 ui.complain(&problem::text(problems, ui.err.color, here.as_deref()));
             }
-            ui.print(&summary(problems, loaded, (errors, warnings)))?;
+            // Without a file, what was said is all that there is to say.
+            if loaded.is_some() {
+                ui.print(&summary(problems, loaded, (errors, warnings)))?;
+            }
         }
     }
     Ok(if errors > 0 {
