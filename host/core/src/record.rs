@@ -190,11 +190,11 @@ fn unknown(build: &BuildRef, root: Option<&Path>, newest: &[BuildSummary]) -> Pr
         }
     };
     let problem = Problem::error(UNKNOWN_BUILD, format!("{place} has {what}"));
-    if newest.is_empty() {
-        problem
-            .help("`piper exec` runs one, `piper builds --all` lists those of every other project")
-    } else {
-        with_newest(problem, newest)
+    match (newest.is_empty(), root) {
+        (false, _) => with_newest(problem, newest),
+        (true, Some(_)) => problem
+            .help("`piper exec` runs one, `piper builds --all` lists those of every other project"),
+        (true, None) => problem.help("`piper exec` runs one, in a folder with a piper.toml"),
     }
 }
 

@@ -5,7 +5,9 @@
 use super::{
     Cell, Command, DEFAULT_SHELL, Order, Plan, PlannedStep, Target, cell_text,
     order::{self, MOST_CELLS, Place},
-    params, select,
+    params,
+    params::declared_params,
+    select,
 };
 use crate::{
     codes,
@@ -145,6 +147,9 @@ fn target(project: &Project, request: &Request) -> Result<Target, Vec<Problem>> 
     if steps().len() > 0 {
         problem = problem.help(format!("steps: {}", list(steps())));
     }
+    if let (None, Some(name)) = (&request.target, pipelines().chain(steps()).next()) {
+        problem = problem.help(format!("say which, as in `piper exec {name}`"));
+    }
     if pipelines().len() + steps().len() == 0 {
         problem = problem.help("`piper.toml` declares no pipeline and no step yet: `[steps]` with `hello = \"echo hello\"` is enough");
     }
@@ -181,6 +186,14 @@ fn environment(
     );
     if let Some(name) = closest(word, names.iter().copied()) {
         problem = problem.help(format!("did you mean `{name}`?"));
+    }
+    if declared_params(project, pipeline)
+        .keys()
+        .any(|name| name.as_str() == word)
+    {
+        problem = problem.help(format!(
+            "the parameter of that name is set by `{word}=value`"
+        ));
     }
     problems.push(problem.help(format!("environments: {}", list(names.into_iter()))));
     builtin[0].clone()

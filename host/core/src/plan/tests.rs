@@ -357,6 +357,7 @@ fn without_a_name_and_without_build_what_there_is_is_said() {
     insta::assert_snapshot!(problems(&project, &Request::default()), @r"
     P0301: nothing was named, and no pipeline or step is named `build`
       steps: `fmt`, `unit`
+      say which, as in `piper exec fmt`
     ");
     insta::assert_snapshot!(problems(&Project::default(), &Request::default()), @r#"
     P0301: nothing was named, and no pipeline or step is named `build`
@@ -409,7 +410,7 @@ fn a_reference_that_only_a_pipeline_can_resolve_says_which() {
         ..Request::default()
     };
     insta::assert_snapshot!(problems(&project, &request), @r"
-    P0306: step `a` refers to the parameter `profile`, which `a` does not have
+    P0206: step `a` refers to the parameter `profile`, which `a` does not have
       run it as part of a pipeline that has it: `piper exec build --step a`
     ");
 }
@@ -423,12 +424,12 @@ fn a_matrix_without_a_cell_or_with_too_many_is_refused() {
     none.exclude
         .push([(AxisName::parse("x").unwrap(), "1".to_owned())].into());
     insta::assert_snapshot!(problems(&project, &Request::default()), @r"
-    P0307: the matrix of step `a` has more than 4096 cells
+    P0119: the matrix of step `a` has more than 4096 cells
       take values or axes away
     ");
     project.pipelines[0].matrix = Some(none);
     insta::assert_snapshot!(problems(&project, &Request::default()), @r"
-    P0307: the matrix of pipeline `build` has no cell left
+    P0120: the matrix of pipeline `build` has no cell left
       its `exclude` leaves nothing to run
     ");
 }

@@ -1,14 +1,13 @@
 //! `piper builds`: the builds of this project, or of this machine.
 
 use super::{
-    CliError, GlobalArgs,
+    CliError, GlobalArgs, at_least_one,
     past::{self, ago},
 };
 use crate::{
     exit_code,
     ui::{
         OutputFormat, Ui,
-        output::Outputs,
         sanitize::words,
         style::{Paint, Style, width},
     },
@@ -20,11 +19,12 @@ use piper_core::{
 };
 use piper_engine::clock;
 use serde::Serialize;
+use std::num::NonZeroU32;
 
 /// List the builds of this project, newest first
 #[derive(Debug, clap::Args)]
 pub struct BuildsArgs {
-    /// The builds of all projects on this machine
+    /// List the builds of all projects on this machine
     #[arg(short, long)]
     all: bool,
     /// Only builds of this pipeline, or of this step by its name
@@ -33,9 +33,9 @@ pub struct BuildsArgs {
     /// Only builds that failed
     #[arg(long)]
     failed: bool,
-    /// At most this many
-    #[arg(short = 'n', long = "limit", value_name = "N", default_value_t = 20)]
-    limit: usize,
+    /// List at most this many
+    #[arg(short = 'n', long = "limit", value_name = "N", default_value = "20", value_parser = at_least_one)]
+    limit: NonZeroU32,
 }
 
 /// Lists builds.
@@ -48,19 +48,20 @@ pub fn run(args: &BuildsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliErr
     let history = past::open(ui, now)?;
     let root = past::root(global).filter(|_| !args.all);
     let everywhere = root.is_none();
+    let limit = args.limit.get() as usize;
     let filter = Filter {
         root,
         target: args.pipeline.clone(),
         outcome: args.failed.then_some(Outcome::Failed),
         id_prefix: None,
         // One more, to know whether there are more.
-        limit: Some(args.limit.saturating_add(1)),
+        limit: Some(limit.saturating_add(1)),
     };
     let mut builds = history
         .list(&filter)
         .map_err(|error| CliError::Failed(error.into()))?;
-    let more = builds.len() > args.limit;
-    builds.truncate(args.limit);
+    let more = builds.len() > limit;
+    builds.truncate(limit);
     if ui.format == OutputFormat::Json {
         let lines = (1..)
             .zip(&builds)
@@ -79,10 +80,7 @@ pub fn run(args: &BuildsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliErr
         });
         return Ok(exit_code::SUCCESS);
     }
-    let columns = match ui.out.terminal {
-        true => Outputs::of_stdout(ui.out)?.talk().size().columns,
-        false => usize::MAX,
-    };
+    let columns = past::columns(ui)?;
     ui.print(&table(
         &builds,
         now,
@@ -93,7 +91,7 @@ pub fn run(args: &BuildsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliErr
     if more {
         ui.say(&format!(
             "there are more: `piper builds -n {}`",
-            args.limit.saturating_mul(5)
+            limit.saturating_mul(5)
         ));
     }
     Ok(exit_code::SUCCESS)

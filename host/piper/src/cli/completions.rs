@@ -12,7 +12,7 @@ use std::{ffi::OsString, path::Path};
 /// Print the script that completes piper's words in a shell
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
-    /// The shell
+    /// For which shell, and where its line goes
     #[arg(value_enum)]
     shell: Shell,
 }

@@ -1,7 +1,7 @@
 //! `piper exec`: run a pipeline or a step on this machine.
 
 use super::{
-    CliError, GlobalArgs,
+    CliError, GlobalArgs, at_least_one,
     project::{LoadedProject, load_bytes, load_project},
     request::RequestArgs,
 };
@@ -24,16 +24,19 @@ use std::{num::NonZeroU32, path::PathBuf, thread};
 
 /// Run a pipeline or a step on this machine
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "piper exec [OPTIONS] [NAME] [ENVIRONMENT] [KEY=VALUE]... [-- <ARGS>...]"
+)]
 pub struct ExecArgs {
     #[command(flatten)]
     request: RequestArgs,
-    /// How many cores steps may take together; all, if not given
-    #[arg(short, long, value_name = "N")]
+    /// How many cores steps may take together; all of them, if not given
+    #[arg(short, long, value_name = "N", value_parser = at_least_one)]
     jobs: Option<NonZeroU32>,
     /// Pass all of your environment on to the steps, not only what the project file names
     #[arg(long)]
     pass_env_all: bool,
-    /// A file of NAME=VALUE lines with secrets, which only you can read
+    /// Take secrets from this file of NAME=VALUE lines, which only you may be able to read
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
     /// Keep the fresh copy of the environment `clean` if the build fails

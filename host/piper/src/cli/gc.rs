@@ -13,7 +13,7 @@ use crate::{
 use piper_core::record::History;
 use piper_engine::clock;
 
-/// Remove old builds, by the settings in `[history]` of the user's config.toml
+/// Remove old builds, as `[history]` in the user's config.toml says
 #[derive(Debug, clap::Args)]
 pub struct GcArgs {
     /// Only say what would be removed

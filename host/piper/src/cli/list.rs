@@ -3,13 +3,13 @@
 //! Shows the file as it stands; what a request would make of it is `piper plan`'s business.
 
 use super::{
-    CliError, GlobalArgs,
+    CliError, GlobalArgs, past,
     project::{LoadedProject, load_project},
     style::{Style, pad, visible, width},
 };
 use crate::{
     exit_code,
-    ui::{OutputFormat, Ui},
+    ui::{Face, OutputFormat, Ui},
 };
 use clap::Args;
 use indexmap::IndexMap;
@@ -39,6 +39,7 @@ pub fn run(args: &ListArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
             &loaded.project,
             args.params || ui.verbose,
             Style::of(ui.out),
+            past::columns(ui)?,
         ),
         OutputFormat::Json => json(&loaded).to_string(),
     };
@@ -51,10 +52,12 @@ pub fn run(args: &ListArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
     Ok(exit_code::SUCCESS)
 }
 
+/// Of what a name is for, at least this much is shown.
+const LEAST_ABOUT: usize = 16;
 /// The longest name that the others are aligned to; longer ones push their text to the right.
 const WIDEST_NAME: usize = 32;
 
-fn text(project: &Project, with_params: bool, style: Style) -> String {
+fn text(project: &Project, with_params: bool, style: Style, columns: usize) -> String {
     let names = project.pipelines.keys().map(|name| name.as_str());
     let names = names.chain(project.steps.keys().map(|name| name.as_str()));
     let column = names
@@ -63,6 +66,10 @@ fn text(project: &Project, with_params: bool, style: Style) -> String {
         .max()
         .unwrap_or(0)
         + 2;
+    let plain = past::style(Face {
+        terminal: false,
+        color: false,
+    });
     let mut text = String::new();
     let line = |text: &mut String, name: &str, about: &str, spare: &str| {
         text.push_str("  ");
@@ -71,8 +78,10 @@ fn text(project: &Project, with_params: bool, style: Style) -> String {
             (about, spare) => {
                 // A name as wide as the column still needs a blank after it.
                 pad(text, name, &style.name(name), column.max(width(name) + 2));
-                text.push_str(about);
-                text.push_str(&style.dim(spare));
+                let room = columns.saturating_sub(2 + column.max(width(name) + 2));
+                let cut = |text| plain.cut(text, room.max(LEAST_ABOUT)).into_owned();
+                text.push_str(&cut(about));
+                text.push_str(&style.dim(&cut(spare)));
             }
         }
         text.push('\n');
@@ -251,7 +260,7 @@ mod tests {
 
     #[test]
     fn pipelines_and_steps_are_listed_in_columns() {
-        insta::assert_snapshot!(text(&sample::project(), false, Style::plain()), @r#"
+        insta::assert_snapshot!(text(&sample::project(), false, Style::plain(), usize::MAX), @r#"
         Pipelines
           build    Compile and test
           cross    fmt
@@ -276,7 +285,7 @@ mod tests {
         project.pipelines[1]
             .params
             .insert(ParamName::parse("to").unwrap(), required);
-        insta::assert_snapshot!(text(&project, true, Style::plain()), @r#"
+        insta::assert_snapshot!(text(&project, true, Style::plain(), usize::MAX), @r#"
         Pipelines
           build  Compile and test
             profile=debug|release  cargo profile (default debug)
@@ -292,10 +301,26 @@ mod tests {
     }
 
     #[test]
+    fn a_narrow_list_has_one_line_for_each_name() {
+        insta::assert_snapshot!(text(&sample::project(), false, Style::plain(), 28), @"
+        Pipelines
+          build    Compile and test
+          cross    fmt
+
+        Steps
+          fmt      cargo fmt --check
+          compile  Compile everythi…
+          unit     for crate in hos…
+          lint     cargo clippy --p…
+          report   ./report >out.txt
+        ");
+    }
+
+    #[test]
     fn what_the_file_says_cannot_reach_the_terminals_controls() {
         let mut project = sample::project();
         project.steps[0].about = Some("\x1b]0;owned\x07 about\nsecond".into());
-        assert!(!text(&project, true, Style::plain()).contains(['\x1b', '\x07']));
+        assert!(!text(&project, true, Style::plain(), usize::MAX).contains(['\x1b', '\x07']));
     }
 
     #[test]

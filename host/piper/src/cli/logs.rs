@@ -26,7 +26,7 @@ mod print;
 /// Print the log of a build
 #[derive(Debug, clap::Args)]
 pub struct LogsArgs {
-    /// Which build or step: BUILD[/STEP[#TRY]], where BUILD is the beginning of an id, @ (the newest here), @PIPELINE or @failed
+    /// Which build or step: BUILD[/STEP[#TRY]], where BUILD is the beginning of an id, @ (the newest here, also if nothing is given), @PIPELINE or @failed
     #[arg(value_name = "BUILD")]
     address: Option<String>,
     /// Go on until the build ends
@@ -44,13 +44,13 @@ pub struct LogsArgs {
     /// Only the last N lines of what there is
     #[arg(long, value_name = "N")]
     tail: Option<u64>,
-    /// The very bytes that the steps wrote
+    /// Print the very bytes that the steps wrote
     #[arg(long, conflicts_with = "timestamps")]
     raw: bool,
     /// Only what was written to this stream
     #[arg(long, value_enum, value_name = "STREAM")]
     stream: Option<Only>,
-    /// The local time before each line
+    /// Print the local time before each line
     #[arg(long)]
     timestamps: bool,
 }

@@ -28,13 +28,16 @@ use crate::{
     exit_code,
     ui::{ColorChoice, OutputFormat, Ui, problem},
 };
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
-use piper_core::problem::Problem;
-use std::{io, path::PathBuf};
+use clap::{
+    Args, CommandFactory as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
+use piper_core::{id::StepName, problem::Problem};
+use std::{io, num::NonZeroU32, path::PathBuf};
 
-/// Build this project the way its farm does
+/// Build and test a project here the same way as on its build farm
 #[derive(Debug, Parser)]
-#[command(name = "piper", version, disable_help_subcommand = true)]
+#[command(name = "piper", bin_name = "piper", version, after_help = FIRST_STEPS)]
 struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -42,31 +45,58 @@ struct Cli {
     command: Option<Command>,
 }
 
-/// What every command takes.
+/// Where somebody begins who sees piper for the first time.
+const FIRST_STEPS: &str = "`piper init` writes a piper.toml, `piper list` shows what is in it, `piper exec NAME` runs it.";
+
+/// What every command takes. Under a heading, so that a command's own options stand together.
 #[derive(Debug, Clone, Args)]
 pub struct GlobalArgs {
     /// Look for the project here instead of in the working directory
-    #[arg(short = 'C', long = "directory", global = true, value_name = "DIR")]
+    #[arg(
+        short = 'C',
+        long = "directory",
+        global = true,
+        value_name = "DIR",
+        help_heading = COMMON
+    )]
     pub directory: Option<PathBuf>,
-    /// When to use colours
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
-    pub color: ColorChoice,
-    /// How to print: for people, or one JSON object a line
+    /// When to use colours: `auto` (on a terminal, unless `NO_COLOR` is set), `always` or `never`
     #[arg(
         long,
         global = true,
         value_enum,
         default_value_t,
-        value_name = "FORMAT"
+        hide_possible_values = true,
+        value_name = "WHEN",
+        help_heading = COMMON
+    )]
+    pub color: ColorChoice,
+    /// How to print: `text` for people, `json` for programs, one object a line
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "FORMAT",
+        help_heading = COMMON
     )]
     pub output: OutputFormat,
     /// Say more about what piper itself does
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = COMMON)]
     pub verbose: bool,
     /// Print only what the steps print, and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        help_heading = COMMON
+    )]
     pub quiet: bool,
 }
+
+const COMMON: &str = "Options of every command";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -126,6 +156,12 @@ impl From<io::Error> for CliError {
     }
 }
 
+/// A number of which 0 makes no sense.
+fn at_least_one(text: &str) -> Result<NonZeroU32, String> {
+    text.parse()
+        .map_err(|_| "give a whole number from 1 on".to_owned())
+}
+
 /// The description of the command line.
 pub(crate) fn description() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
@@ -135,7 +171,8 @@ pub(crate) fn description() -> clap::Command {
 pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            advise(&mut error);
             // Help and the version are answers; a reader that closed the pipe does not want the rest.
             let _ = error.print();
             return if error.use_stderr() {
@@ -172,6 +209,20 @@ pub fn main() -> u8 {
     result.unwrap_or_else(|error| report(error, &ui))
 }
 
+/// Adds what the parser cannot know: a word that is no command may well be a pipeline or a step.
+fn advise(error: &mut clap::Error) {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return;
+    };
+    if StepName::parse(word).is_ok() {
+        let tip = format!("to run a pipeline or a step of that name, use 'piper exec {word}'");
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
+}
+
 /// Tells the user why nothing came of it, and says with which status to end.
 fn report(error: CliError, ui: &Ui) -> u8 {
     match error {
@@ -185,5 +236,45 @@ fn report(error: CliError, ui: &Ui) -> u8 {
             exit_code::ERRORED
         }
         CliError::Closed => exit_code::SUCCESS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    fn refusal(words: &[&str]) -> String {
+        let words = ["piper"].iter().chain(words);
+        let mut error = Cli::try_parse_from(words).unwrap_err();
+        advise(&mut error);
+        error.to_string()
+    }
+
+    #[test]
+    fn the_description_of_the_command_line_holds() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_word_that_is_no_command_may_be_a_pipeline() {
+        insta::assert_snapshot!(refusal(&["build"]), @"
+        error: unrecognized subcommand 'build'
+
+          tip: a similar subcommand exists: 'builds'
+          tip: to run a pipeline or a step of that name, use 'piper exec build'
+
+        Usage: piper [OPTIONS] [COMMAND]
+
+        For more information, try '--help'.
+        ");
+        assert!(!refusal(&["a b"]).contains("piper exec"));
+    }
+
+    #[test_case(&["exec", "-j0"]; "jobs")]
+    #[test_case(&["builds", "-n", "0"]; "builds")]
+    fn nothing_is_not_a_number_of_things(words: &[&str]) {
+        let text = refusal(words);
+        assert!(text.contains("give a whole number from 1 on"), "{text}");
     }
 }

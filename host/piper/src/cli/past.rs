@@ -6,6 +6,7 @@ use crate::{
     history::{LocalHistory, Place},
     ui::{
         Face, Ui,
+        output::Outputs,
         style::{Style, is_unicode_locale},
     },
 };
@@ -67,6 +68,14 @@ pub(super) fn find(
         .help("a build of this machine has one attempt")
         .into()),
     }
+}
+
+/// How wide a list may be: one line for each name where lines would be broken, all of it where a program may read it.
+pub(super) fn columns(ui: &Ui) -> Result<usize, CliError> {
+    Ok(match ui.out.terminal {
+        true => Outputs::of_stdout(ui.out)?.talk().size().columns,
+        false => usize::MAX,
+    })
 }
 
 /// How things look on a stream.

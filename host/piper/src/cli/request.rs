@@ -12,7 +12,7 @@ pub struct RequestArgs {
     /// A pipeline or a step (`build` if there is none), an environment, and parameters; `KEY=@FILE` reads the value from a file
     #[arg(value_name = "NAME] [ENVIRONMENT] [KEY=VALUE")]
     pub words: Vec<String>,
-    /// Run this step alone, without what it needs; can be given again
+    /// Run this step alone, without what it needs; may be given several times
     #[arg(long, value_name = "STEP")]
     pub step: Vec<String>,
     /// Run this step and all that come after it; what comes before counts as done

@@ -1,6 +1,6 @@
 //! `piper show`: one build, or one step of it, from what was recorded.
 
-use super::{CliError, GlobalArgs, past};
+use super::{CliError, GlobalArgs, past, quote};
 use crate::{
     exit_code,
     history::LocalHistory,
@@ -31,7 +31,7 @@ use std::{fmt::Write, time::Duration};
 /// Show a build and its steps, or the tries of one step
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// Which build or step: BUILD[/STEP[#TRY]], where BUILD is the beginning of an id, @ (the newest here), @PIPELINE or @failed
+    /// Which build or step: BUILD[/STEP[#TRY]], where BUILD is the beginning of an id, @ (the newest here, also if nothing is given), @PIPELINE or @failed
     #[arg(value_name = "BUILD")]
     address: Option<String>,
 }
@@ -72,6 +72,7 @@ pub fn run(args: &ShowArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
                 build.id,
                 events.iter().map(|(at, event)| (*at, event)),
                 Some(&file),
+                past::moment,
                 style,
             )
         }
@@ -235,7 +236,12 @@ fn tries<'a>(
                 ..
             } => {
                 let outcome = format!("{outcome:?}").to_lowercase();
-                let mut line = format!("{} {outcome}, tries: {tries}", words(step));
+                let tries = match tries {
+                    0 => String::new(),
+                    1 => " after 1 try".to_owned(),
+                    tries => format!(" after {tries} tries"),
+                };
+                let mut line = format!("{} {outcome}{tries}", words(step));
                 for (holds, word) in [(*flaky, ", flaky"), (*allowed, ", which is allowed")] {
                     line.push_str(if holds { word } else { "" });
                 }
@@ -253,9 +259,12 @@ fn tries<'a>(
     }
     let _ = write!(
         page,
-        "its log: piper logs '{}/{}'",
-        build.id.short(),
-        words(&address.to_string())
+        "its log: piper logs {}",
+        quote::word(&format!(
+            "{}/{}",
+            build.id.short(),
+            words(&address.to_string())
+        ))
     );
     page
 }

@@ -12,6 +12,7 @@ use crate::{
 };
 use clap::{Arg, Command};
 use piper_core::{
+    codes::CODES,
     plan::declared_params,
     record::{BuildSummary, Filter, History as _},
 };
@@ -234,11 +235,11 @@ impl<'a> Line<'a> {
         }
         let project = || (world.project)(self.directory);
         Answer::Candidates(match arg.get_id().as_str() {
-            "directory" => return Answer::Files,
+            "directory" | "secrets" => return Answer::Files,
             "words" => project()
                 .map(|project| self.request(&project, current))
                 .unwrap_or_default(),
-            "name" => project()
+            "name" | "pipeline" => project()
                 .map(|project| targets(&project))
                 .unwrap_or_default(),
             "step" | "from_step" => project()
@@ -247,6 +248,10 @@ impl<'a> Line<'a> {
             "build" | "address" => project()
                 .map(|project| builds(&project, world))
                 .unwrap_or_default(),
+            "code" => CODES
+                .iter()
+                .map(|(code, title, _)| candidate(&code.to_string(), Some((*title).to_owned())))
+                .collect(),
             _ => Vec::new(),
         })
     }

@@ -253,7 +253,9 @@ impl People {
             }
             Event::StepFinished { step, outcome, .. } => self.step_finished(step, *outcome),
             Event::Warning { message } => self.say(self.text.warning(&words(message))),
-            Event::BuildCancelling { reason } => self.say(self.text.cancelling(&words(reason))),
+            Event::BuildCancelling { reason } => {
+                self.say(self.text.cancelling(&words(reason), self.live.is_some()))
+            }
             Event::BuildPaused {} => self.set_away(true),
             Event::BuildResumed {} => self.set_away(false),
             Event::BuildFinished { outcome, .. } => self.build_finished(*outcome),
@@ -364,7 +366,8 @@ impl People {
         talk.line("");
         talk.line(&self.text.tail_begins(&step.label, count, all));
         talk.buffer.extend_from_slice(lines);
-        talk.line(&self.text.tail_ends(step, done));
+        let columns = talk.size().columns;
+        talk.line(&self.text.tail_ends(step, done, columns));
         talk.line("");
     }
 

@@ -14,11 +14,12 @@ use piper_core::{
 };
 use std::{fmt::Write, path::Path};
 
-/// Renders the recorded `events` of a build; `log` is the file that keeps it. A build without an end still runs or died.
+/// Renders the recorded `events` of a build; `log` is the file that keeps it, `moment` writes a time. A build without an end still runs or died.
 pub fn render<'a>(
     build: BuildId,
     events: impl IntoIterator<Item = (Timestamp, &'a Event)>,
     log: Option<&Path>,
+    moment: impl Fn(Timestamp) -> String,
     style: Style,
 ) -> String {
     let mut progress = Progress::default();
@@ -33,7 +34,7 @@ pub fn render<'a>(
     }
     let text = Text { style, build };
     let mut page = String::new();
-    head(&mut page, &text, &progress, log);
+    head(&mut page, &text, &progress, log, moment);
     if !progress.steps.is_empty() {
         page.push('\n');
         table(&mut page, &text, &progress);
@@ -52,7 +53,13 @@ pub fn render<'a>(
     page
 }
 
-fn head(page: &mut String, text: &Text, progress: &Progress, log: Option<&Path>) {
+fn head(
+    page: &mut String,
+    text: &Text,
+    progress: &Progress,
+    log: Option<&Path>,
+    moment: impl Fn(Timestamp) -> String,
+) {
     let mut row = |name: &str, value: &str| {
         let name = text.style.paint(Paint::Dim, format!("{name:<12}"));
         let _ = writeln!(page, "{name} {value}");
@@ -75,12 +82,7 @@ fn head(page: &mut String, text: &Text, progress: &Progress, log: Option<&Path>)
         if !about.params.is_empty() {
             row("parameters", &about.params.join(" "));
         }
-        let began = progress.began().to_string();
-        // Whole seconds do here.
-        row(
-            "started",
-            &format!("{}Z", began.get(..19).unwrap_or(&began)),
-        );
+        row("started", &moment(progress.began()));
     }
     if let Some(end) = &progress.end {
         row("took", &Human(end.duration).to_string());

@@ -4,7 +4,7 @@
 
 use super::{
     progress::{About, Done, Progress, Step},
-    style::{Paint, Style},
+    style::{Paint, Style, width},
 };
 use piper_core::{
     id::BuildId,
@@ -12,6 +12,9 @@ use piper_core::{
     wire::v1::{Counts, Exit, Outcome, StepOutcome},
 };
 use std::{borrow::Cow, fmt::Write, time::Duration};
+
+/// Of a command at least this much is shown, however narrow the terminal.
+const SHORTEST_COMMAND: usize = 16;
 
 /// Makes sentences about one build.
 #[derive(Debug, Clone, Copy)]
@@ -162,9 +165,15 @@ impl Text {
     }
 
     /// Somebody asked the build to end.
-    pub fn cancelling(&self, reason: &str) -> String {
+    pub fn cancelling(&self, reason: &str, terminal: bool) -> String {
+        // Nobody knows that a second one works, unless told.
+        let more = if terminal {
+            "; Ctrl-C once more kills what still runs"
+        } else {
+            ""
+        };
         self.style
-            .paint(Paint::Odd, format!("cancelling: {reason}"))
+            .paint(Paint::Odd, format!("cancelling: {reason}{more}"))
             .into_owned()
     }
 
@@ -180,14 +189,14 @@ impl Text {
         format!("{rule} {label}: {what} {rule}")
     }
 
-    /// After the last lines of a failed step's log.
-    pub fn tail_ends(&self, step: &Step, done: &Done) -> String {
+    /// After the last lines of a failed step's log: one line of a terminal, if how the step ended leaves room for its command.
+    pub fn tail_ends(&self, step: &Step, done: &Done, columns: usize) -> String {
         let rule = self.style.symbols.rule;
-        format!(
-            "{rule} {}: {} {rule}",
-            self.command(&step.command),
-            how(done)
-        )
+        let how = how(done);
+        let room = columns.saturating_sub(width(&how) + 2 * width(rule) + 4);
+        let command = self.style.cut(&step.command, room.max(SHORTEST_COMMAND));
+        let command = self.style.paint(Paint::Strong, command);
+        format!("{rule} {command}: {how} {rule}")
     }
 
     /// The build is done (P-23).

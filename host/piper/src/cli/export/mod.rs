@@ -15,7 +15,7 @@ use piper_core::plan;
 /// Print a plain shell script that does the same without piper
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "piper export [OPTIONS] [NAME] [ENVIRONMENT] [KEY=VALUE]... [-- ARGS...]"
+    override_usage = "piper export [OPTIONS] [NAME] [ENVIRONMENT] [KEY=VALUE]... [-- <ARGS>...]"
 )]
 pub struct ExportArgs {
     #[command(flatten)]

@@ -19,7 +19,7 @@ use piper_core::{
 /// Draw which step waits for which
 #[derive(Debug, Args)]
 pub struct GraphArgs {
-    /// A pipeline or a step; `build`, if none is named
+    /// A pipeline or a step (`build` if there is none)
     name: Option<String>,
     /// The language of the drawing
     #[arg(long, value_enum, default_value_t)]

@@ -43,6 +43,8 @@ pub(super) enum Part {
 
 /// A repository may have this many further folders with tool chains of their own; more are no monorepo but a collection.
 const MOST_FOLDERS: usize = 16;
+/// What make looks for, in its order.
+const MAKEFILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
 /// Folders whose files somebody else wrote.
 const FOREIGN: [&str; 5] = ["node_modules", "vendor", "third_party", "target", "dist"];
 
@@ -55,7 +57,11 @@ pub(super) fn look(root: &Path, has_tool: &dyn Fn(&str) -> bool) -> Found {
         has_tool,
     }
     .look(&mut found);
-    let in_root: Vec<&str> = found.kinds.iter().map(|kind| kind.name).collect();
+    let mut in_root: Vec<&str> = found.kinds.iter().map(|kind| kind.name).collect();
+    // One that was left out is there all the same, and calls those below it.
+    if MAKEFILES.iter().any(|name| root.join(name).is_file()) {
+        in_root.push("make");
+    }
     let mut folders: Vec<String> = fs::read_dir(root)
         .into_iter()
         .flatten()
@@ -101,7 +107,7 @@ impl Folder<'_> {
             self.python(found),
         ];
         found.kinds.extend(kinds.into_iter().flatten());
-        // A makefile beside another tool chain is mostly a list of shortcuts; alone it is the build.
+        // A makefile beside another tool chain is a list of shortcuts to it; alone it is the build.
         let alone = found.kinds.iter().all(|kind| kind.folder != self.below);
         let make = self.make(found, alone);
         found.kinds.extend(make);
@@ -120,15 +126,19 @@ impl Folder<'_> {
         self.path.join(name).is_file()
     }
 
+    /// What stands before the names of this folder's files.
+    fn place(&self) -> String {
+        match self.below {
+            "" => String::new(),
+            below => format!("{below}/"),
+        }
+    }
+
     /// Says once that a tool is missing.
     fn needs(&self, tool: &str, file: &str, found: &mut Found) -> bool {
         let there = (self.has_tool)(tool);
         if !there {
-            let place = if self.below.is_empty() {
-                String::new()
-            } else {
-                format!("{}/", self.below)
-            };
+            let place = self.place();
             found
                 .left_out
                 .push(format!("{place}{file}: `{tool}` is not installed"));
@@ -348,16 +358,44 @@ impl Folder<'_> {
     }
 
     fn make(&self, found: &mut Found, alone: bool) -> Option<Kind> {
-        let text = ["GNUmakefile", "makefile", "Makefile"]
-            .iter()
-            .find_map(|name| self.read(name))?;
-        let targets = targets(&text);
+        // With a `configure`, the makefile is what that makes, and one that is there already only says so.
+        let configure = self.has("configure");
+        let names: &[&str] = match configure {
+            true => &["Makefile.in"],
+            false => &MAKEFILES,
+        };
+        let text = names.iter().find_map(|name| self.read(name));
+        if text.is_none() && !configure {
+            if alone && self.has("configure.ac") {
+                let place = self.place();
+                found.left_out.push(format!(
+                    "{place}configure.ac: `autoreconf -i` has to make its `configure` first"
+                ));
+            }
+            return None;
+        }
+        let targets = targets(text.as_deref().unwrap_or_default());
         let has = |target: &str| targets.iter().any(|own| own == target);
+        if !alone {
+            if ["all", "build", "test", "check", "lint"]
+                .into_iter()
+                .any(has)
+            {
+                let place = self.place();
+                found.left_out.push(format!(
+                    "{place}Makefile: beside another tool chain it mostly calls that"
+                ));
+            }
+            return None;
+        }
         let mut steps = Vec::new();
+        if configure {
+            steps.push(("configure", "./configure", Part::Build));
+        }
         match ["all", "build"].into_iter().find(|target| has(target)) {
             Some("all") => steps.push(("make-all", "make all", Part::Build)),
             Some(_) => steps.push(("make-build", "make build", Part::Build)),
-            None if alone && !targets.is_empty() => steps.push(("make", "make", Part::Build)),
+            None if configure || !targets.is_empty() => steps.push(("make", "make", Part::Build)),
             None => {}
         }
         match ["test", "check"].into_iter().find(|target| has(target)) {
@@ -385,9 +423,12 @@ fn targets(text: &str) -> Vec<String> {
         let recipe_or_assignment = line.starts_with(['\t', '#', ' ', '.'])
             || rest.starts_with('=')
             || rest.starts_with(":=")
-            || names.contains(['=', '$', '%']);
+            || names.contains('=');
         if !recipe_or_assignment {
-            targets.extend(names.split_whitespace().map(str::to_owned));
+            let plain = names
+                .split_whitespace()
+                .filter(|name| !name.contains(['$', '%']));
+            targets.extend(plain.map(str::to_owned));
         }
     }
     targets

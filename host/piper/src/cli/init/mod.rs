@@ -45,6 +45,10 @@ pub fn run(args: &InitArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
         .directory
         .clone()
         .unwrap_or_else(|| PathBuf::from("."));
+    let file = global
+        .directory
+        .as_ref()
+        .map_or_else(|| PathBuf::from(FILE), |folder| folder.join(FILE));
     let path = env::var_os("PATH").unwrap_or_default();
     let has_tool = |tool: &str| {
         env::split_paths(&path).any(|place| {
@@ -53,7 +57,7 @@ pub fn run(args: &InitArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
         })
     };
     let found = look::look(&folder, &has_tool);
-    place(&folder.join(FILE), &write::file(&found), args.force)?;
+    place(&file, &write::file(&found), args.force)?;
     match ui.format {
         OutputFormat::Json => {
             let kinds: Vec<_> = found
@@ -61,7 +65,7 @@ pub fn run(args: &InitArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
                 .iter()
                 .map(|kind| json!({ "kind": kind.name, "folder": kind.folder }))
                 .collect();
-            let line = json!({ "v": 1, "type": "init", "file": folder.join(FILE), "found": kinds, "left_out": found.left_out });
+            let line = json!({ "v": 1, "type": "init", "file": file, "found": kinds, "left_out": found.left_out });
             ui.print(&line.to_string())?;
         }
         OutputFormat::Text => {
@@ -82,7 +86,7 @@ pub fn run(args: &InitArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
             }
             ui.say(&format!(
                 "wrote {}; next: `piper plan` shows what would run, `piper exec` runs it",
-                folder.join(FILE).display()
+                file.display()
             ));
         }
     }

@@ -15,7 +15,9 @@ use piper_core::plan;
 
 /// Show what would run, in which order, and why
 #[derive(Debug, Args)]
-#[command(override_usage = "piper plan [OPTIONS] [NAME] [ENVIRONMENT] [KEY=VALUE]... [-- ARGS...]")]
+#[command(
+    override_usage = "piper plan [OPTIONS] [NAME] [ENVIRONMENT] [KEY=VALUE]... [-- <ARGS>...]"
+)]
 pub struct PlanArgs {
     #[command(flatten)]
     request: RequestArgs,

@@ -37,8 +37,8 @@ fn a_step_is_shown_with_each_of_its_tries() {
     unit try 1 ended after 0ms: exit code 1
     unit try 2 began
     unit try 2 ended after 0ms: exit code 0
-    unit succeeded, tries: 2, flaky
-    its log: piper logs 'cbbbbbb/unit'
+    unit succeeded after 2 tries, flaky
+    its log: piper logs cbbbbbb/unit
     ");
 }
 

@@ -327,6 +327,7 @@ fn a_recorded_build_is_shown_as_a_page() {
         build(),
         events,
         Some(Path::new("/state/bcdfghjklmnpqrst.plog")),
+        |at| at.to_string(),
         Style::new(false, true),
     );
     insta::assert_snapshot!(page, @r#"
@@ -336,7 +337,7 @@ fn a_recorded_build_is_shown_as_a_page() {
     environment  local
     revision     0123456789abcdef0123456789abcdef01234567
     parameters   profile=debug
-    started      2026-01-02T03:04:05Z
+    started      2026-01-02T03:04:05.000000Z
     took         14.0s
     record       /state/bcdfghjklmnpqrst.plog
 
@@ -356,7 +357,13 @@ fn a_build_that_died_is_shown_as_not_finished() {
     let mut stage = stage(Scene::Pipes, Sharing::Alone);
     stage.start("fmt");
     let events = stage.events.iter().map(|(at, event)| (*at, event));
-    let page = show::render(build(), events, None, Style::new(false, false));
+    let page = show::render(
+        build(),
+        events,
+        None,
+        |at| at.to_string(),
+        Style::new(false, false),
+    );
     insta::assert_snapshot!(page, @r#"
     build        bcdfghjklmnpqrst
     project      hello 1.2.0
@@ -364,7 +371,7 @@ fn a_build_that_died_is_shown_as_not_finished() {
     environment  local
     revision     0123456789abcdef0123456789abcdef01234567
     parameters   profile=debug
-    started      2026-01-02T03:04:05Z
+    started      2026-01-02T03:04:05.000000Z
 
     - fmt              running
     - unit             waiting
