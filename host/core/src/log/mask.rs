@@ -47,7 +47,22 @@ struct Found {
     start: StateID,
     /// How many bytes each state may be in the middle of a pattern with; states that are not here are in none.
     depths: HashMap<StateID, usize>,
+    beginnings: Beginnings,
 }
+
+/// Which groups of three bytes the patterns begin with: what lets most text pass without a look at each byte.
+#[derive(Debug, Clone)]
+struct Beginnings {
+    /// A bit for each hash of a group.
+    groups: Box<[u64; GROUP_BITS / 64]>,
+    /// How many groups the shortest pattern has.
+    stride: usize,
+}
+
+/// How many bits there are for groups: eight kilobytes stay in the fastest cache, and some thousand groups leave most bits unset.
+const GROUP_BITS: usize = 1 << 16;
+
+const GROUP: usize = 3;
 
 /// Where the masking of one stream stands.
 #[derive(Debug, Clone, Default)]
@@ -92,10 +107,16 @@ impl Masker {
         };
         let mut at = state.state.unwrap_or(found.start);
         let held = state.held.len();
-        for (i, &byte) in bytes.iter().enumerate() {
+        let mut i = 0;
+        loop {
+            if at == found.start {
+                i = found.beginnings.next(bytes, i);
+            }
+            let Some(&byte) = bytes.get(i) else { break };
             at = found.patterns.next_state(Anchored::No, at, byte);
+            i += 1;
             if found.patterns.is_special(at) && found.patterns.is_match(at) {
-                let end = held + i + 1;
+                let end = held + i;
                 state.hide(end - found.longest_match(at)..end);
             }
         }
@@ -150,6 +171,7 @@ impl Found {
             patterns: automaton,
             start,
             depths,
+            beginnings: Beginnings::of(patterns),
         })
     }
 
@@ -160,6 +182,46 @@ impl Found {
                 .pattern_len(self.patterns.match_pattern(at, i))
         });
         lengths.max().unwrap_or(0)
+    }
+}
+
+impl Beginnings {
+    fn of(patterns: &BTreeSet<Vec<u8>>) -> Self {
+        let shortest = patterns.iter().map(Vec::len).min().unwrap_or(GROUP);
+        let mut groups = Box::new([0; GROUP_BITS / 64]);
+        for pattern in patterns {
+            for group in pattern[..shortest].windows(GROUP) {
+                let bit = Self::bit(group);
+                groups[bit / 64] |= 1 << (bit % 64);
+            }
+        }
+        Self {
+            groups,
+            stride: shortest - GROUP + 1,
+        }
+    }
+
+    fn bit(group: &[u8]) -> usize {
+        let number = u32::from_le_bytes([group[0], group[1], group[2], 0]);
+        // The upper bits of a product depend on all bits of the number; the factor is that of Fibonacci hashing.
+        (number.wrapping_mul(0x9e37_79b1) >> (u32::BITS - GROUP_BITS.ilog2())) as usize
+    }
+
+    /// The first place from `from` on at which a pattern may begin.
+    ///
+    /// It is enough to look at every `stride`th group: a pattern has a known group at each of its first `stride` places, one of
+    /// which is looked at.
+    fn next(&self, bytes: &[u8], from: usize) -> usize {
+        let mut begin = from;
+        while let Some(group) = bytes.get(begin + self.stride - 1..begin + self.stride - 1 + GROUP)
+        {
+            let bit = Self::bit(group);
+            if self.groups[bit / 64] >> (bit % 64) & 1 == 1 {
+                break;
+            }
+            begin += self.stride;
+        }
+        begin
     }
 }
 
