@@ -47,6 +47,8 @@ fn every_example_has_its_test() {
     let mut names: Vec<String> = fs::read_dir(examples())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        // Projects of others, fetched from their registries: its own script `run` tries them.
+        .filter(|name| name != "elsewhere")
         .collect();
     names.sort();
     assert_eq!(names, ["c", "hello", "monorepo", "node", "rust"]);

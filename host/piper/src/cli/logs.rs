@@ -9,7 +9,9 @@ use crate::{
     ui::{OutputFormat, Ui, output::Outputs},
 };
 use piper_core::{
+    codes::UNKNOWN_STEP_ARGUMENT,
     log::{Record, Stream},
+    problem::Problem,
     record::BuildSummary,
     time::Timestamp,
     wire::v1::{Event, Outcome},
@@ -132,6 +134,12 @@ pub fn run(args: &LogsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
             .steps
             .extend(show::matching(&build, all.clone(), step)?);
     }
+    let running = reader.state() == State::Running;
+    if let Some(r#try) = address.step.as_ref().and_then(|step| step.r#try)
+        && !(running && args.follow)
+    {
+        check_try(&build, &events, &selection.steps, r#try)?;
+    }
     let form = Form {
         raw: args.raw,
         timestamps: args.timestamps,
@@ -148,7 +156,6 @@ pub fn run(args: &LogsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
             Printer::for_programs(outputs, build.id, now, started)
         }
     };
-    let running = reader.state() == State::Running;
     let source = match running && args.follow {
         true => Source::Growing(reader.follow(selection)),
         false => Source::Kept(reader.select(selection)),
@@ -165,6 +172,36 @@ pub fn run(args: &LogsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
         Some(error) => Err(error.into()),
         None => Ok(exit_code::SUCCESS),
     }
+}
+
+/// Refuses a try that none of these steps had.
+fn check_try(
+    build: &BuildSummary,
+    events: &[(Timestamp, Event)],
+    steps: &[String],
+    wanted: u32,
+) -> Result<(), CliError> {
+    let tries = events.iter().filter_map(|(_, event)| match event {
+        Event::StepStarted { step, r#try } if steps.contains(step) => Some(*r#try),
+        _ => None,
+    });
+    let most = tries.max().unwrap_or(0);
+    if (1..=most).contains(&wanted) {
+        return Ok(());
+    }
+    let message = format!(
+        "step `{}` of build `{}` has no try {wanted}",
+        steps.join("`, `"),
+        build.id.short()
+    );
+    let help = match most {
+        0 => "it never started".to_owned(),
+        1 => "it has one try".to_owned(),
+        _ => format!("it has tries 1 to {most}"),
+    };
+    Err(Problem::error(UNKNOWN_STEP_ARGUMENT, message)
+        .help(help)
+        .into())
 }
 
 fn was_killed(build: &BuildSummary) -> bool {
