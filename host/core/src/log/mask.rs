@@ -55,7 +55,7 @@ struct Found {
 struct Beginnings {
     /// A bit for each hash of a group.
     groups: Box<[u64; GROUP_BITS / 64]>,
-    /// How many groups the shortest pattern has.
+    /// How many groups each pattern begins with.
     stride: usize,
 }
 
@@ -187,7 +187,10 @@ impl Found {
 
 impl Beginnings {
     fn of(patterns: &BTreeSet<Vec<u8>>) -> Self {
-        let shortest = patterns.iter().map(Vec::len).min().unwrap_or(GROUP);
+        // The groups of longer beginnings would fill the bits, and save less and less.
+        const LONGEST: usize = 16;
+        let lengths = patterns.iter().map(Vec::len);
+        let shortest = lengths.min().unwrap_or(GROUP).min(LONGEST);
         let mut groups = Box::new([0; GROUP_BITS / 64]);
         for pattern in patterns {
             for group in pattern[..shortest].windows(GROUP) {

@@ -253,7 +253,9 @@ impl Painter<'_> {
         let line = rest.split('\n').next().unwrap_or_default();
         let line = line.strip_suffix('\r').unwrap_or(line);
         let line_end = place.line_start + line.len();
-        let start = text.floor_char_boundary(span.bytes.start).min(line_end);
+        let start = text
+            .floor_char_boundary(span.bytes.start)
+            .clamp(place.line_start, line_end);
         let end = text
             .ceil_char_boundary(span.bytes.end)
             .clamp(start, line_end);

@@ -8,29 +8,24 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 pub(super) fn render(project: &Project, plans: &[Plan]) -> String {
-    let builds: Vec<Value> = plans.iter().map(|plan| build(project, plan)).collect();
-    json!({
+    let mut object = json!({
         "v": 1,
         "type": "plan",
         "project": plans.first().map(|plan| &plan.project),
-        "builds": builds,
-    })
-    .to_string()
+    });
+    // Here and in `build`: `json!` would copy all of it, and there may be 100,000 steps.
+    object["builds"] = plans.iter().map(|plan| build(project, plan)).collect();
+    object.to_string()
 }
 
 fn build(project: &Project, plan: &Plan) -> Value {
     let (environment, kind) = &plan.environment;
-    let steps: Vec<Value> = plan
-        .steps
-        .iter()
-        .map(|step| planned(project, step))
-        .collect();
     let params: Map<String, Value> = plan
         .params
         .iter()
         .map(|(name, value)| (name.to_string(), json!(value)))
         .collect();
-    json!({
+    let mut object = json!({
         "target": plan.target.name(),
         "target_is_step": matches!(plan.target, Target::Step(_)),
         "cell": cell(&plan.cell),
@@ -42,8 +37,10 @@ fn build(project: &Project, plan: &Plan) -> Value {
         "params": params,
         "timeout_us": plan.timeout.map(micros),
         "keep_going": plan.keep_going,
-        "steps": steps,
-    })
+    });
+    let steps = plan.steps.iter();
+    object["steps"] = steps.map(|step| planned(project, step)).collect();
+    object
 }
 
 fn planned(project: &Project, step: &PlannedStep) -> Value {

@@ -179,3 +179,14 @@ fn places_of_problems_in_any_order_are_right() {
         [(3, 2), (1, 2), (2, 1), (2, 1), (4, 1), (4, 1)]
     );
 }
+
+#[test]
+fn a_place_before_a_byte_order_mark_is_shown_at_the_first_character() {
+    let span = span("\u{feff}a = 1\n", 0..0);
+    let problem = Problem::error(codes::BAD_VALUE, "no").at(span, "here");
+    let shown = text(&[problem], false, None);
+    assert!(
+        shown.contains(":1:1\n  |\n1 | a = 1\n  | ^ here\n"),
+        "{shown}"
+    );
+}
