@@ -1,4 +1,4 @@
-//! Records in memory: the one shape in which log text travels from the capture thread to the file and to every reader.
+//! Records in memory: the one shape in which log text travels from the capture loop to the file and to every reader.
 //!
 //! A batch never changes once it is made, so that readers share it. It knows no file and no codec.
 //!

@@ -1,4 +1,4 @@
-//! The capture thread's end of the log: bytes of many streams in, numbered records out.
+//! The capture loop's end of the log: bytes of many streams in, numbered records out.
 //!
 //! Nothing here waits but [`LogWriter::publish`], and that only while the recorder is a whole ring behind. Nothing here reads a
 //! clock or opens a file.
@@ -76,7 +76,7 @@ struct Writing {
     streams: [Option<StreamState>; 2],
 }
 
-/// Cuts what steps write into records and hands them on. Belongs to the capture thread.
+/// Cuts what steps write into records and hands them on. Belongs to the capture loop.
 ///
 /// When it is dropped, what it holds is published and readers learn that no more will come.
 pub struct LogWriter {

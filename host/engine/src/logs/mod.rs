@@ -1,7 +1,7 @@
 //! The log plane: what steps write, from the pipe to the build's file and to everybody who reads it.
 //!
 //! Nothing here knows what a step means or how a build ends; control events pass through as opaque lines that are kept beside
-//! the records. There is no async runtime: the capture thread owns a [`LogWriter`], one recorder thread owns the file, and each
+//! the records. There is no async runtime: the capture loop owns a [`LogWriter`], one recorder thread owns the file, and each
 //! reader is a cursor of its own.
 //!
 //! ```text
@@ -10,7 +10,7 @@
 //!                             └──LiveReader (falls back to it) ◀──┴──▶ PlogReader, Follow (any process, any time)
 //! ```
 //!
-//! What the capture thread does for each byte is a `read(2)` into the batch and a search for line ends; what the recorder does is
+//! What the capture loop does for each byte is a `read(2)` into the batch and a search for line ends; what the recorder does is
 //! one copy into a frame, and zstd. A slow recorder slows the steps down; a slow reader slows only itself.
 
 mod batch;
@@ -105,11 +105,11 @@ enum Running {
     Ended { bytes: u64, lost: Option<Lost> },
 }
 
-/// The log of a running build, for everybody but the capture thread. Cloning it is cheap.
+/// The log of a running build, for everybody but the capture loop. Cloning it is cheap.
 #[derive(Clone)]
 pub struct LogHandle(Arc<Shared>);
 
-/// Begins the log of an attempt: the first is for the capture thread, the second for everybody else.
+/// Begins the log of an attempt: the first is for the capture loop, the second for everybody else.
 ///
 /// This never fails: a log that cannot be kept is one warning.
 pub fn start(options: LogOptions) -> (LogWriter, LogHandle) {

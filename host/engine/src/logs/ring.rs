@@ -1,6 +1,6 @@
 //! The recent batches of a running build, and who waits for whom.
 //!
-//! The capture thread pushes; the recorder takes all and says what is safely in the file; each reader is a place in the numbers.
+//! The capture loop pushes; the recorder takes all and says what is safely in the file; each reader is a place in the numbers.
 //! A batch goes when it is in the file and every reader has passed it, or the ring is full. The writer waits only for
 //! the recorder; where there is no file, for the readers that said they need every record.
 //!

@@ -1,7 +1,7 @@
 //! The only place that starts, signals or ends a process.
 //!
 //! A step is a session of its own: its leader's pid names the session and the process group, so that everything it starts can be
-//! found again, also what left the group. Processes are reaped by pid in one place, the capture thread; [`tool`] reaps its own.
+//! found again, also what left the group. Processes are reaped by pid in one place, the capture loop; [`tool`] reaps its own.
 
 pub mod pty;
 pub mod sessions;

@@ -3,7 +3,7 @@
 //! ```text
 //!   signals, deadlines ─▶ Dispatcher ── apply ──▶ Executor: start, ask, kill ──▶ processes
 //!                             ▲                                                   │ pipes, pidfds
-//!                             └────────── mailbox ◀── capture thread ◀────────────┘
+//!                             └───────────── capture: one epoll for all ◀─────────┘
 //! ```
 //!
 //! The dispatcher owns the build and is the only one that changes it. The executor does what it is told and decides nothing.

@@ -23,6 +23,7 @@ use piper_core::{
     problem::Problem,
     project::VersionSource,
     record::{BuildEnd, BuildSummary, Recorder as _},
+    time::Timestamp,
     wire::v1::{self, Outcome},
 };
 use piper_engine::{
@@ -30,7 +31,7 @@ use piper_engine::{
     environment::{Environment, Vars},
     git::Repository,
     logs::{self, LogOptions, Need},
-    runner::{self, Order, Report},
+    runner::{self, Listener as _, Order, Report},
     secrets::Secrets,
     signals::Signals,
 };
@@ -126,111 +127,88 @@ impl<'a> Runner<'a> {
         workspace: &Workspace,
     ) -> anyhow::Result<Report> {
         let clock = Clock::start();
-        let id = BuildId::from_random(random());
-        let plan = Arc::new(plan);
-        let repository = Repository::find(&workspace.path);
-        let head = repository
-            .as_ref()
-            .map(Repository::head)
-            .unwrap_or_default();
-        let version = version(&plan, repository.as_ref())?;
-        let unmet = conditions::unmet(&plan, &head, repository.as_ref(), &workspace.path)?;
-
-        let summary = BuildSummary {
-            id,
-            root: workspace.root.clone(),
-            project: plan.project.clone(),
-            target: plan.target.name().to_owned(),
-            cell: cell_text(&plan.cell),
-            environment: plan.environment.0.as_str().to_owned(),
-            revision: head.commit.clone(),
-            version: version.clone(),
-            created: clock.now().wall,
-            end: None,
-        };
+        let mut order = self.order(plan, secrets, workspace)?;
+        let summary = summary(&order, workspace, clock.now().wall);
         let file = self.recorder.begin(&summary);
         let folders = Folders::make(&summary, file.as_deref())?;
+        order.artifacts = folders.artifacts.clone();
+        order.cache = folders.cache.clone();
+
         let (masker, too_short) = Masker::new(
-            &secrets
+            &order
+                .secrets
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.as_encoded_bytes()))
                 .collect::<Vec<_>>(),
         );
-
-        let mut environment = Environment::new(self.caller.clone(), self.options.pass_env_all);
-        environment.set_params(&plan);
-        let order = Order {
-            id,
-            attempt: 1,
-            workspace: workspace.path.clone(),
-            invoked_from: self.invoked_from.clone(),
-            environment,
-            jobs: self.options.jobs,
-            unmet,
-            version,
-            revision: head.commit,
-            secrets,
-            artifacts: folders.artifacts.clone(),
-            cache: folders.cache.clone(),
-            trace: format!("{:032x}", random() | 1),
-            plan: Arc::clone(&plan),
-        };
-
         let warnings = screen::Warnings::default();
+        for secret in too_short {
+            let name = secret.name;
+            warnings.add(format!(
+                "the secret {name} is too short to be hidden in the log"
+            ));
+        }
         let (writer, log) = logs::start(LogOptions {
             file,
-            build: id,
+            build: order.id,
             attempt: order.attempt,
             masker: Some(masker),
             warn: warnings.sink(),
         });
         let (ui, setup) = (*self.ui, self.reporter_setup(&order));
         let reporter = move || Reporter::of_process(&ui, setup, clock.now().wall);
-        let mut screen = Screen::start(
-            reporter,
-            log.clone(),
-            log.reader(Need::Required),
-            id,
-            clock,
-            warnings,
-        )?;
-        let now = clock.now();
-        runner::Listener::tell(
-            &mut screen,
-            now,
-            v1::Event::BuildStarted(Box::new(self.about(&order, &summary))),
-        );
-        for secret in too_short {
-            let message = format!(
-                "the secret {} is too short to be hidden in the log",
-                secret.name
-            );
-            runner::Listener::tell(&mut screen, now, v1::Event::Warning { message });
-        }
+        let reader = log.reader(Need::Required);
+        let told = warnings.clone();
+        let mut screen = Screen::start(reporter, log.clone(), reader, order.id, clock, told)?;
+        let about = self.about(&order, &summary);
+        screen.tell(clock.now(), v1::Event::BuildStarted(Box::new(about)));
 
-        let result = runner::run(&order, writer, clock, self.signals, &mut screen);
-        let report = match result {
+        let report = match runner::run(&order, writer, clock, self.signals, &mut screen) {
             Ok(report) => report,
             Err(error) => screen.give_up(&error),
         };
-        let end = log.finish();
-        let trouble = self.recorder.end(
-            id,
-            BuildEnd {
-                outcome: report.outcome,
-                reason: report.reason.clone(),
-                duration: report.duration,
-                size: end.bytes,
-            },
-        );
+        let end = BuildEnd {
+            outcome: report.outcome,
+            reason: report.reason.clone(),
+            duration: report.duration,
+            size: log.finish().bytes,
+        };
+        let trouble = self.recorder.end(order.id, end);
         screen
             .join()
             .context("could not show the build, which is done")?;
         folders.tidy();
-        for warning in trouble {
-            self.ui.warn(&warning);
+        for warning in warnings.take().iter().chain(&trouble) {
+            self.ui.warn(warning);
         }
         Ok(report)
+    }
+
+    /// All that the engine needs but the folders, which belong to the record.
+    fn order(&self, plan: Plan, secrets: Secrets, workspace: &Workspace) -> anyhow::Result<Order> {
+        let repository = Repository::find(&workspace.path);
+        let head = repository
+            .as_ref()
+            .map(Repository::head)
+            .unwrap_or_default();
+        let mut environment = Environment::new(self.caller.clone(), self.options.pass_env_all);
+        environment.set_params(&plan);
+        Ok(Order {
+            id: BuildId::from_random(random()),
+            attempt: 1,
+            workspace: workspace.path.clone(),
+            invoked_from: self.invoked_from.clone(),
+            environment,
+            jobs: self.options.jobs,
+            unmet: conditions::unmet(&plan, &head, repository.as_ref(), &workspace.path)?,
+            version: version(&plan, repository.as_ref())?,
+            revision: head.commit,
+            secrets,
+            artifacts: PathBuf::new(),
+            cache: PathBuf::new(),
+            trace: format!("{:032x}", random() | 1),
+            plan: Arc::new(plan),
+        })
     }
 
     fn reporter_setup(&self, order: &Order) -> Setup {
@@ -296,6 +274,23 @@ impl<'a> Runner<'a> {
             jobs: order.jobs,
             pass_env_all: self.options.pass_env_all,
         }
+    }
+}
+
+/// What the history lists of a build that begins.
+fn summary(order: &Order, workspace: &Workspace, created: Timestamp) -> BuildSummary {
+    let plan = &order.plan;
+    BuildSummary {
+        id: order.id,
+        root: workspace.root.clone(),
+        project: plan.project.clone(),
+        target: plan.target.name().to_owned(),
+        cell: cell_text(&plan.cell),
+        environment: plan.environment.0.as_str().to_owned(),
+        revision: order.revision.clone(),
+        version: order.version.clone(),
+        created,
+        end: None,
     }
 }
 

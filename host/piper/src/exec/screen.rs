@@ -34,22 +34,27 @@ const LARGE: usize = 16 * 1024;
 const IDLE: Duration = Duration::from_secs(3600);
 const STACK: usize = 512 * 1024;
 
-/// What the log has to say when it cannot be kept; it may come from any thread.
+/// What the user should know and what is no event, such as that the log cannot be kept; it may come from any thread.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Warnings(Arc<Mutex<Vec<String>>>);
 
 impl Warnings {
-    /// Where to send a warning.
-    pub(super) fn sink(&self) -> Warn {
-        let list = Arc::clone(&self.0);
-        Arc::new(move |warning| {
-            list.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(warning)
-        })
+    /// Adds one.
+    pub(super) fn add(&self, warning: String) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(warning);
     }
 
-    fn take(&self) -> Vec<String> {
+    /// Where the log sends its own.
+    pub(super) fn sink(&self) -> Warn {
+        let warnings = self.clone();
+        Arc::new(move |warning| warnings.add(warning))
+    }
+
+    /// Those that nobody was told of yet.
+    pub(super) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -217,7 +222,12 @@ impl Screen {
 
 impl Listener for Screen {
     fn tell(&mut self, now: Now, event: Event) {
-        for message in self.warnings.take() {
+        // The first event says what the build is, so nothing may stand before it.
+        let warnings = match event {
+            Event::BuildStarted(_) => Vec::new(),
+            _ => self.warnings.take(),
+        };
+        for message in warnings {
             self.pass_on(now, Event::Warning { message });
         }
         self.pass_on(now, event);
