@@ -71,6 +71,8 @@ pub struct Capture {
     /// By slot; a slot is free again when the try was reported and its streams are closed.
     tries: Vec<Option<Try>>,
     ready: Vec<u64>,
+    /// The log took nothing more when it was last asked.
+    full: bool,
 }
 
 struct Try {
@@ -108,6 +110,7 @@ impl Capture {
             clock,
             tries: Vec::new(),
             ready: Vec::new(),
+            full: false,
         })
     }
 
@@ -189,11 +192,14 @@ impl Capture {
     /// Waits once, at most so long, and says what happened.
     pub fn turn(&mut self, most: Option<Duration>) -> Vec<Happening> {
         let timeout = self.due().into_iter().chain(most).min();
+        // With a full log, due things cannot be done yet, and pipes stay ready: without a pause this would spin.
+        let timeout =
+            timeout.map(|timeout| timeout.max(if self.full { ROOM_WAIT } else { Duration::ZERO }));
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
         self.epoll.wait(timeout, &mut ready);
         let mut happenings = Vec::new();
-        let mut has_room = true;
+        self.full = !self.log.wait_for_room(Duration::ZERO);
         for &token in &ready {
             match (token, token / 4, token % 4) {
                 (SIGNALS, ..) => happenings.push(Happening::Signal),
@@ -201,16 +207,18 @@ impl Capture {
                 (_, slot, EXIT) => self.reap(slot as usize),
                 (_, slot, part) => {
                     // A slow disk slows the steps down and keeps nothing else waiting.
-                    has_room = has_room && self.log.wait_for_room(ROOM_WAIT);
-                    if has_room {
+                    self.full = self.full || !self.log.wait_for_room(ROOM_WAIT);
+                    if !self.full {
                         self.read(slot as usize, part as usize);
                     }
                 }
             }
         }
         self.ready = ready;
-        self.log.flush_partial(self.clock.now().wall);
-        self.log.publish();
+        if self.log.wait_for_room(Duration::ZERO) {
+            self.log.flush_partial(self.clock.now().wall);
+            self.log.publish();
+        }
         self.report(&mut happenings);
         happenings
     }
@@ -265,6 +273,8 @@ impl Capture {
             // A terminal whose last user left says EIO, and nothing more will come from any other error either.
             Err(_) => {}
         }
+        // Closing it is not enough: the keyboard holds another descriptor of the same terminal.
+        self.epoll.remove(fd.as_raw_fd());
         r#try.what.streams[part] = None;
         self.log
             .close(r#try.source, STREAMS[part], clock.now().wall);
@@ -317,7 +327,7 @@ impl Capture {
             };
             let open = r#try.is_open();
             if !r#try.reported {
-                let group_left = r#try.stopping && sessions::kill_group(r#try.pid(), 0);
+                let group_left = r#try.stopping && sessions::group_lives(r#try.pid());
                 if (open && now < *at + LINGER) || group_left {
                     continue;
                 }

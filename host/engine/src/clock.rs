@@ -31,16 +31,6 @@ impl Clock {
             mono: Monotonic(elapsed),
         }
     }
-
-    /// The wall clock's time at a monotonic one.
-    pub fn wall_at(&self, mono: Monotonic) -> Timestamp {
-        self.wall + mono.0
-    }
-
-    /// The monotonic time at a wall clock's one.
-    pub fn mono_at(&self, wall: Timestamp) -> Monotonic {
-        Monotonic(wall.since(self.wall))
-    }
 }
 
 /// What the wall clock says.

@@ -21,6 +21,28 @@ pub struct Repository {
     common: PathBuf,
 }
 
+/// What git sets for its hooks (`git rev-parse --local-env-vars`): with these, a git in a copy would change the user's own
+/// repository.
+const LOCAL_VARIABLES: &[&str] = &[
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+];
+
 /// Where HEAD is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Head {
@@ -129,13 +151,13 @@ impl Repository {
         Ok(String::from_utf8_lossy(&self.git(&args)?).trim().to_owned())
     }
 
-    /// The content of a file at HEAD; `path` is relative to the root.
+    /// The content of a file at a commit; `path` is relative to the root.
     ///
     /// # Errors
     ///
-    /// When git is not there, or HEAD has no such file.
-    pub fn file_at_head(&self, path: &Path) -> Result<Vec<u8>, Error> {
-        self.git(&["show", &format!("HEAD:{}", path.display())])
+    /// When git is not there, or the commit has no such file.
+    pub fn file_at(&self, commit: &str, path: &Path) -> Result<Vec<u8>, Error> {
+        self.git(&["show", &format!("{commit}:{}", path.display())])
     }
 
     /// The files that the last commit changed, and those that differ from it now; relative to the root.
@@ -209,7 +231,7 @@ impl Repository {
 }
 
 fn git(args: &[&OsStr], cwd: &Path) -> Result<Vec<u8>, Error> {
-    let output = tool::run("git", args, cwd).map_err(Error::Run)?;
+    let output = tool::run("git", args, cwd, LOCAL_VARIABLES).map_err(Error::Run)?;
     if output.success {
         Ok(output.stdout)
     } else {

@@ -16,9 +16,8 @@ pub const MAX_OUTPUTS: usize = 64;
 /// How large an output may be, in bytes.
 pub const MAX_OUTPUT: u64 = 4096;
 
-/// File systems in memory. Two folders a step on a disk, whose journal others keep busy, cost more than the step; and outputs are
-/// bounded, so that they cannot fill the memory.
-const IN_MEMORY: [&str; 1] = ["/dev/shm"];
+/// A file system in memory. Two folders a step on a disk, whose journal others keep busy, cost more than the step.
+const IN_MEMORY: &str = "/dev/shm";
 
 /// The folders of one build; gone when dropped.
 #[derive(Debug)]
@@ -35,10 +34,14 @@ impl Scratch {
     pub fn new(plan: &Plan) -> io::Result<Self> {
         let mut folder = tempfile::Builder::new();
         folder.prefix("piper-");
-        let root = IN_MEMORY
-            .iter()
-            .find_map(|base| folder.tempdir_in(base).ok())
-            .map_or_else(|| folder.tempdir(), Ok)?;
+        let in_memory = folder
+            .tempdir_in(IN_MEMORY)
+            .and_then(|root| Self::fill(root, plan));
+        // It may be missing, or as small and full as it is in some containers.
+        in_memory.or_else(|_| Self::fill(folder.tempdir()?, plan))
+    }
+
+    fn fill(root: tempfile::TempDir, plan: &Plan) -> io::Result<Self> {
         let scratch = Self { root };
         fs::create_dir(scratch.params())?;
         fs::create_dir(scratch.needs())?;
@@ -75,33 +78,20 @@ impl Scratch {
         Ok(folder)
     }
 
-    /// What is wrong with the outputs that a step left, if anything is.
+    /// What is wrong with the outputs that a step left, if anything is; then they are removed, because nobody may use them and
+    /// they may be large.
     pub fn check_outputs(&self, step: &PlannedStep) -> Option<String> {
         let folder = self.folder_of(step);
         // Removing it succeeds only if it is empty, as it nearly always is: one call instead of three.
         if fs::remove_dir(&folder).is_ok() {
             return None;
         }
-        let entries: Vec<_> = fs::read_dir(&folder).ok()?.flatten().collect();
-        if entries.len() > MAX_OUTPUTS {
-            return Some(format!(
-                "it left {} outputs in $PIPER_OUTPUTS, and {MAX_OUTPUTS} are the most",
-                entries.len()
-            ));
+        let problem = problem_with(&folder);
+        if problem.is_some() {
+            // The next try makes a new one, and the end of the build removes all.
+            let _ = fs::remove_dir_all(&folder);
         }
-        entries.iter().find_map(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            match entry.metadata() {
-                Ok(meta) if !meta.is_file() => {
-                    Some(format!("its output {name:?} is not a plain file"))
-                }
-                Ok(meta) if meta.len() > MAX_OUTPUT => Some(format!(
-                    "its output {name:?} has {} bytes, and {MAX_OUTPUT} are the most",
-                    meta.len()
-                )),
-                _ => None,
-            }
-        })
+        problem
     }
 
     fn folder_of(&self, step: &PlannedStep) -> PathBuf {
@@ -114,4 +104,25 @@ impl Scratch {
     pub fn root(&self) -> &Path {
         self.root.path()
     }
+}
+
+fn problem_with(folder: &Path) -> Option<String> {
+    let entries: Vec<_> = fs::read_dir(folder).ok()?.flatten().collect();
+    if entries.len() > MAX_OUTPUTS {
+        return Some(format!(
+            "it left {} outputs in $PIPER_OUTPUTS, and {MAX_OUTPUTS} are the most",
+            entries.len()
+        ));
+    }
+    entries.iter().find_map(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match entry.metadata() {
+            Ok(meta) if !meta.is_file() => Some(format!("its output {name:?} is not a plain file")),
+            Ok(meta) if meta.len() > MAX_OUTPUT => Some(format!(
+                "its output {name:?} has {} bytes, and {MAX_OUTPUT} are the most",
+                meta.len()
+            )),
+            _ => None,
+        }
+    })
 }

@@ -69,6 +69,22 @@ impl Signals {
         }
     }
 
+    /// Lets signals do again what they do by default: there is nothing left to tidy up.
+    pub fn let_go(&self) {
+        // SAFETY: the call only reads the set.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const self.set, std::ptr::null_mut());
+        }
+    }
+
+    /// Blocks them again, for a further build.
+    pub fn take_back(&self) {
+        // SAFETY: the call only reads the set.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const self.set, std::ptr::null_mut());
+        }
+    }
+
     /// Stops this process as Ctrl-Z does, and returns when somebody lets it go on.
     pub fn stop_here(&self) {
         self.let_through(libc::SIGTSTP);

@@ -108,3 +108,32 @@ fn a_project_below_the_root_of_its_repository_runs_in_its_own_folder() {
         .succeeds()
         .says("below\nabove\n");
 }
+
+#[test]
+fn a_copy_goes_away_after_a_signal_too() {
+    let env = repository();
+    env.write(
+        "piper.toml",
+        "[steps]\nlong = 'echo begun; sleep 60'\n",
+    );
+    env.commit_all();
+    let running = env.call(&["exec", "long", "clean"]).start();
+    running.wait_for_out("begun");
+    running.signal(libc::SIGINT);
+    running.finish().dies_of(libc::SIGINT);
+    assert_eq!(fs::read_dir(env.beside("tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_hook_s_variables_do_not_turn_git_to_the_user_s_own_repository() {
+    let env = repository();
+    let before = env.git(&["symbolic-ref", "HEAD"]);
+    let git = env.path(".git");
+    env.call(&["exec", "build", "clean"])
+        .env("GIT_DIR", &git)
+        .env("GIT_WORK_TREE", env.root())
+        .env("GIT_INDEX_FILE", git.join("index"))
+        .finish()
+        .succeeds();
+    assert_eq!(env.git(&["symbolic-ref", "HEAD"]), before);
+}

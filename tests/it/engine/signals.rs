@@ -1,6 +1,6 @@
 //! Signals to piper: it asks its steps to end, tidies up, and dies of the signal itself.
 
-use crate::support::{Running, TestEnv, state, wait_gone, wait_until};
+use crate::support::{Call, Running, TestEnv, signal, state, wait_gone, wait_until};
 use std::{thread, time::Duration};
 use test_case::test_case;
 
@@ -132,4 +132,29 @@ fn a_signal_while_a_further_try_is_waited_for_ends_the_build_at_once() {
     running.wait_for_err("trying again");
     running.signal(libc::SIGTERM);
     running.finish().dies_of(libc::SIGTERM).says("begun\n");
+}
+
+#[test]
+fn a_zombie_in_the_group_of_a_stopped_step_keeps_nobody_waiting() {
+    // The zombie's parent is in another session and reaps nobody.
+    let env = TestEnv::new(
+        "[steps]\ns = { run = '''(true & exec setsid sleep 41) & sleep 40''', timeout = '300ms', grace = '300ms' }\n",
+    );
+    env.piper(&["exec", "s"])
+        .exits(1)
+        .complains("took longer than its `timeout`");
+}
+
+#[test]
+fn children_that_piper_had_before_the_build_are_left_alone() {
+    let env = TestEnv::sequence(&[("s", "true")]);
+    let piper = env!("CARGO_BIN_EXE_piper");
+    let script = format!("sleep 60 > /dev/null 2>&1 & echo $! > pid; exec {piper} exec s");
+    Call::of(&env, "/bin/sh".as_ref())
+        .args(&["-c", &script])
+        .finish()
+        .succeeds();
+    let inherited = env.pid_in("pid");
+    assert!(state(inherited).is_some_and(|state| state != 'Z'));
+    signal(inherited, libc::SIGKILL);
 }

@@ -106,7 +106,9 @@ impl Call {
         self.command
             .stdin(Stdio::piped())
             .stdout(stdout)
-            .stderr(Stdio::piped());
+            .stderr(Stdio::piped())
+            // Beside a parent of the same session: in a group that nobody could let go on, Ctrl-Z means nothing.
+            .process_group(0);
         let mut child = self.command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let input = self.input;

@@ -115,7 +115,13 @@ pub fn resolve(
 }
 
 fn target(project: &Project, request: &Request) -> Result<Target, Vec<Problem>> {
-    let word = request.target.as_deref().unwrap_or(DEFAULT_TARGET);
+    let has = |word: &str| project.pipelines.contains_key(word) || project.steps.contains_key(word);
+    // `--step X` alone is enough to say what is meant where there is no `build` that X could be a part of.
+    let alone = match request.step.as_slice() {
+        [label] if !has(DEFAULT_TARGET) => label.split('[').next(),
+        _ => None,
+    };
+    let word = request.target.as_deref().or(alone).unwrap_or(DEFAULT_TARGET);
     if let Some((name, _)) = project.pipelines.get_key_value(word) {
         return Ok(Target::Pipeline(name.clone()));
     }

@@ -31,8 +31,12 @@ pub struct Process {
     pub pid: Pid,
     /// Its parent's id.
     pub parent: Pid,
+    /// Its process group's id.
+    pub group: Pid,
     /// Its session's id.
     pub session: Pid,
+    /// When it started, in the kernel's ticks since boot: a pid that is used again has another one.
+    pub started: u64,
     /// It ended and waits to be reaped.
     pub zombie: bool,
 }
@@ -48,19 +52,28 @@ pub fn processes() -> Vec<Process> {
     pids.filter_map(process).collect()
 }
 
-fn process(pid: Pid) -> Option<Process> {
+/// One process, if there is one.
+pub fn process(pid: Pid) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in brackets, which may itself contain brackets and spaces.
-    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
-    let state = fields.next()?;
-    let parent = fields.next()?.parse().ok()?;
-    let session = fields.nth(1)?.parse().ok()?;
+    let fields: Vec<&str> = stat[stat.rfind(')')? + 1..]
+        .split_ascii_whitespace()
+        .collect();
+    let state = *fields.first()?;
     Some(Process {
         pid,
-        parent,
-        session,
+        parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+        started: fields.get(19)?.parse().ok()?,
         zombie: state == "Z" || state == "X",
     })
+}
+
+/// Whether a process group has a living member. A zombie is none: nobody but its parent can make it go, and that may be anywhere.
+pub fn group_lives(group: Pid) -> bool {
+    // Nearly always there is nobody, and reading all of /proc takes milliseconds.
+    kill_group(group, 0) && processes().iter().any(|p| p.group == group && !p.zombie)
 }
 
 /// The living members of these sessions, and everything that descends from them.
@@ -88,6 +101,18 @@ pub fn orphans(known: &[Pid]) -> Vec<Pid> {
         .map(|p| p.pid)
         .collect();
     with_descendants(&all, roots)
+}
+
+/// The children of this process.
+pub fn children() -> Vec<Pid> {
+    let own = std::process::id() as Pid;
+    own_children().unwrap_or_else(|| {
+        let all = processes();
+        all.iter()
+            .filter(|p| p.parent == own)
+            .map(|p| p.pid)
+            .collect()
+    })
 }
 
 /// The children of this process; `None` where the kernel does not list them.
@@ -184,7 +209,9 @@ mod tests {
         let process = |pid, parent, zombie| Process {
             pid,
             parent,
+            group: 1,
             session: 1,
+            started: 0,
             zombie,
         };
         let all = [

@@ -64,7 +64,7 @@ impl Spawn<'_> {
     }
 
     fn spawn(&self) -> io::Result<Pid> {
-        let actions = Actions::new()?;
+        let mut actions = Actions::new()?;
         actions.chdir(self.cwd)?;
         match self.stdio {
             Stdio::Fds(fds) => {
@@ -126,34 +126,30 @@ fn pointers(strings: &[CString]) -> Vec<*mut libc::c_char> {
 struct Actions(libc::posix_spawn_file_actions_t);
 
 impl Actions {
-    fn new() -> io::Result<Box<Self>> {
+    fn new() -> io::Result<Self> {
         let mut actions = MaybeUninit::uninit();
         // SAFETY: initialises what it is pointed at.
         spawn_result(unsafe { libc::posix_spawn_file_actions_init(actions.as_mut_ptr()) })?;
         // SAFETY: it was initialised just now.
-        Ok(Box::new(Self(unsafe { actions.assume_init() })))
+        Ok(Self(unsafe { actions.assume_init() }))
     }
 
-    fn pointer(&self) -> *mut libc::posix_spawn_file_actions_t {
-        (&raw const self.0).cast_mut()
-    }
-
-    fn dup2(&self, from: libc::c_int, to: libc::c_int) -> io::Result<()> {
+    fn dup2(&mut self, from: libc::c_int, to: libc::c_int) -> io::Result<()> {
         // SAFETY: the actions are initialised and owned by us.
-        spawn_result(unsafe { libc::posix_spawn_file_actions_adddup2(self.pointer(), from, to) })
+        spawn_result(unsafe { libc::posix_spawn_file_actions_adddup2(&raw mut self.0, from, to) })
     }
 
-    fn open(&self, to: libc::c_int, path: &CStr, flags: libc::c_int) -> io::Result<()> {
+    fn open(&mut self, to: libc::c_int, path: &CStr, flags: libc::c_int) -> io::Result<()> {
         // SAFETY: the actions are initialised and owned by us; the path is copied.
         spawn_result(unsafe {
-            libc::posix_spawn_file_actions_addopen(self.pointer(), to, path.as_ptr(), flags, 0)
+            libc::posix_spawn_file_actions_addopen(&raw mut self.0, to, path.as_ptr(), flags, 0)
         })
     }
 
-    fn chdir(&self, path: &CStr) -> io::Result<()> {
+    fn chdir(&mut self, path: &CStr) -> io::Result<()> {
         // SAFETY: the actions are initialised and owned by us; the path is copied.
         spawn_result(unsafe {
-            libc::posix_spawn_file_actions_addchdir_np(self.pointer(), path.as_ptr())
+            libc::posix_spawn_file_actions_addchdir_np(&raw mut self.0, path.as_ptr())
         })
     }
 }

@@ -23,12 +23,12 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// Runs a tool in a folder, with this process's environment and no input, and waits for it.
+/// Runs a tool in a folder, with this process's environment less the variables `without`, and no input, and waits for it.
 ///
 /// # Errors
 ///
 /// When it cannot be found or started.
-pub fn run(name: &str, args: &[&OsStr], cwd: &Path) -> io::Result<Output> {
+pub fn run(name: &str, args: &[&OsStr], cwd: &Path, without: &[&str]) -> io::Result<Output> {
     let c_string = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::other);
     let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin"));
     let program = c_string(spawn::find_program(name.as_ref(), &path, cwd)?.as_os_str())?;
@@ -38,6 +38,7 @@ pub fn run(name: &str, args: &[&OsStr], cwd: &Path) -> io::Result<Output> {
         .map(|arg| c_string(arg))
         .collect::<io::Result<_>>()?;
     let env: Vec<CString> = std::env::vars_os()
+        .filter(|(name, _)| !without.iter().any(|other| name == other))
         .filter_map(|(name, value)| {
             let mut entry = name.into_encoded_bytes();
             entry.push(b'=');
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn a_tool_gives_back_both_outputs_and_whether_it_succeeded() {
         let script = "echo out; echo err >&2; exit 3";
-        let output = run("sh", &["-c".as_ref(), script.as_ref()], Path::new("/")).unwrap();
+        let output = run("sh", &["-c".as_ref(), script.as_ref()], Path::new("/"), &[]).unwrap();
         assert_eq!(
             (
                 output.success,
@@ -134,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_tool_that_is_not_there_is_not_found() {
-        let error = run("piper-no-such-tool", &[], Path::new("/")).unwrap_err();
+        let error = run("piper-no-such-tool", &[], Path::new("/"), &[]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

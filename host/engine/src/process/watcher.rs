@@ -8,9 +8,10 @@
 use super::{Pid, sessions, spawn};
 use std::{
     ffi::CString,
-    fs::File,
+    fs::{self, File},
     io::{self, BufRead, BufReader, Write},
     os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
@@ -68,6 +69,11 @@ impl Watcher {
         self.tell(&format!("session {session}\n"));
     }
 
+    /// Tells of the build's temporary folder, which is to go with it.
+    pub fn scratch(&mut self, folder: &Path) {
+        self.tell(&format!("scratch {}\n", folder.display()));
+    }
+
     /// Tells of a step whose survivors stay.
     pub fn keep(&mut self, label: &str) {
         self.tell(&format!("keep {label}\n"));
@@ -101,25 +107,39 @@ pub fn watch(build: &str) {
         // SAFETY: ignoring a signal installs no code.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
-    let (mut steps, mut kept) = (Vec::new(), Vec::new());
+    let (mut steps, mut kept, mut scratch) = (Vec::new(), Vec::new(), None);
     for line in BufReader::new(io::stdin().lock()).lines() {
         let Ok(line) = line else { break };
         match line.split_once(' ') {
-            Some(("session", pid)) => steps.extend(pid.parse::<Pid>()),
+            Some(("session", pid)) => steps.extend(pid.parse().ok().and_then(sessions::process)),
+            Some(("scratch", folder)) => scratch = Some(PathBuf::from(folder)),
             Some(("keep", label)) => kept.push(label.as_bytes().to_vec()),
             _ => return,
         }
     }
     end_all(build, &steps, &kept);
+    if let Some(folder) = scratch {
+        // What cannot be removed is a few small files.
+        let _ = fs::remove_dir_all(folder);
+    }
 }
 
-fn end_all(build: &str, steps: &[Pid], kept: &[Vec<u8>]) {
+fn end_all(build: &str, steps: &[sessions::Process], kept: &[Vec<u8>]) {
     let own = std::process::id() as Pid;
     let is_kept = |pid: Pid| {
         sessions::variable_of(pid, "PIPER_STEP").is_some_and(|step| kept.contains(&step))
     };
     let left = || -> Vec<Pid> {
-        let mut pids = sessions::members(steps);
+        // A step's pid that was given to somebody else since is not this build's; what the step left carries its mark.
+        let ours = |step: &sessions::Process| {
+            sessions::process(step.pid).is_none_or(|now| now.started == step.started)
+        };
+        let steps: Vec<Pid> = steps
+            .iter()
+            .filter(|step| ours(step))
+            .map(|step| step.pid)
+            .collect();
+        let mut pids = sessions::members(&steps);
         let carries = |p: &sessions::Process| {
             sessions::variable_of(p.pid, "PIPER_BUILD")
                 .is_some_and(|value| value == build.as_bytes())

@@ -175,10 +175,10 @@ impl Dispatcher<'_> {
     fn pause(&mut self) {
         self.apply(Event::Pause);
         self.listener.about_to_stop();
-        self.executor.signal_all(libc::SIGSTOP);
+        self.executor.suspend();
         let before = self.clock.now().mono;
         self.signals.stop_here();
-        self.executor.signal_all(libc::SIGCONT);
+        self.executor.resume();
         self.apply(Event::Resume(self.clock.now().mono.since(before)));
     }
 
@@ -287,7 +287,12 @@ impl Dispatcher<'_> {
             sessions::kill_one(pid, libc::SIGCONT);
         }
         // Nothing can be waited for here: survivors are nobody's children whom a descriptor would announce.
-        while !left.is_empty() && self.clock.now().mono < deadline && self.cancels < 2 {
+        let heard = self.cancels;
+        while !left.is_empty()
+            && self.clock.now().mono < deadline
+            && heard < 2
+            && self.cancels == heard
+        {
             self.turn(Some(self.clock.now().mono + SURVIVOR_POLL));
             left = self.executor.survivors();
         }

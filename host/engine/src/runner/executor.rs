@@ -34,8 +34,8 @@ use std::{
 pub(super) struct Keyboard {
     step: StepIx,
     master: OwnedFd,
-    /// `None` if piper is not the one who reads the terminal.
-    _raw: Option<pty::RawMode>,
+    /// `None` if piper is not the one who reads the terminal, or stopped by Ctrl-Z.
+    raw: Option<pty::RawMode>,
 }
 
 /// The processes of one build.
@@ -50,6 +50,8 @@ pub(super) struct Executor<'a> {
     keyboard: Option<Keyboard>,
     /// Sessions that began before there was a watcher to be told.
     untold: Vec<Pid>,
+    /// Children that this process had before the build: a wrapper that ends in `exec piper` leaves it its own.
+    inherited: Vec<Pid>,
 }
 
 impl<'a> Executor<'a> {
@@ -63,6 +65,7 @@ impl<'a> Executor<'a> {
             watcher: None,
             keyboard: None,
             untold: Vec::new(),
+            inherited: sessions::children(),
         })
     }
 
@@ -92,15 +95,15 @@ impl<'a> Executor<'a> {
         let (child, streams) = if planned.tty && io::stdin().is_terminal() {
             let pty =
                 pty::Pty::open().map_err(|e| machine("could not open a terminal for it", &e))?;
-            let child = launch.start(spawn::Stdio::Terminal(pty.path()))?;
             let master = pty
                 .master
                 .try_clone()
                 .map_err(|e| machine("could not open a terminal for it", &e))?;
+            let child = launch.start(spawn::Stdio::Terminal(pty.path()))?;
             self.keyboard = Some(Keyboard {
                 step,
                 master,
-                _raw: pty::RawMode::enter(),
+                raw: pty::RawMode::enter(),
             });
             // Without it the step runs all the same, and hears nothing.
             let _ = self.capture.listen_to_keyboard(io::stdin().as_fd());
@@ -223,16 +226,36 @@ impl<'a> Executor<'a> {
         self.capture.heard(step)
     }
 
-    /// Sends a signal to everything that runs, to stop it with piper and to let it go on.
-    pub(super) fn signal_all(&self, signal: libc::c_int) {
-        for &session in self.running.values() {
+    /// Stops everything that runs, in whatever group of its session it is, and gives the terminal back.
+    pub(super) fn suspend(&mut self) {
+        self.signal_all(libc::SIGSTOP);
+        if let Some(keyboard) = &mut self.keyboard {
+            keyboard.raw = None;
+        }
+    }
+
+    /// Lets everything go on.
+    pub(super) fn resume(&mut self) {
+        if let Some(keyboard) = &mut self.keyboard {
+            keyboard.raw = pty::RawMode::enter();
+        }
+        self.signal_all(libc::SIGCONT);
+    }
+
+    fn signal_all(&self, signal: libc::c_int) {
+        let running: Vec<Pid> = self.running.values().copied().collect();
+        for &session in &running {
             sessions::kill_group(session, signal);
+        }
+        for pid in sessions::members(&running) {
+            sessions::kill_one(pid, signal);
         }
     }
 
     /// Starts the watcher, if there is none.
     pub(super) fn watch_over(&mut self) -> io::Result<()> {
         let mut watcher = Watcher::start(self.order.id.as_str())?;
+        watcher.scratch(self.scratch.root());
         for planned in self
             .order
             .plan
@@ -260,7 +283,8 @@ impl<'a> Executor<'a> {
                 .as_ref()
                 .is_some_and(|watcher| watcher.pid() == pid)
         });
-        let known: Vec<Pid> = self.watcher.iter().map(Watcher::pid).collect();
+        let watcher = self.watcher.iter().map(Watcher::pid);
+        let known: Vec<Pid> = watcher.chain(self.inherited.iter().copied()).collect();
         let mut pids = sessions::orphans(&known);
         let kept: Vec<&[u8]> = self
             .order

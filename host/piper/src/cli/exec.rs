@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     exec::{Options, Runner, Workspace, WorkspaceOrigin, exit_code},
-    find::FILE_NAME,
+    find::{self, FILE_NAME},
     ui::Ui,
 };
 use anyhow::Context as _;
@@ -19,8 +19,12 @@ use piper_core::{
     project::EnvironmentKind,
     wire::v1::Outcome,
 };
-use piper_engine::{secrets, signals::Signals};
-use std::{num::NonZeroU32, path::PathBuf, thread};
+use piper_engine::{git::Repository, secrets, signals::Signals};
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    thread,
+};
 
 /// Run a pipeline or a step on this machine
 #[derive(Debug, Args)]
@@ -53,19 +57,20 @@ pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
     // Before there is a second thread, and before anything is made that a signal would leave behind.
     let signals = Signals::block().context("could not watch for signals")?;
     let request = args.request.parse().map_err(CliError::Problems)?;
-    let mut loaded = load_project(global, ui)?;
-    let mut plans =
-        plan::resolve(&loaded.project, &request, &loaded.name).map_err(CliError::Problems)?;
+    let resolve = |loaded: &LoadedProject| {
+        plan::resolve(&loaded.project, &request, &loaded.name).map_err(CliError::Problems)
+    };
+    let is_clean = |plans: &[Plan]| plans.iter().any(|plan| plan.environment.1 == EnvironmentKind::Clean);
     let mut origin = None;
-    if plans
-        .first()
-        .is_some_and(|plan| plan.environment.1 == EnvironmentKind::Clean)
-    {
-        let head = WorkspaceOrigin::of(&loaded.root)?;
-        loaded = at_head(loaded, &head, ui)?;
-        plans =
-            plan::resolve(&loaded.project, &request, &loaded.name).map_err(CliError::Problems)?;
-        origin = Some(head);
+    // Whoever asks for `clean` by its name does not mean the working copy's file, which may be broken or gone.
+    let mut loaded = match request.environment.as_deref() {
+        Some("clean") => at_head(project_root(global)?, &mut origin, ui)?,
+        _ => load_project(global, ui)?,
+    };
+    let mut plans = resolve(&loaded)?;
+    if origin.is_none() && is_clean(&plans) {
+        loaded = at_head(loaded.root, &mut origin, ui)?;
+        plans = resolve(&loaded)?;
     }
     for plan in &plans {
         warn_of_unused_arguments(plan, ui);
@@ -94,11 +99,13 @@ pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
         let (kind, keep_going) = (plan.environment.1, plan.keep_going);
         let workspace = Workspace::make(kind, &loaded.root, origin.as_ref())?;
         let report = runner.run(plan, secrets, &workspace)?;
-        if report.outcome != Outcome::Succeeded
-            && args.keep
-            && let Some(kept) = workspace.keep()
-        {
-            ui.say(&format!("the workspace is kept in {}", kept.display()));
+        if args.keep && report.outcome != Outcome::Succeeded {
+            if let Some(kept) = workspace.keep() {
+                ui.say(&format!("the workspace is kept in {}", kept.display()));
+            }
+        } else {
+            // Before the signal is raised again, or the copy would stay for ever.
+            drop(workspace);
         }
         if let Some(signal) = report.signal {
             // Whoever started piper must see that it was a signal: a shell's loop stops then.
@@ -112,20 +119,32 @@ pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
     Ok(exit_code(worst))
 }
 
-/// The project as it is at HEAD: what an agent would build.
+/// The root of the project, whatever the working copy has there.
+fn project_root(global: &GlobalArgs) -> Result<PathBuf, CliError> {
+    let directory = global.directory.as_deref();
+    if let Some(root) = find::root(directory) {
+        return Ok(root);
+    }
+    let here = directory.unwrap_or(Path::new(".")).canonicalize()?;
+    match Repository::find(&here) {
+        Some(repository) => Ok(repository.root),
+        // It says what is missing better than this could.
+        None => Ok(find::find(directory)?.root),
+    }
+}
+
+/// The project at `root` as it is at HEAD, what an agent would build; notes in `origin` which commit that is.
 fn at_head(
-    loaded: LoadedProject,
-    head: &WorkspaceOrigin,
+    root: PathBuf,
+    origin: &mut Option<WorkspaceOrigin>,
     ui: &Ui,
 ) -> Result<LoadedProject, CliError> {
+    let head = origin.insert(WorkspaceOrigin::of(&root)?);
     let path = head.below.join(FILE_NAME);
-    let bytes = head.repository.file_at_head(&path).map_err(|error| {
+    let bytes = head.repository.file_at(&head.commit, &path).map_err(|error| {
         Problem::error(
             codes::NO_COMMIT,
-            format!(
-                "`clean` builds HEAD, which has no {}: {error}",
-                path.display()
-            ),
+            format!("`clean` builds HEAD, which has no {}: {error}", path.display()),
         )
         .help("commit the project file, or build in `local`")
     })?;
@@ -133,7 +152,7 @@ fn at_head(
         ui.warn("the working copy differs from HEAD, and `clean` builds HEAD");
     }
     let shown = PathBuf::from(format!("HEAD:{}", path.display()));
-    load_bytes(shown, bytes, loaded.root)
+    load_bytes(shown, bytes, root)
 }
 
 fn warn_of_unused_arguments(plan: &Plan, ui: &Ui) {

@@ -156,7 +156,8 @@ impl<'a> Runner<'a> {
             warn: warnings.sink(),
         });
         let (ui, setup) = (*self.ui, self.reporter_setup(&order));
-        let reporter = move || Reporter::of_process(&ui, setup, clock.now().wall);
+        let opened = clock.now().wall;
+        let reporter = move || Reporter::of_process(&ui, setup, opened);
         let reader = log.reader(Need::Required);
         let told = warnings.clone();
         let mut screen = Screen::start(reporter, log.clone(), reader, order.id, clock, told)?;
@@ -174,9 +175,15 @@ impl<'a> Runner<'a> {
             size: log.finish().bytes,
         };
         let trouble = self.recorder.end(order.id, end);
+        // All is recorded, so nobody needs to wait any more until a slow terminal has seen it.
+        self.signals.let_go();
+        if report.signal.is_some() {
+            screen.skip_backlog();
+        }
         screen
             .join()
             .context("could not show the build, which is done")?;
+        self.signals.take_back();
         folders.tidy();
         for warning in warnings.take().iter().chain(&trouble) {
             self.ui.warn(warning);

@@ -74,6 +74,8 @@ struct Waiting {
     pauses: (u64, u64),
     /// Somebody waits until everything is shown.
     hurry: bool,
+    /// Records that are not shown yet are left out.
+    skip_backlog: bool,
     /// The thread waits for events alone, because there are no more records.
     listening: bool,
 }
@@ -169,6 +171,12 @@ impl Screen {
             duration,
             signal: None,
         }
+    }
+
+    /// Leaves out what was printed and is not shown yet: whoever interrupts a flood does not want to see the rest of it.
+    pub(super) fn skip_backlog(&self) {
+        self.queue.lock().skip_backlog = true;
+        self.queue.changed.notify_all();
     }
 
     /// Waits until everything is shown.
@@ -278,7 +286,10 @@ impl Show {
 
     /// Shows the events whose time has come; `true` after the last one.
     fn show_events(&mut self) -> bool {
-        self.events.extend(self.queue.lock().told.drain(..));
+        let mut waiting = self.queue.lock();
+        self.events.extend(waiting.told.drain(..));
+        self.ended |= waiting.skip_backlog;
+        drop(waiting);
         while let Some(told) = self.events.front() {
             if !self.ended && told.after > self.reader.position() {
                 return false;

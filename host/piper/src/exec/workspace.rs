@@ -112,9 +112,4 @@ impl Workspace {
     pub fn keep(self) -> Option<PathBuf> {
         self.copy.map(tempfile::TempDir::keep)
     }
-
-    /// Whether this is a copy that goes away.
-    pub fn is_copy(&self) -> bool {
-        self.copy.is_some()
-    }
 }
