@@ -131,7 +131,7 @@ fn every_event_of_a_build_is_as_the_schema_says() {
         (1, &"no".into())
     );
     assert_eq!(started[0]["steps"].as_array().unwrap().len(), 6);
-    assert_eq!(events.printed("good"), ["fine", "tail"]);
+    assert_eq!(events.printed("good"), ["fine", "tail"], "{}", done.out());
     assert_eq!(events.of("log")[1]["no_eol"], true);
     let bytes = events
         .of("log")
