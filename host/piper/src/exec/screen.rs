@@ -18,7 +18,7 @@ use piper_engine::{
 };
 use std::{
     collections::VecDeque,
-    io,
+    io, iter,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
@@ -256,7 +256,7 @@ struct Show {
 impl Show {
     fn run(mut self) {
         loop {
-            if self.show_events() {
+            if self.show_events(self.reader.position()) {
                 return self.reporter.finish(self.clock.now().mono);
             }
             let now = self.clock.now().mono;
@@ -276,11 +276,11 @@ impl Show {
         }
     }
 
-    /// Shows the events whose time has come; `true` after the last one.
-    fn show_events(&mut self) -> bool {
+    /// Shows the events whose time has come when all records before this number were shown; `true` after the last event.
+    fn show_events(&mut self, shown: u64) -> bool {
         self.events.extend(self.queue.lock().told.drain(..));
         while let Some(told) = self.events.front() {
-            if !self.ended && told.after > self.reader.position() {
+            if !self.ended && told.after > shown {
                 return false;
             }
             let Some(told) = self.events.pop_front() else {
@@ -315,7 +315,15 @@ impl Show {
                     marks: record.marks,
                     text: record.text,
                 });
-                self.reporter.records(now(self.clock), records);
+                let mut records = records.peekable();
+                while let Some(first) = records.peek() {
+                    // What was told while this thread waited for records comes before them: a step's first line may be here
+                    // together with its start (test: it::cli::output::a_step_begins_before_its_first_line).
+                    self.show_events(first.seq);
+                    let next = self.events.front().map_or(u64::MAX, |told| told.after);
+                    let before = iter::from_fn(|| records.next_if(|record| record.seq < next));
+                    self.reporter.records(now(self.clock), before);
+                }
                 return batch.runs().map(|(_, text)| text.len()).sum();
             }
             Next::Missed(range) => {
