@@ -152,13 +152,19 @@ fn a_finished_build_is_followed_to_its_end_at_once() {
 fn the_order_of_both_streams_is_kept_where_the_writer_waits() {
     let env = TestEnv::sequence(&[(
         "s",
-        "for i in 1 2 3 4 5; do echo out$i; sleep 0.02; echo err$i >&2; sleep 0.02; done",
+        "for i in 1 2 3; do for to in 1 2; do echo said$i$to >&$to; while [ ! -e seen$i$to ]; do sleep 0.005; done; done; done",
     )]);
-    let done = env.piper(&["exec", "--output", "json"]).succeeds();
-    let expected: Vec<String> = (1..=5)
-        .flat_map(|i| [format!("out{i}"), format!("err{i}")])
-        .collect();
-    assert_eq!(done.events().printed("s"), expected);
+    let running = env.call(&["exec"]).start();
+    for i in 1..=3 {
+        running.wait_for_out(&format!("said{i}1"));
+        env.write(&format!("seen{i}1"), "");
+        running.wait_for_err(&format!("said{i}2"));
+        env.write(&format!("seen{i}2"), "");
+    }
+    running.finish().succeeds();
+    let done = env.piper(&["logs", "--output", "json"]).succeeds();
+    let said = ["said11", "said12", "said21", "said22", "said31", "said32"];
+    assert_eq!(done.events().printed("s"), said);
 }
 
 #[test]

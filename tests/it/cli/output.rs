@@ -131,7 +131,7 @@ fn every_event_of_a_build_is_as_the_schema_says() {
         (1, &"no".into())
     );
     assert_eq!(started[0]["steps"].as_array().unwrap().len(), 6);
-    assert_eq!(events.printed("good"), ["fine", "tail"]);
+    assert_eq!(events.printed("good"), ["fine", "tail"], "{}", done.out());
     assert_eq!(events.of("log")[1]["no_eol"], true);
     let bytes = events
         .of("log")
@@ -203,6 +203,34 @@ fn what_is_logged_is_ordered_before_the_end_of_its_try() {
         }
     }
     assert_eq!(lines, 10_000);
+}
+
+#[test]
+fn a_step_begins_before_its_first_line() {
+    // Which of the two is there first is a race, which a busy machine decides differently once in a hundred builds.
+    let env = TestEnv::sequence(&[("a", "echo a"), ("b", "echo b")]);
+    let running: Vec<_> = (0..60)
+        .map(|_| env.call(&["exec", "--output", "json"]).start())
+        .collect();
+    for build in running {
+        let events = build.finish().succeeds().events();
+        let place = |kind: &str, step: &str| {
+            let is = |event: &&serde_json::Value| event["type"] == kind && event["step"] == step;
+            events
+                .0
+                .iter()
+                .find(is)
+                .unwrap_or_else(|| panic!("no {kind} of {step}: {:#?}", events.0))["seq"]
+                .as_u64()
+        };
+        for step in ["a", "b"] {
+            assert!(
+                place("step.started", step) < place("log", step),
+                "{:#?}",
+                events.0
+            );
+        }
+    }
 }
 
 #[test]

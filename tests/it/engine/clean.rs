@@ -112,10 +112,7 @@ fn a_project_below_the_root_of_its_repository_runs_in_its_own_folder() {
 #[test]
 fn a_copy_goes_away_after_a_signal_too() {
     let env = repository();
-    env.write(
-        "piper.toml",
-        "[steps]\nlong = 'echo begun; sleep 60'\n",
-    );
+    env.write("piper.toml", "[steps]\nlong = 'echo begun; sleep 60'\n");
     env.commit_all();
     let running = env.call(&["exec", "long", "clean"]).start();
     running.wait_for_out("begun");

@@ -5,7 +5,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{Read, Write as _},
-    os::unix::process::ExitStatusExt as _,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},

@@ -121,7 +121,11 @@ fn target(project: &Project, request: &Request) -> Result<Target, Vec<Problem>> 
         [label] if !has(DEFAULT_TARGET) => label.split('[').next(),
         _ => None,
     };
-    let word = request.target.as_deref().or(alone).unwrap_or(DEFAULT_TARGET);
+    let word = request
+        .target
+        .as_deref()
+        .or(alone)
+        .unwrap_or(DEFAULT_TARGET);
     if let Some((name, _)) = project.pipelines.get_key_value(word) {
         return Ok(Target::Pipeline(name.clone()));
     }

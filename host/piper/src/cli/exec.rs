@@ -60,7 +60,11 @@ pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
     let resolve = |loaded: &LoadedProject| {
         plan::resolve(&loaded.project, &request, &loaded.name).map_err(CliError::Problems)
     };
-    let is_clean = |plans: &[Plan]| plans.iter().any(|plan| plan.environment.1 == EnvironmentKind::Clean);
+    let is_clean = |plans: &[Plan]| {
+        plans
+            .iter()
+            .any(|plan| plan.environment.1 == EnvironmentKind::Clean)
+    };
     let mut origin = None;
     // Whoever asks for `clean` by its name does not mean the working copy's file, which may be broken or gone.
     let mut loaded = match request.environment.as_deref() {
@@ -141,13 +145,19 @@ fn at_head(
 ) -> Result<LoadedProject, CliError> {
     let head = origin.insert(WorkspaceOrigin::of(&root)?);
     let path = head.below.join(FILE_NAME);
-    let bytes = head.repository.file_at(&head.commit, &path).map_err(|error| {
-        Problem::error(
-            codes::NO_COMMIT,
-            format!("`clean` builds HEAD, which has no {}: {error}", path.display()),
-        )
-        .help("commit the project file, or build in `local`")
-    })?;
+    let bytes = head
+        .repository
+        .file_at(&head.commit, &path)
+        .map_err(|error| {
+            Problem::error(
+                codes::NO_COMMIT,
+                format!(
+                    "`clean` builds HEAD, which has no {}: {error}",
+                    path.display()
+                ),
+            )
+            .help("commit the project file, or build in `local`")
+        })?;
     if head.repository.is_dirty().unwrap_or(false) {
         ui.warn("the working copy differs from HEAD, and `clean` builds HEAD");
     }

@@ -18,7 +18,7 @@ use piper_engine::{
 };
 use std::{
     collections::VecDeque,
-    io,
+    io, iter,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
@@ -126,6 +126,7 @@ impl Screen {
                 clock,
                 events: VecDeque::new(),
                 ended: false,
+                finished: false,
             }
             .run();
             Ok(())
@@ -259,12 +260,15 @@ struct Show {
     events: VecDeque<Told>,
     /// There are no more records.
     ended: bool,
+    /// The last event was shown.
+    finished: bool,
 }
 
 impl Show {
     fn run(mut self) {
         loop {
-            if self.show_events() {
+            self.show_events(self.reader.position());
+            if self.finished {
                 return self.reporter.finish(self.clock.now().mono);
             }
             let now = self.clock.now().mono;
@@ -284,22 +288,22 @@ impl Show {
         }
     }
 
-    /// Shows the events whose time has come; `true` after the last one.
-    fn show_events(&mut self) -> bool {
+    /// Shows the events whose time has come when all records before this number were shown.
+    fn show_events(&mut self, shown: u64) {
         let mut waiting = self.queue.lock();
         self.events.extend(waiting.told.drain(..));
         self.ended |= waiting.skip_backlog;
         drop(waiting);
         while let Some(told) = self.events.front() {
-            if !self.ended && told.after > self.reader.position() {
-                return false;
+            if !self.ended && told.after > shown {
+                return;
             }
             let Some(told) = self.events.pop_front() else {
-                return false;
+                return;
             };
             self.reporter.event(told.now, &told.event);
             match told.event {
-                Event::BuildFinished { .. } => return true,
+                Event::BuildFinished { .. } => self.finished = true,
                 Event::BuildPaused {} => {
                     let mut waiting = self.queue.lock();
                     waiting.pauses.1 += 1;
@@ -310,7 +314,6 @@ impl Show {
                 _ => {}
             }
         }
-        false
     }
 
     /// Shows the next records; returns how many bytes they had.
@@ -326,7 +329,17 @@ impl Show {
                     marks: record.marks,
                     text: record.text,
                 });
-                self.reporter.records(now(self.clock), records);
+                let mut records = records.peekable();
+                while let Some(first) = records.peek()
+                    && !self.finished
+                {
+                    // What was told while this thread waited for records comes before them: a step's first line may be here
+                    // together with its start (test: it::cli::output::a_step_begins_before_its_first_line).
+                    self.show_events(first.seq);
+                    let next = self.events.front().map_or(u64::MAX, |told| told.after);
+                    let before = iter::from_fn(|| records.next_if(|record| record.seq < next));
+                    self.reporter.records(now(self.clock), before);
+                }
                 return batch.runs().map(|(_, text)| text.len()).sum();
             }
             Next::Missed(range) => {
