@@ -118,7 +118,11 @@ fn a_log_is_shown_by_step_by_stream_and_by_time() {
     env.piper(&["logs", "--step", "c"])
         .exits(2)
         .complains("`a`");
-    env.piper(&["logs", "@/a#2"]).exits(2);
+    for command in ["logs", "show"] {
+        env.piper(&[command, "@/a#2"])
+            .exits(2)
+            .complains("it has one try");
+    }
 }
 
 #[test]

@@ -134,3 +134,12 @@ fn a_hook_s_variables_do_not_turn_git_to_the_user_s_own_repository() {
         .succeeds();
     assert_eq!(env.git(&["symbolic-ref", "HEAD"]), before);
 }
+
+#[test]
+fn a_working_copy_s_broken_project_file_is_not_looked_at() {
+    let env = repository();
+    env.write("piper.toml", "broken !\n");
+    env.piper(&["exec", "build", "clean"]).succeeds();
+    fs::remove_file(env.path("piper.toml")).unwrap();
+    env.piper(&["exec", "build", "clean"]).succeeds();
+}

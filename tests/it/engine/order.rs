@@ -210,3 +210,16 @@ fn five_hundred_steps_of_twenty_layers_run_each_once_and_layer_by_layer() {
     assert_eq!(order.len(), 500);
     assert!(order.is_sorted(), "{order:?}");
 }
+
+#[test]
+fn a_step_asked_for_alone_needs_no_pipeline_named_build() {
+    let env = TestEnv::new(
+        "[steps]\nother = 'echo other'\nmx = { run = 'echo $PIPER_MATRIX_A', matrix = { a = [1, 2] } }\n",
+    );
+    env.piper(&["exec", "--step", "other"])
+        .succeeds()
+        .says("other\n");
+    env.piper(&["exec", "--step", "mx[a=2]"])
+        .succeeds()
+        .says("2\n");
+}

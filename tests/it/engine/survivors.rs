@@ -98,6 +98,8 @@ fn the_next_start_closes_a_build_whose_piper_was_killed_and_its_log_is_there() {
     let builds = env.piper(&["builds"]).succeeds();
     assert!(builds.out().contains("errored"), "{}", builds.out());
     env.piper(&["show", "@"]).succeeds();
+    let shown = env.piper(&["show", "@"]).succeeds();
+    assert!(shown.out().contains("interrupted"), "{}", shown.out());
     let shown = env.piper(&["show", "--output", "json"]).succeeds();
     assert!(shown.out().contains("\"errored\""), "{}", shown.out());
 }

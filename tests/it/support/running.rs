@@ -38,6 +38,16 @@ impl Call {
     /// A call of another program, in the same surroundings.
     pub(crate) fn of(env: &TestEnv, program: &Path) -> Self {
         let mut command = Command::new(program);
+        // A suite that was started in the background passes on that interrupts are ignored.
+        // SAFETY: the call is allowed between fork and exec, and installs no code.
+        unsafe {
+            command.pre_exec(|| {
+                for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
+                Ok(())
+            });
+        }
         command.current_dir(env.root()).env_clear();
         for name in TOOLS {
             if let Some(value) = std::env::var_os(name) {

@@ -14,6 +14,7 @@ use piper_core::{id::BuildId, time::Timestamp};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::Arc,
 };
@@ -52,6 +53,8 @@ pub(super) fn create(path: &Path) -> io::Result<Arc<File>> {
         .read(true)
         .append(true)
         .create_new(true)
+        // What builds print is their owner's business alone.
+        .mode(0o600)
         .open(path)?;
     // Others only ever look whether it is locked, so that this does not wait.
     file.lock()?;

@@ -9,9 +9,7 @@ use crate::{
     ui::{OutputFormat, Ui, output::Outputs},
 };
 use piper_core::{
-    codes::UNKNOWN_STEP_ARGUMENT,
     log::{Record, Stream},
-    problem::Problem,
     record::BuildSummary,
     time::Timestamp,
     wire::v1::{Event, Outcome},
@@ -138,7 +136,7 @@ pub fn run(args: &LogsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
     if let Some(r#try) = address.step.as_ref().and_then(|step| step.r#try)
         && !(running && args.follow)
     {
-        check_try(&build, &events, &selection.steps, r#try)?;
+        show::check_try(&build, &events, &selection.steps, r#try)?;
     }
     let form = Form {
         raw: args.raw,
@@ -172,36 +170,6 @@ pub fn run(args: &LogsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
         Some(error) => Err(error.into()),
         None => Ok(exit_code::SUCCESS),
     }
-}
-
-/// Refuses a try that none of these steps had.
-fn check_try(
-    build: &BuildSummary,
-    events: &[(Timestamp, Event)],
-    steps: &[String],
-    wanted: u32,
-) -> Result<(), CliError> {
-    let tries = events.iter().filter_map(|(_, event)| match event {
-        Event::StepStarted { step, r#try } if steps.contains(step) => Some(*r#try),
-        _ => None,
-    });
-    let most = tries.max().unwrap_or(0);
-    if (1..=most).contains(&wanted) {
-        return Ok(());
-    }
-    let message = format!(
-        "step `{}` of build `{}` has no try {wanted}",
-        steps.join("`, `"),
-        build.id.short()
-    );
-    let help = match most {
-        0 => "it never started".to_owned(),
-        1 => "it has one try".to_owned(),
-        _ => format!("it has tries 1 to {most}"),
-    };
-    Err(Problem::error(UNKNOWN_STEP_ARGUMENT, message)
-        .help(help)
-        .into())
 }
 
 fn was_killed(build: &BuildSummary) -> bool {

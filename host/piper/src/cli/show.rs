@@ -52,6 +52,9 @@ pub fn run(args: &ShowArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
         Some(step) => matching(&build, labels(&events), &step.label)?,
         None => Vec::new(),
     };
+    if let Some(r#try) = address.step.as_ref().and_then(|step| step.r#try) {
+        check_try(&build, &events, &labels, r#try)?;
+    }
     let wanted = |event: &Event| match &address.step {
         None => true,
         Some(step) => concerns(event, &labels, step.r#try),
@@ -180,6 +183,36 @@ fn concerns(event: &Event, labels: &[String], only: Option<u32>) -> bool {
         Event::StepFinished { step, .. } => labels.contains(step),
         _ => false,
     }
+}
+
+/// Refuses a try that none of these steps had.
+pub(super) fn check_try(
+    build: &BuildSummary,
+    events: &[(Timestamp, Event)],
+    steps: &[String],
+    wanted: u32,
+) -> Result<(), CliError> {
+    let tries = events.iter().filter_map(|(_, event)| match event {
+        Event::StepStarted { step, r#try } if steps.contains(step) => Some(*r#try),
+        _ => None,
+    });
+    let most = tries.max().unwrap_or(0);
+    if (1..=most).contains(&wanted) {
+        return Ok(());
+    }
+    let message = format!(
+        "step `{}` of build `{}` has no try {wanted}",
+        steps.join("`, `"),
+        build.id.short()
+    );
+    let help = match most {
+        0 => "it never started".to_owned(),
+        1 => "it has one try".to_owned(),
+        _ => format!("it has tries 1 to {most}"),
+    };
+    Err(Problem::error(UNKNOWN_STEP_ARGUMENT, message)
+        .help(help)
+        .into())
 }
 
 /// The tries of a step, one a line, and what to read next.

@@ -96,7 +96,7 @@ fn table(page: &mut String, text: &Text, progress: &Progress) {
     let widest = progress.steps.iter().map(|step| width(&step.label)).max();
     let pad = widest.unwrap_or(0).min(40);
     for step in &progress.steps {
-        let (paint, symbol, word) = standing(text, step);
+        let (paint, symbol, word) = standing(text, step, progress.end.is_some());
         let spaces = " ".repeat(pad.saturating_sub(width(&step.label)));
         let mark = text.style.paint(paint, symbol);
         let word = text.style.paint(paint, format!("{word:<9}"));
@@ -124,11 +124,14 @@ fn table(page: &mut String, text: &Text, progress: &Progress) {
     }
 }
 
-/// How a step stands, as a symbol and a word.
-fn standing(text: &Text, step: &Step) -> (Paint, &'static str, &'static str) {
+/// How a step stands, as a symbol and a word. One that runs although its build has ended was interrupted together with piper.
+fn standing(text: &Text, step: &Step, has_ended: bool) -> (Paint, &'static str, &'static str) {
     let symbols = text.style.symbols;
     match &step.state {
         State::Waiting => (Paint::Dim, symbols.skip, "waiting"),
+        State::Running { .. } | State::BackingOff { .. } if has_ended => {
+            (Paint::Bad, symbols.fail, "interrupted")
+        }
         State::Running { .. } | State::BackingOff { .. } => (Paint::Strong, symbols.dot, "running"),
         State::Done(done) => match done.outcome {
             StepOutcome::Succeeded if done.flaky => (Paint::Odd, symbols.pass, "flaky"),

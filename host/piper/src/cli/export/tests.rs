@@ -29,6 +29,16 @@ fn command(program: impl AsRef<OsStr>) -> Command {
             command.env_remove(name);
         }
     }
+    // A suite that was started in the background passes on that interrupts are ignored.
+    // SAFETY: the call is allowed between fork and exec, and installs no code.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
+    }
     command
 }
 
