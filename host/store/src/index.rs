@@ -143,6 +143,8 @@ impl Index {
         let sound = match Self::open_existing(path) {
             Err(Error::Damaged { .. }) => false,
             Ok(index) => index.is_sound(),
+            // Somebody put it aside and has not made a new one yet.
+            Err(_) if fs::exists(path).is_ok_and(|exists| !exists) => return Ok(None),
             // Whatever that is, a new file does not mend it.
             Err(error) => return Err(error),
         };
