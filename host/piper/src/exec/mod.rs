@@ -41,6 +41,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 pub use workspace::{Origin as WorkspaceOrigin, Workspace};
@@ -130,7 +131,8 @@ impl<'a> Runner<'a> {
         let mut order = self.order(plan, secrets, workspace)?;
         let summary = summary(&order, workspace, clock.now().wall);
         let file = self.recorder.begin(&summary);
-        let folders = Folders::make(&summary, file.as_deref())?;
+        let folders = Folders::make(&summary, file.as_deref())
+            .inspect_err(|error| self.forgo(order.id, error))?;
         order.artifacts = folders.artifacts.clone();
         order.cache = folders.cache.clone();
 
@@ -160,7 +162,8 @@ impl<'a> Runner<'a> {
         let reporter = move || Reporter::of_process(&ui, setup, opened);
         let reader = log.reader(Need::Required);
         let told = warnings.clone();
-        let mut screen = Screen::start(reporter, log.clone(), reader, order.id, clock, told)?;
+        let mut screen = Screen::start(reporter, log.clone(), reader, order.id, clock, told)
+            .inspect_err(|error| self.forgo(order.id, error))?;
         let about = self.about(&order, &summary);
         screen.tell(clock.now(), v1::Event::BuildStarted(Box::new(about)));
 
@@ -189,6 +192,18 @@ impl<'a> Runner<'a> {
             self.ui.warn(warning);
         }
         Ok(report)
+    }
+
+    /// Notes that a build could not begin; it would else look as if piper had been killed.
+    fn forgo(&mut self, build: BuildId, error: &anyhow::Error) {
+        let end = BuildEnd {
+            outcome: Outcome::Errored,
+            reason: Some(format!("{error:#}")),
+            duration: Duration::ZERO,
+            size: 0,
+        };
+        // The error itself is about to be said, and is worth more than one about its record.
+        let _ = self.recorder.end(build, end);
     }
 
     /// All that the engine needs but the folders, which belong to the record.
