@@ -17,7 +17,7 @@ const HEARD: [libc::c_int; 5] = [
     libc::SIGWINCH,
 ];
 
-/// The signals of [`HEARD`], blocked and readable.
+/// The signals by which a person or a supervisor speaks to piper, blocked and readable.
 #[derive(Debug)]
 pub struct Signals {
     fd: OwnedFd,

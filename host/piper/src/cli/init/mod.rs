@@ -1,6 +1,6 @@
 //! `piper init`: looks at the repository and writes a `piper.toml` that works at once.
 //!
-//! [`look`] only reads, [`write`] only makes text; here the file is put in its place, whole or not at all.
+//! `look` only reads, `write` only makes text; here the file is put in its place, whole or not at all.
 
 mod look;
 mod write;
