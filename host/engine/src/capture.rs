@@ -114,6 +114,11 @@ impl Capture {
         })
     }
 
+    /// See [`LogWriter::keeps_up`].
+    pub fn log_keeps_up(&self) -> bool {
+        self.log.keeps_up()
+    }
+
     /// Watches a started try.
     ///
     /// # Errors

@@ -84,17 +84,6 @@ pub struct Index {
     path: PathBuf,
 }
 
-/// How much was recorded since old builds were last removed; see [`Index::growth`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Growth {
-    /// When old builds were last removed; the epoch if never.
-    pub swept: Timestamp,
-    /// How many bytes of builds were created since.
-    pub bytes: u64,
-    /// How many builds the project has.
-    pub builds: u64,
-}
-
 impl Index {
     /// Opens the index at `path`, and makes an empty one if there is none. Its folder must exist.
     ///
@@ -328,45 +317,6 @@ impl Index {
                 .collect::<Result<Vec<_>, _>>()
         };
         ids().map_err(|source| classify(&self.path, source))
-    }
-
-    /// How much was recorded since old builds were last removed.
-    ///
-    /// # Errors
-    ///
-    /// When the index cannot be read.
-    pub fn growth(&self, root: &Path) -> Result<Growth, Error> {
-        let growth = self.connection.query_row(
-            "WITH last (swept) AS (SELECT coalesce((SELECT value FROM facts WHERE name = 'swept'), 0))
-             SELECT swept,
-                    (SELECT coalesce(sum(size), 0) FROM builds WHERE created >= swept),
-                    (SELECT count(*) FROM builds WHERE root = ?1)
-             FROM last",
-            [root.to_string_lossy()],
-            |row| {
-                Ok(Growth {
-                    swept: Timestamp(unsigned(row.get(0)?)),
-                    bytes: unsigned(row.get(1)?),
-                    builds: unsigned(row.get(2)?),
-                })
-            },
-        );
-        growth.map_err(|source| classify(&self.path, source))
-    }
-
-    /// Notes that old builds were removed.
-    ///
-    /// # Errors
-    ///
-    /// When the index cannot be written.
-    pub fn swept(&self, now: Timestamp) -> Result<(), Error> {
-        self.connection
-            .execute(
-                "INSERT INTO facts (name, value) VALUES ('swept', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                [signed(now.0)],
-            )
-            .map(drop)
-            .map_err(|source| classify(&self.path, source))
     }
 
     fn select(&self, rest: &str, values: &[&dyn ToSql]) -> Result<Vec<BuildSummary>, Error> {

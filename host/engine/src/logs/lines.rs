@@ -8,6 +8,7 @@
 //! its way from the pipe to the batch, plus once for each unfinished line at a read's end.
 
 use super::{
+    LogHandle,
     batch::{Batch, Run, Source},
     frame::MAX_LABEL,
     ring::Ring,
@@ -80,7 +81,7 @@ struct Writing {
 ///
 /// When it is dropped, what it holds is published and readers learn that no more will come.
 pub struct LogWriter {
-    ring: Arc<Ring>,
+    log: LogHandle,
     masker: Option<Masker>,
     /// What was read but not masked yet; used only with a masker.
     unmasked: Vec<u8>,
@@ -97,9 +98,9 @@ pub struct LogWriter {
 }
 
 impl LogWriter {
-    pub(super) fn new(ring: Arc<Ring>, masker: Option<Masker>) -> Self {
+    pub(super) fn new(log: LogHandle, masker: Option<Masker>) -> Self {
         Self {
-            ring,
+            log,
             masker: masker.filter(|masker| !masker.is_empty()),
             unmasked: Vec::new(),
             sources: HashMap::new(),
@@ -265,15 +266,23 @@ impl LogWriter {
             self.text.clear();
             text
         } else {
-            let empty = self.ring.spare_buffer();
+            let empty = self.ring().spare_buffer();
             std::mem::replace(&mut self.text, empty)
         };
-        self.ring.push(Batch { text, runs });
+        self.ring().push(Batch { text, runs });
+        if !self.log.0.keeps_up() && self.ring().hurries() {
+            self.log.keep_up();
+        }
+    }
+
+    /// Whether so much has come that it is written while it comes.
+    pub fn keeps_up(&self) -> bool {
+        self.log.0.keeps_up()
     }
 
     /// Whether more can be read without waiting for the recorder; waits so long for that to become true.
     pub fn wait_for_room(&self, most: Duration) -> bool {
-        self.ring.wait_for_room(most)
+        self.ring().wait_for_room(most)
     }
 
     /// How much memory the buffers take.
@@ -286,6 +295,10 @@ impl LogWriter {
         self.text.capacity()
             + self.runs.capacity() * size_of::<Run>()
             + streams.map(|state| state.parked.capacity()).sum::<usize>()
+    }
+
+    fn ring(&self) -> &Ring {
+        &self.log.0.ring
     }
 
     fn state(&mut self, (source, stream): Key) -> Option<&mut StreamState> {
@@ -430,7 +443,7 @@ impl LogWriter {
 impl Drop for LogWriter {
     fn drop(&mut self) {
         self.publish();
-        self.ring.end_of_records();
+        self.ring().end_of_records();
     }
 }
 

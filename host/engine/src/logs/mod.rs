@@ -1,7 +1,7 @@
 //! The log plane: what steps write, from the pipe to the build's file and to everybody who reads it.
 //!
 //! Nothing here knows what a step means or how a build ends; control events pass through as opaque lines that are kept beside
-//! the records. There is no async runtime: the capture loop owns a [`LogWriter`], one recorder thread owns the file, and each
+//! the records. There is no async runtime: the capture loop owns a [`LogWriter`], the recorder owns the file, and each
 //! reader is a cursor of its own.
 //!
 //! ```text
@@ -40,7 +40,10 @@ use std::{
     fmt,
     fs::File,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
 };
 
@@ -98,11 +101,66 @@ struct Shared {
     ring: Arc<Ring>,
     file: Option<Arc<File>>,
     recorder: Mutex<Running>,
+    /// There is no recorder that waits to be given a thread.
+    keeps_up: AtomicBool,
 }
 
 enum Running {
+    /// It does what cannot wait, on the thread of whoever brings it, and the rest at the end.
+    Put(Box<Recorder>),
     Thread(JoinHandle<Recorded>),
-    Ended { bytes: u64, lost: Option<Lost> },
+    Ended {
+        bytes: u64,
+        lost: Option<Lost>,
+    },
+}
+
+impl Running {
+    fn take(&mut self) -> Self {
+        let nothing = Self::Ended {
+            bytes: 0,
+            lost: None,
+        };
+        std::mem::replace(self, nothing)
+    }
+}
+
+impl Shared {
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keeps_up(&self) -> bool {
+        self.keeps_up.load(Ordering::Relaxed)
+    }
+
+    /// Gives the recorder a thread, if it has none.
+    fn keep_up(&self) {
+        if self.keeps_up.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let mut running = self.running();
+        *running = match running.take() {
+            Running::Put(recorder) => {
+                let warn = recorder.warn();
+                let spawned = thread::Builder::new()
+                    .name("piper-log".to_owned())
+                    .stack_size(RECORDER_STACK)
+                    .spawn(move || recorder.run());
+                match spawned {
+                    Ok(thread) => Running::Thread(thread),
+                    Err(error) => {
+                        self.ring.file_is_gone();
+                        let why = format!("could not start a thread: {error}");
+                        warn(format!("the log of this build is not kept: {why}"));
+                        let lost = Some(Lost { first: 0, why });
+                        Running::Ended { bytes: 0, lost }
+                    }
+                }
+            }
+            other => other,
+        };
+    }
 }
 
 /// The log of a running build, for everybody but the capture loop. Cloning it is cheap.
@@ -114,64 +172,53 @@ pub struct LogHandle(Arc<Shared>);
 /// This never fails: a log that cannot be kept is one warning.
 pub fn start(options: LogOptions) -> (LogWriter, LogHandle) {
     let mut lost = None;
-    let mut give_up = |why: String| {
-        (options.warn)(why.clone());
-        lost = Some(Lost { first: 0, why });
-    };
     let mut file = None;
     if let Some(path) = &options.file {
         match plog::create(path) {
             Ok(created) => file = Some(created),
             Err(error) => {
                 let path = path.display();
-                give_up(format!(
-                    "the log of this build is not kept: could not create {path}: {error}"
-                ));
+                let why =
+                    format!("the log of this build is not kept: could not create {path}: {error}");
+                (options.warn)(why.clone());
+                lost = Some(Lost { first: 0, why });
             }
         }
     }
     let ring = Arc::new(Ring::new(file.is_some()));
-    let mut thread = None;
-    if let Some(kept) = &file {
-        let recorder = Recorder {
-            ring: Arc::clone(&ring),
-            plog: plog::PlogWriter::new(Arc::clone(kept), options.build, options.attempt),
-            warn: Arc::clone(&options.warn),
-        };
-        let spawned = thread::Builder::new()
-            .name("piper-log".to_owned())
-            .stack_size(RECORDER_STACK)
-            .spawn(move || recorder.run());
-        match spawned {
-            Ok(spawned) => thread = Some(spawned),
-            Err(error) => {
-                ring.file_is_gone();
-                give_up(format!(
-                    "the log of this build is not kept: could not start a thread: {error}"
-                ));
-            }
+    let recorder = match &file {
+        Some(file) => {
+            let plog = plog::PlogWriter::new(Arc::clone(file), options.build, options.attempt);
+            let recorder = Recorder::new(Arc::clone(&ring), plog, options.warn);
+            Running::Put(Box::new(recorder))
         }
-    }
-    if thread.is_none() {
-        file = None;
-    }
-    let recorder = match thread {
-        Some(thread) => Running::Thread(thread),
         None => Running::Ended { bytes: 0, lost },
     };
-    let writer = LogWriter::new(Arc::clone(&ring), options.masker);
     let handle = LogHandle(Arc::new(Shared {
+        keeps_up: AtomicBool::new(file.is_none()),
         ring,
         file,
         recorder: Mutex::new(recorder),
     }));
-    (writer, handle)
+    (LogWriter::new(handle.clone(), options.masker), handle)
 }
 
 impl LogHandle {
     /// Keeps an event, a line of `wire::v1` without its line end. The first one is written at once, the others soon.
     pub fn event(&self, line: &[u8]) {
         self.0.ring.push_event(line);
+        if !self.0.keeps_up()
+            && self.0.ring.hurries()
+            && let Running::Put(recorder) = &mut *self.0.running()
+        {
+            recorder.turn();
+        }
+    }
+
+    /// Writes what comes within 200 ms, on a thread. Until this is called, or a lot has come, the log is in memory alone: most short
+    /// builds end before that, and a thread costs them as much as a step.
+    pub fn keep_up(&self) {
+        self.0.keep_up();
     }
 
     /// A reader of all records, from the first one.
@@ -183,27 +230,15 @@ impl LogHandle {
     /// calling it again returns the same.
     pub fn finish(&self) -> LogEnd {
         let records = self.0.ring.finish();
-        let mut running = self
-            .0
-            .recorder
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let ended = std::mem::replace(
-            &mut *running,
-            Running::Ended {
-                bytes: 0,
-                lost: None,
-            },
-        );
-        let (bytes, lost) = match ended {
-            Running::Ended { bytes, lost } => (bytes, lost),
-            Running::Thread(thread) => match thread.join() {
-                Ok(recorded) => (recorded.bytes, recorded.lost),
-                Err(_) => {
-                    let why = "the thread that writes the log panicked".to_owned();
-                    (0, Some(Lost { first: 0, why }))
-                }
-            },
+        let mut running = self.0.running();
+        let Recorded { bytes, lost } = match running.take() {
+            Running::Put(recorder) => recorder.run(),
+            Running::Ended { bytes, lost } => Recorded { bytes, lost },
+            Running::Thread(thread) => thread.join().unwrap_or_else(|_| {
+                let why = "the thread that writes the log panicked".to_owned();
+                let lost = Some(Lost { first: 0, why });
+                Recorded { bytes: 0, lost }
+            }),
         };
         *running = Running::Ended {
             bytes,

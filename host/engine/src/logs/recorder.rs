@@ -1,4 +1,4 @@
-//! The recorder thread: takes records and events from the ring and writes them to the build's file.
+//! The recorder: takes records and events from the ring and writes them to the build's file, on a thread of its own or at the end.
 //!
 //! It fails nothing. When the file cannot be written, it says so once; from then on the log is only in memory.
 
@@ -7,7 +7,7 @@ use super::{
     plog::PlogWriter,
     ring::{Located, Ring, Work},
 };
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Instant};
 
 /// How the file ended.
 #[derive(Debug, Default)]
@@ -17,9 +17,12 @@ pub(super) struct Recorded {
 }
 
 pub(super) struct Recorder {
-    pub(super) ring: Arc<Ring>,
-    pub(super) plog: PlogWriter,
-    pub(super) warn: Warn,
+    ring: Arc<Ring>,
+    plog: PlogWriter,
+    warn: Warn,
+    /// When what was taken must be written.
+    deadline: Option<Instant>,
+    lost: Option<Lost>,
 }
 
 /// Sets the writer and the readers free if the recorder panics.
@@ -34,40 +37,61 @@ impl Drop for Unblock {
 }
 
 impl Recorder {
+    pub(super) fn new(ring: Arc<Ring>, plog: PlogWriter, warn: Warn) -> Self {
+        Self {
+            ring,
+            plog,
+            warn,
+            deadline: None,
+            lost: None,
+        }
+    }
+
+    pub(super) fn warn(&self) -> Warn {
+        Arc::clone(&self.warn)
+    }
+
     /// Writes until the log is finished.
     pub(super) fn run(mut self) -> Recorded {
         let _unblock = Unblock(Arc::clone(&self.ring));
-        let mut deadline = None;
-        let mut lost = None;
         loop {
-            let work = self.ring.work(&mut deadline);
-            self.plog.add_events(&work.events);
-            if lost.is_none()
-                && let Err(error) = self.record(&work)
-            {
-                lost = Some(self.give_up(&error));
+            if let Some(recorded) = self.turn() {
+                return recorded;
             }
-            if work.flush {
-                deadline = None;
-            }
-            if !work.finish {
-                continue;
-            }
-            // Even if a write failed before: there may be room for the last events and the footer.
-            let bytes = match self.plog.finish() {
-                Ok((bytes, written)) => {
-                    self.ring.written(&written);
-                    bytes
-                }
-                Err(error) => {
-                    if lost.is_none() {
-                        lost = Some(self.give_up(&error));
-                    }
-                    self.plog.len()
-                }
-            };
-            return Recorded { bytes, lost };
         }
+    }
+
+    /// Waits until there is something to do, and does it.
+    pub(super) fn turn(&mut self) -> Option<Recorded> {
+        let work = self.ring.work(&mut self.deadline);
+        self.plog.add_events(&work.events);
+        if self.lost.is_none()
+            && let Err(error) = self.record(&work)
+        {
+            self.lost = Some(self.give_up(&error));
+        }
+        if work.flush {
+            self.deadline = None;
+        }
+        work.finish.then(|| self.finish())
+    }
+
+    /// Even if a write failed before: there may be room for the last events and the footer.
+    fn finish(&mut self) -> Recorded {
+        let bytes = match self.plog.finish() {
+            Ok((bytes, written)) => {
+                self.ring.written(&written);
+                bytes
+            }
+            Err(error) => {
+                if self.lost.is_none() {
+                    self.lost = Some(self.give_up(&error));
+                }
+                self.plog.len()
+            }
+        };
+        let lost = self.lost.take();
+        Recorded { bytes, lost }
     }
 
     fn record(&mut self, work: &Work) -> io::Result<()> {

@@ -19,8 +19,8 @@ const LIMIT: usize = 4 * 1024 * 1024;
 /// How much the recorder lets gather before it is woken early.
 const WAKE_AT: usize = 128 * 1024;
 
-/// How long a record or an event may stay out of the file.
-pub(super) const WRITE_WITHIN: Duration = Duration::from_millis(200);
+/// How long a record or an event may stay out of the file once the recorder runs. With the time until it does, 200 ms.
+pub(super) const WRITE_WITHIN: Duration = Duration::from_millis(180);
 
 /// How much of the events that no file took is kept for a last try at the end.
 const UNWRITTEN_EVENTS: usize = 1024 * 1024;
@@ -247,6 +247,11 @@ impl Ring {
         if state.readers_waiting > 0 {
             self.for_readers.notify_all();
         }
+    }
+
+    /// Whether the recorder is to write at once, or has a lot to do.
+    pub(super) fn hurries(&self) -> bool {
+        self.lock().hurries()
     }
 
     /// Waits until the recorder has something to do. `deadline` is by when it must write what it has taken before.

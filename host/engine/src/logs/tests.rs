@@ -36,6 +36,13 @@ fn options(file: Option<PathBuf>) -> (LogOptions, mpsc::Receiver<String>) {
     (options, warnings)
 }
 
+/// A log that is written while it comes, as that of any build that is not over at once.
+fn start(options: LogOptions) -> (LogWriter, LogHandle) {
+    let (writer, handle) = super::start(options);
+    handle.keep_up();
+    (writer, handle)
+}
+
 fn start_in(folder: &TempDir) -> (LogWriter, LogHandle, PathBuf) {
     let path = folder.path().join("build.plog");
     let (options, _) = options(Some(path.clone()));
@@ -600,4 +607,42 @@ fn a_file_that_exists_is_left_alone() {
     assert!(handle.finish().lost.is_some());
     assert!(warnings.recv().unwrap().contains("exists"));
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+}
+
+#[test]
+fn a_short_log_is_in_the_file_at_its_end_and_its_first_event_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("build.plog");
+    let (options, _) = options(Some(path.clone()));
+    let (mut writer, handle) = super::start(options);
+    handle.event(&warning("first"));
+    let begun = path.metadata().unwrap().len();
+    assert!(begun > 0);
+    let source = writer.register(StepIx(0), 1, "s");
+    writer.append(source, Stream::Stdout, b"line\n", Timestamp(1));
+    writer.publish();
+    handle.event(&build_finished());
+    assert_eq!(path.metadata().unwrap().len(), begun);
+    drop(writer);
+    let end = handle.finish();
+    assert_eq!((end.records, end.lost), (1, None));
+    let reader = PlogReader::open(&path).unwrap();
+    assert_eq!(reader.events().count(), 2);
+    assert_eq!(reader.records(), 1);
+}
+
+#[test]
+fn a_log_that_grows_is_written_although_nobody_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("build.plog");
+    let (options, _) = options(Some(path.clone()));
+    let (mut writer, handle) = super::start(options);
+    let source = writer.register(StepIx(0), 1, "s");
+    for _ in 0..200 {
+        writer.append(source, Stream::Stdout, &[b'x'; 64 * 1024], Timestamp(1));
+        writer.append(source, Stream::Stdout, b"\n", Timestamp(1));
+        writer.publish();
+    }
+    drop(writer);
+    assert_eq!(handle.finish().lost, None);
 }

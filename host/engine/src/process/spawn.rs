@@ -13,6 +13,7 @@ use std::{
     },
     path::{Path, PathBuf},
     ptr,
+    sync::OnceLock,
 };
 
 /// What a process gets as its standard input, output and error.
@@ -183,15 +184,36 @@ impl Attributes {
                 &raw mut attributes.0,
                 signals.as_ptr(),
             ))?;
-            libc::sigfillset(signals.as_mut_ptr());
             spawn_result(libc::posix_spawnattr_setsigdefault(
                 &raw mut attributes.0,
-                signals.as_ptr(),
+                ignored(),
             ))?;
             spawn_result(libc::posix_spawnattr_setflags(&raw mut attributes.0, flags))?;
         }
         Ok(attributes)
     }
+}
+
+/// The signals that this process ignores, which never changes: a handler is reset by the system, and asking it to reset all 64
+/// signals, one call each, is a third of what the child does before it becomes the program.
+fn ignored() -> &'static libc::sigset_t {
+    static IGNORED: OnceLock<libc::sigset_t> = OnceLock::new();
+    IGNORED.get_or_init(|| {
+        // SAFETY: a set and an action of zeroes are valid; the calls write them and keep no pointer.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            for signal in 1..=libc::SIGRTMAX() {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                if libc::sigaction(signal, ptr::null(), &raw mut action) == 0
+                    && action.sa_sigaction == libc::SIG_IGN
+                {
+                    libc::sigaddset(&raw mut set, signal);
+                }
+            }
+            set
+        }
+    })
 }
 
 impl Drop for Attributes {

@@ -9,8 +9,8 @@ use super::{Pid, sessions, spawn};
 use std::{
     ffi::CString,
     fs::{self, File},
-    io::{self, BufRead, BufReader, Write},
-    os::fd::{AsFd, OwnedFd},
+    io::{self, Read, Write},
+    os::fd::{AsFd, AsRawFd},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -18,6 +18,12 @@ use std::{
 
 /// The first argument of a watcher.
 pub const ARGUMENT: &str = "__watch";
+
+/// How often the pipe is emptied, so that piper never finds it full.
+const DRAIN_EVERY: Duration = Duration::from_millis(500);
+
+/// What the pipe holds: the notes of thousands of steps. It is what anybody may have without being root.
+const PIPE: libc::c_int = 1 << 20;
 
 /// How long processes have to end after TERM when piper is gone.
 const GRACE: Duration = Duration::from_millis(500);
@@ -44,7 +50,8 @@ impl Watcher {
         ];
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let (read, write) = spawn::pipe()?;
-        blocking(&read)?;
+        // SAFETY: the call takes numbers only. With a smaller pipe piper waits now and then, when thousands of steps start at once.
+        unsafe { libc::fcntl(write.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE) };
         let child = spawn::Spawn {
             program: &program,
             argv: &argv,
@@ -94,12 +101,6 @@ impl Watcher {
     }
 }
 
-fn blocking(fd: &OwnedFd) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-    // SAFETY: the call takes numbers only.
-    super::check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, 0) }).map(drop)
-}
-
 /// The watcher's whole life, in its own process: reads standard input, and returns when there is nothing more to do.
 pub fn watch(build: &str) {
     // What ends piper by way of its terminal or its service manager must not end the watcher before it.
@@ -107,38 +108,97 @@ pub fn watch(build: &str) {
         // SAFETY: ignoring a signal installs no code.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
-    let (mut steps, mut kept, mut scratch) = (Vec::new(), Vec::new(), None);
-    for line in BufReader::new(io::stdin().lock()).lines() {
-        let Ok(line) = line else { break };
-        match line.split_once(' ') {
-            Some(("session", pid)) => steps.extend(pid.parse().ok().and_then(sessions::process)),
-            Some(("scratch", folder)) => scratch = Some(PathBuf::from(folder)),
-            Some(("keep", label)) => kept.push(label.as_bytes().to_vec()),
-            _ => return,
+    let mut told = Told::default();
+    let mut text = Vec::new();
+    loop {
+        let closed = wait_for_end(DRAIN_EVERY);
+        read_all(&mut text);
+        let whole = memchr::memrchr(b'\n', &text).map_or(0, |end| end + 1);
+        for line in String::from_utf8_lossy(&text[..whole]).lines() {
+            if told.hear(line) == Then::Leave {
+                return;
+            }
+        }
+        text.drain(..whole);
+        if closed {
+            break;
         }
     }
-    end_all(build, &steps, &kept);
-    if let Some(folder) = scratch {
+    end_all(build, &told.steps, &told.kept);
+    if let Some(folder) = told.scratch {
         // What cannot be removed is a few small files.
         let _ = fs::remove_dir_all(folder);
     }
 }
 
-fn end_all(build: &str, steps: &[sessions::Process], kept: &[Vec<u8>]) {
+/// What the watcher was told.
+#[derive(Default)]
+struct Told {
+    steps: Vec<Step>,
+    kept: Vec<Vec<u8>>,
+    scratch: Option<PathBuf>,
+}
+
+/// A step that began: its session, and when its first process started, if that was still there to be looked at.
+struct Step {
+    session: Pid,
+    started: Option<u64>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Then {
+    Listen,
+    Leave,
+}
+
+impl Told {
+    fn hear(&mut self, line: &str) -> Then {
+        match line.split_once(' ') {
+            Some(("session", pid)) => {
+                let step = pid.parse().ok().map(|session| Step {
+                    session,
+                    started: sessions::process(session).map(|process| process.started),
+                });
+                self.steps.extend(step);
+            }
+            Some(("scratch", folder)) => self.scratch = Some(PathBuf::from(folder)),
+            Some(("keep", label)) => self.kept.push(label.as_bytes().to_vec()),
+            _ => return Then::Leave,
+        }
+        Then::Listen
+    }
+}
+
+/// Waits until nobody holds the other end of the pipe, at most so long. What comes through the pipe does not end the wait: being
+/// woken at every step would cost short steps a tenth of their time.
+fn wait_for_end(most: Duration) -> bool {
+    let mut pipe = libc::pollfd {
+        fd: libc::STDIN_FILENO,
+        events: 0,
+        revents: 0,
+    };
+    // SAFETY: one valid `pollfd`, which the kernel writes `revents` of.
+    let ready = unsafe { libc::poll(&raw mut pipe, 1, most.as_millis() as libc::c_int) };
+    ready > 0
+}
+
+/// Reads what is in the pipe, which does not block.
+fn read_all(text: &mut Vec<u8>) {
+    // Its end and an empty pipe are the same here: the poll tells them apart.
+    let _ = io::stdin().lock().read_to_end(text);
+}
+
+fn end_all(build: &str, steps: &[Step], kept: &[Vec<u8>]) {
     let own = std::process::id() as Pid;
     let is_kept = |pid: Pid| {
         sessions::variable_of(pid, "PIPER_STEP").is_some_and(|step| kept.contains(&step))
     };
     let left = || -> Vec<Pid> {
         // A step's pid that was given to somebody else since is not this build's; what the step left carries its mark.
-        let ours = |step: &sessions::Process| {
-            sessions::process(step.pid).is_none_or(|now| now.started == step.started)
+        let ours = |step: &&Step| {
+            sessions::process(step.session).is_none_or(|now| Some(now.started) == step.started)
         };
-        let steps: Vec<Pid> = steps
-            .iter()
-            .filter(|step| ours(step))
-            .map(|step| step.pid)
-            .collect();
+        let steps: Vec<Pid> = steps.iter().filter(ours).map(|step| step.session).collect();
         let mut pids = sessions::members(&steps);
         let carries = |p: &sessions::Process| {
             sessions::variable_of(p.pid, "PIPER_BUILD")

@@ -18,8 +18,8 @@ use piper_core::{
 };
 use std::{collections::VecDeque, io, os::fd::AsFd, sync::Arc, time::Duration};
 
-/// When the watcher is started: most short builds are over by then, and it costs as much as a step.
-const WATCH_AFTER: Duration = Duration::from_millis(20);
+/// When a build is none of the short ones any more, which are over before a process and two threads would pay for themselves.
+const LASTS_AFTER: Duration = Duration::from_millis(20);
 /// How often it is looked whether survivors are gone.
 const SURVIVOR_POLL: Duration = Duration::from_millis(10);
 
@@ -27,6 +27,8 @@ const SURVIVOR_POLL: Duration = Duration::from_millis(10);
 pub trait Listener {
     /// Something happened.
     fn tell(&mut self, now: Now, event: v1::Event);
+    /// The build lasts: from now on what happens is to be shown while it happens.
+    fn lasts(&mut self);
     /// The program is about to be stopped by Ctrl-Z: returns when the terminal is left in order, or after a moment.
     fn about_to_stop(&mut self);
 }
@@ -74,6 +76,7 @@ pub fn run(
         signal: None,
         cancels: 0,
         log_end: 0,
+        lasts: false,
         end: None,
     }
     .run()
@@ -91,6 +94,8 @@ struct Dispatcher<'a> {
     /// How often the end was asked for.
     cancels: u32,
     log_end: u64,
+    /// It is none of the short ones: the watcher and the listener know.
+    lasts: bool,
     /// The last notice, kept back until nothing runs any more.
     end: Option<Notice>,
 }
@@ -104,8 +109,9 @@ impl Dispatcher<'_> {
             if self.build.next_deadline().is_some_and(|at| at <= now) {
                 self.tick();
             }
-            if !self.executor.is_watched() && now.0 >= WATCH_AFTER && !self.build.is_finished() {
-                self.start_watcher();
+            let lasts = now.0 >= LASTS_AFTER || self.executor.prints_a_lot();
+            if lasts && !self.lasts && !self.build.is_finished() {
+                self.last();
             }
         }
         self.sweep();
@@ -114,8 +120,8 @@ impl Dispatcher<'_> {
 
     /// When something is to be done although nothing happens.
     fn due(&self) -> Option<Monotonic> {
-        let watcher = (!self.executor.is_watched()).then_some(Monotonic(WATCH_AFTER));
-        self.build.next_deadline().into_iter().chain(watcher).min()
+        let lasts = (!self.lasts).then_some(Monotonic(LASTS_AFTER));
+        self.build.next_deadline().into_iter().chain(lasts).min()
     }
 
     /// Waits until something happens or this time comes, and does what follows.
@@ -257,7 +263,10 @@ impl Dispatcher<'_> {
         }
     }
 
-    fn start_watcher(&mut self) {
+    /// Starts what short builds do without.
+    fn last(&mut self) {
+        self.lasts = true;
+        self.listener.lasts();
         if let Err(error) = self.executor.watch_over() {
             let message = format!(
                 "steps will outlive piper if it is killed: could not start the watcher: {error}"

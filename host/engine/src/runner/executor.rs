@@ -252,7 +252,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Starts the watcher, if there is none.
+    /// Starts the watcher.
     pub(super) fn watch_over(&mut self) -> io::Result<()> {
         let mut watcher = Watcher::start(self.order.id.as_str())?;
         watcher.scratch(self.scratch.root());
@@ -272,8 +272,9 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    pub(super) fn is_watched(&self) -> bool {
-        self.watcher.is_some()
+    /// Whether the log is so large already that it is written while it comes.
+    pub(super) fn prints_a_lot(&self) -> bool {
+        self.capture.log_keeps_up()
     }
 
     /// What steps left running, but for what is to be kept.

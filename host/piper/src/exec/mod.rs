@@ -41,7 +41,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 pub use workspace::{Origin as WorkspaceOrigin, Workspace};
@@ -131,8 +130,7 @@ impl<'a> Runner<'a> {
         let mut order = self.order(plan, secrets, workspace)?;
         let summary = summary(&order, workspace, clock.now().wall);
         let file = self.recorder.begin(&summary);
-        let folders = Folders::make(&summary, file.as_deref())
-            .inspect_err(|error| self.forgo(order.id, error))?;
+        let folders = Folders::make(&summary, file.as_deref())?;
         order.artifacts = folders.artifacts.clone();
         order.cache = folders.cache.clone();
 
@@ -162,8 +160,7 @@ impl<'a> Runner<'a> {
         let reporter = move || Reporter::of_process(&ui, setup, opened);
         let reader = log.reader(Need::Required);
         let told = warnings.clone();
-        let mut screen = Screen::start(reporter, log.clone(), reader, order.id, clock, told)
-            .inspect_err(|error| self.forgo(order.id, error))?;
+        let mut screen = Screen::new(reporter, log.clone(), reader, order.id, clock, told);
         let about = self.about(&order, &summary);
         screen.tell(clock.now(), v1::Event::BuildStarted(Box::new(about)));
 
@@ -177,7 +174,6 @@ impl<'a> Runner<'a> {
             duration: report.duration,
             size: log.finish().bytes,
         };
-        let trouble = self.recorder.end(order.id, end);
         // All is recorded, so nobody needs to wait any more until a slow terminal has seen it.
         self.signals.let_go();
         if report.signal.is_some() {
@@ -187,23 +183,12 @@ impl<'a> Runner<'a> {
             .join()
             .context("could not show the build, which is done")?;
         self.signals.take_back();
+        let trouble = self.recorder.end(order.id, end);
         folders.tidy();
         for warning in warnings.take().iter().chain(&trouble) {
             self.ui.warn(warning);
         }
         Ok(report)
-    }
-
-    /// Notes that a build could not begin; it would else look as if piper had been killed.
-    fn forgo(&mut self, build: BuildId, error: &anyhow::Error) {
-        let end = BuildEnd {
-            outcome: Outcome::Errored,
-            reason: Some(format!("{error:#}")),
-            duration: Duration::ZERO,
-            size: 0,
-        };
-        // The error itself is about to be said, and is worth more than one about its record.
-        let _ = self.recorder.end(build, end);
     }
 
     /// All that the engine needs but the folders, which belong to the record.

@@ -1,10 +1,9 @@
 //! Between a running build and whoever looks at it: one thread that shows, and the listener that feeds it.
 //!
-//! The build never waits for the screen. Log records are read with a cursor of the log; events queue here, each with the number
+//! A build that is over before anybody could have seen it run gets no thread, and is shown at its end. Of any other, the build never waits for the screen. Log records are read with a cursor of the log; events queue here, each with the number
 //! of the record that must have been shown before it.
 
 use crate::ui::reporter::Reporter;
-use anyhow::Context as _;
 use piper_core::{
     id::BuildId,
     log::Record,
@@ -18,7 +17,7 @@ use piper_engine::{
 };
 use std::{
     collections::VecDeque,
-    io, iter,
+    io, iter, mem,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
@@ -102,19 +101,30 @@ pub(super) struct Screen {
     log_end: u64,
     queue: Arc<Queue>,
     warnings: Warnings,
-    thread: Option<JoinHandle<io::Result<()>>>,
+    thread: Thread,
+}
+
+/// Makes the reporter and shows everything until the end.
+type Showing = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+enum Thread {
+    /// The build is still a short one.
+    NotYet(Showing),
+    Runs(JoinHandle<io::Result<()>>),
+    /// It could not be started, or it has been waited for.
+    None(io::Result<()>),
 }
 
 impl Screen {
-    /// Starts the thread; the reporter is made there, because what it writes to belongs to it.
-    pub(super) fn start(
+    /// A screen for a build that is about to begin; the reporter is made by the thread, because what it writes to belongs to it.
+    pub(super) fn new(
         reporter: impl FnOnce() -> io::Result<Reporter> + Send + 'static,
         log: LogHandle,
         reader: LiveReader,
         build: BuildId,
         clock: Clock,
         warnings: Warnings,
-    ) -> anyhow::Result<Self> {
+    ) -> Self {
         let queue = Arc::new(Queue::default());
         let shown = Arc::clone(&queue);
         let show = move || {
@@ -131,12 +141,7 @@ impl Screen {
             .run();
             Ok(())
         };
-        let thread = thread::Builder::new()
-            .name("screen".to_owned())
-            .stack_size(STACK)
-            .spawn(show)
-            .context("could not start a thread")?;
-        Ok(Self {
+        Self {
             log,
             build,
             clock,
@@ -144,8 +149,8 @@ impl Screen {
             log_end: 0,
             queue,
             warnings,
-            thread: Some(thread),
-        })
+            thread: Thread::NotYet(Box::new(show)),
+        }
     }
 
     /// Ends a build that could not even begin.
@@ -186,10 +191,11 @@ impl Screen {
     ///
     /// When nothing could be shown at all.
     pub(super) fn join(mut self) -> io::Result<()> {
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(shown)) => shown,
+        match mem::replace(&mut self.thread, Thread::None(Ok(()))) {
+            Thread::NotYet(show) => show(),
             // A panic there has printed its message, and the build is recorded.
-            Some(Err(_)) | None => Ok(()),
+            Thread::Runs(thread) => thread.join().unwrap_or(Ok(())),
+            Thread::None(shown) => shown,
         }
     }
 
@@ -242,7 +248,22 @@ impl Listener for Screen {
         self.pass_on(now, event);
     }
 
+    fn lasts(&mut self) {
+        self.log.keep_up();
+        self.thread = match mem::replace(&mut self.thread, Thread::None(Ok(()))) {
+            Thread::NotYet(show) => {
+                let spawned = thread::Builder::new()
+                    .name("screen".to_owned())
+                    .stack_size(STACK)
+                    .spawn(show);
+                spawned.map_or_else(|error| Thread::None(Err(error)), Thread::Runs)
+            }
+            other => other,
+        };
+    }
+
     fn about_to_stop(&mut self) {
+        self.lasts();
         let shown = |waiting: &mut Waiting| waiting.pauses.0 > waiting.pauses.1;
         let _ = self
             .queue
@@ -330,13 +351,20 @@ impl Show {
                     text: record.text,
                 });
                 let mut records = records.peekable();
-                while let Some(first) = records.peek()
-                    && !self.finished
-                {
+                while let Some(first) = records.peek() {
                     // What was told while this thread waited for records comes before them: a step's first line may be here
                     // together with its start (test: it::cli::output::a_step_begins_before_its_first_line).
                     self.show_events(first.seq);
+                    if self.finished {
+                        // Nobody wants to see the rest of what was interrupted.
+                        break;
+                    }
                     let next = self.events.front().map_or(u64::MAX, |told| told.after);
+                    if next >= batch.end_seq() {
+                        // Nearly always: a million lines and no event among them.
+                        self.reporter.records(now(self.clock), records);
+                        break;
+                    }
                     let before = iter::from_fn(|| records.next_if(|record| record.seq < next));
                     self.reporter.records(now(self.clock), before);
                 }

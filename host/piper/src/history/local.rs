@@ -16,7 +16,6 @@ use piper_store::{Error, Index};
 use std::{
     error, fs, io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 /// The builds of this machine.
@@ -131,11 +130,7 @@ fn unreadable(place: &Place, source: Box<dyn error::Error + Send + Sync>) -> His
 }
 
 /// Opens the index; a damaged one is put aside first.
-pub(super) fn open_index(
-    place: &Place,
-    now: Timestamp,
-    warnings: &mut Vec<String>,
-) -> Result<Index, Error> {
+fn open_index(place: &Place, now: Timestamp, warnings: &mut Vec<String>) -> Result<Index, Error> {
     match Index::open(&place.index()) {
         Err(Error::Damaged { .. }) => {
             put_aside(place, now, warnings)?;
@@ -146,11 +141,7 @@ pub(super) fn open_index(
 }
 
 /// Puts a damaged index aside, and says so.
-pub(super) fn put_aside(
-    place: &Place,
-    now: Timestamp,
-    warnings: &mut Vec<String>,
-) -> Result<(), Error> {
+fn put_aside(place: &Place, now: Timestamp, warnings: &mut Vec<String>) -> Result<(), Error> {
     if let Some(aside) = Index::put_aside(&place.index(), now)? {
         warnings.push(format!(
             "the index of the builds was damaged and is now `{}`; a new one is made from the builds' files",
@@ -211,51 +202,17 @@ fn catch_up(
     Ok(())
 }
 
-/// Notes the end of builds whose piper was killed.
-pub(super) fn bury(
-    index: &mut Index,
-    place: &Place,
-    but: BuildId,
-    warnings: &mut Vec<String>,
-) -> Result<(), Error> {
-    let mut found = Vec::new();
-    for build in index.unfinished()?.iter().filter(|build| build.id != but) {
-        match file::settle(&place.file(build.id)) {
-            Ok(Some(build)) if build.end.is_some() => found.push(build),
-            Ok(_) => {}
-            Err(error) => warnings.push(chain(&error)),
-        }
-    }
-    match found.is_empty() {
-        true => Ok(()),
-        false => index.put(&found),
-    }
-}
-
-/// How often builds are looked at that became too old.
-const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Removes old builds, if enough was recorded in the project at `root`, or enough time went by, since that was last done.
-pub(super) fn sweep_if_due(
-    index: &mut Index,
-    place: &Place,
+/// Removes the builds in `place` that have been kept long enough; returns what the user should know.
+pub(super) fn sweep(
+    place: Place,
     limits: Limits,
-    root: &Path,
     now: Timestamp,
-) -> Result<(), HistoryError> {
-    let fail = |error: Error| unreadable(place, error.into());
-    let growth = index.growth(root).map_err(fail)?;
-    let due = now.since(growth.swept) > SWEEP_EVERY
-        || growth.builds > limits.builds.saturating_add(limits.slack())
-        || growth.bytes > limits.bytes / 16;
-    if !due {
-        return Ok(());
-    }
-    // Noted first, so that of many builds that begin together only one does the work.
-    index.swept(now).map_err(fail)?;
-    let expendable = select(index, limits, now).map_err(fail)?;
+) -> Result<Vec<String>, HistoryError> {
+    let mut history = LocalHistory::open(place, now)?;
+    let expendable = history.expendable(limits, now)?;
     let ids: Vec<_> = expendable.builds.iter().map(|build| build.id).collect();
-    remove(index, place, &ids)
+    history.remove(&ids)?;
+    Ok(history.warnings)
 }
 
 fn select(index: &Index, limits: Limits, now: Timestamp) -> Result<Swept, Error> {

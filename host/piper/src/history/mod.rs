@@ -5,12 +5,14 @@
 //!
 //! ```text
 //!   $XDG_STATE_HOME/piper/local/builds/ID.plog    one build: its events and its log
-//!                              /index.db          which builds there are
+//!                              /index.db          which builds there are, as of the last time somebody asked
+//!                              /recent            the builds since old ones were last removed
 //! ```
 
 mod file;
 mod local;
 mod place;
+mod recent;
 mod recorder;
 mod retention;
 #[cfg(test)]

@@ -141,6 +141,11 @@ impl Place {
         self.folder.join("builds").join(format!("{build}.plog"))
     }
 
+    /// The list of the builds since old ones were removed.
+    pub(super) fn recent(&self) -> PathBuf {
+        self.folder.join("recent")
+    }
+
     /// The index of the builds.
     pub fn index(&self) -> PathBuf {
         self.folder.join("index.db")

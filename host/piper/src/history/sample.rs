@@ -64,6 +64,7 @@ impl Running {
             warn: Arc::new(|warning| panic!("{warning}")),
         };
         let (mut writer, handle) = piper_engine::logs::start(options);
+        handle.keep_up();
         let at = build.created;
         for (step, r#try, label, lines) in [
             (0, 1, "unit", lines),

@@ -16,8 +16,7 @@ const MIGRATIONS: [&str; 1] = [
     CREATE INDEX builds_by_target ON builds (root, target, created);
     CREATE INDEX builds_by_outcome ON builds (root, outcome, created);
     CREATE INDEX builds_by_age ON builds (created);
-    CREATE INDEX builds_unfinished ON builds (id) WHERE outcome IS NULL;
-    CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;",
+    CREATE INDEX builds_unfinished ON builds (id) WHERE outcome IS NULL;",
 ];
 
 /// The shape that this piper writes.

@@ -136,30 +136,6 @@ fn removed_builds_are_gone_and_unknown_ones_no_error() {
 }
 
 #[test]
-fn growth_counts_from_the_last_sweep() {
-    let (_folder, path) = place();
-    let mut index = Index::open(&path).unwrap();
-    index
-        .put(&[
-            build(1, "/a", "build", Some(Outcome::Succeeded)),
-            build(5, "/b", "build", Some(Outcome::Succeeded)),
-        ])
-        .unwrap();
-    let growth = |swept, bytes, builds| Growth {
-        swept: Timestamp(swept),
-        bytes,
-        builds,
-    };
-    assert_eq!(index.growth(Path::new("/a")).unwrap(), growth(0, 200, 1));
-    index.swept(Timestamp(1_000_005)).unwrap();
-    index.swept(Timestamp(1_000_003)).unwrap();
-    assert_eq!(
-        index.growth(Path::new("/a")).unwrap(),
-        growth(1_000_003, 100, 1)
-    );
-}
-
-#[test]
 fn a_file_that_is_no_index_is_put_aside_with_its_log() {
     for rubbish in [
         b"".to_vec(),

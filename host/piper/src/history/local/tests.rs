@@ -2,7 +2,7 @@ use super::{
     super::sample::{self, Running},
     *,
 };
-use piper_core::{record::BuildEnd, wire::v1::Outcome};
+use piper_core::wire::v1::Outcome;
 
 const NOW: Timestamp = Timestamp(100_000_000);
 
@@ -135,35 +135,4 @@ fn what_is_removed_is_gone_with_its_file() {
     history.remove(&[builds[0].id]).unwrap();
     assert!(!place.file(builds[0].id).exists() && place.file(builds[1].id).exists());
     assert_eq!(all(&open(&place)), &builds[1..]);
-}
-
-#[test]
-fn a_sweep_is_due_when_there_are_too_many_or_a_day_went_by_and_only_then() {
-    let (_folder, place) = sample::place();
-    let mut index = Index::open(&place.index()).unwrap();
-    let limits = Limits {
-        builds: 10,
-        ..Limits::default()
-    };
-    let ended = |n| BuildSummary {
-        end: Some(BuildEnd {
-            size: 1,
-            ..sample::end(Outcome::Failed)
-        }),
-        ..sample::build(n, "/a")
-    };
-    index.swept(Timestamp(0)).unwrap();
-    let mut sweep = |new: std::ops::Range<u64>, now: Timestamp| {
-        index.put(&new.map(ended).collect::<Vec<_>>()).unwrap();
-        sweep_if_due(&mut index, &place, limits, Path::new("/a"), now).unwrap();
-        index.ids().unwrap().len()
-    };
-    assert_eq!(sweep(0..12, NOW), 12, "within the slack");
-    assert_eq!(sweep(12..13, NOW), 10);
-    assert_eq!(sweep(13..14, NOW), 11, "not at every build");
-    assert_eq!(
-        sweep(14..14, NOW + Duration::from_secs(90_000)),
-        10,
-        "once a day"
-    );
 }
