@@ -1,6 +1,8 @@
-//! Starts a process with `posix_spawn`: in a new session, with no signal ignored or blocked, and with three descriptors.
+//! Starts a process: in a new session, with no signal ignored or blocked, and with three descriptors.
 //!
-//! `posix_spawn` and not `fork`: the parent's memory is not copied, which costs milliseconds as soon as piper has mapped something.
+//! The child shares our memory until it is the program, as with `posix_spawn`: copying the memory, as `fork` does, costs milliseconds
+//! as soon as piper has mapped something. Not `posix_spawn` itself, because that asks for the handler of each of the 64 signals and
+//! maps a new stack every time, and has no way to return a descriptor of the process.
 
 use super::{Child, Pid, check};
 use std::{
@@ -13,7 +15,7 @@ use std::{
     },
     path::{Path, PathBuf},
     ptr,
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 /// What a process gets as its standard input, output and error.
@@ -47,56 +49,188 @@ impl Spawn<'_> {
     ///
     /// What the system says: no such program or folder, not executable, no memory.
     pub fn start(&self) -> io::Result<Child> {
-        let pid = self.spawn()?;
-        // SAFETY: the call takes two numbers. The process is our child and not reaped, so the pid is still its own.
-        let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as libc::c_int);
-        match fd {
-            Ok(fd) => {
-                // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
-                let pidfd = unsafe { OwnedFd::from_raw_fd(fd) };
-                Ok(Child { pid, pidfd })
-            }
-            Err(error) => {
-                // Without the descriptor its end would never be seen.
-                discard(pid);
-                Err(error)
-            }
-        }
-    }
-
-    fn spawn(&self) -> io::Result<Pid> {
-        let mut actions = Actions::new()?;
-        actions.chdir(self.cwd)?;
-        match self.stdio {
-            Stdio::Fds(fds) => {
-                for (target, fd) in fds.iter().enumerate() {
-                    actions.dup2(fd.as_raw_fd(), target as libc::c_int)?;
-                }
-            }
-            Stdio::Terminal(path) => {
-                // A session leader without a terminal that opens one gets it as its controlling terminal.
-                actions.open(0, path, libc::O_RDWR)?;
-                actions.dup2(0, 1)?;
-                actions.dup2(0, 2)?;
-            }
-        }
-        let attributes = Attributes::new()?;
         let argv = pointers(self.argv);
         let env = pointers(self.env);
-        let mut pid = 0;
-        // SAFETY: all pointers live until the call returns; `argv` and `env` end with null.
-        let error = unsafe {
-            libc::posix_spawn(
-                &raw mut pid,
-                self.program.as_ptr(),
-                &raw const actions.0,
-                &raw const attributes.0,
-                argv.as_ptr(),
-                env.as_ptr(),
-            )
+        let mut becoming = Becoming {
+            program: self.program.as_ptr(),
+            argv: argv.as_ptr(),
+            env: env.as_ptr(),
+            cwd: self.cwd.as_ptr(),
+            stdio: self.stdio,
+            ignored: ignored(),
+            error: 0,
         };
-        spawn_result(error).map(|()| pid)
+        let mut stack = STACK.lock().unwrap_or_else(PoisonError::into_inner);
+        // A handler of ours must not run in the child, which shares our memory.
+        let blocked = SignalsBlocked::all()?;
+        let mut pidfd: libc::c_int = -1;
+        // SAFETY: the stack is ours alone until the child has become the program or ended, because CLONE_VFORK keeps this thread
+        // waiting for that. All that `becoming` points at lives for as long; stacks grow down, so the child gets its end.
+        let pid = check(unsafe {
+            libc::clone(
+                become_program,
+                stack.end(),
+                libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD,
+                (&raw mut becoming).cast(),
+                &raw mut pidfd,
+            )
+        });
+        drop(blocked);
+        drop(stack);
+        let pid = pid?;
+        // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+        if becoming.error != 0 {
+            discard(pid);
+            return Err(io::Error::from_raw_os_error(becoming.error));
+        }
+        Ok(Child { pid, pidfd })
     }
+}
+
+/// What the child needs. It is made before there is a child, which may neither allocate nor take a lock.
+struct Becoming<'a> {
+    program: *const libc::c_char,
+    argv: *const *const libc::c_char,
+    env: *const *const libc::c_char,
+    cwd: *const libc::c_char,
+    stdio: Stdio<'a>,
+    /// The signals that are set back to their default.
+    ignored: &'static [libc::c_int],
+    /// What kept it from becoming the program; written by the child.
+    error: libc::c_int,
+}
+
+/// The child's whole life before it is the program: async-signal-safe calls only.
+extern "C" fn become_program(becoming: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: this is the `Becoming` that was handed to `clone`, whose owner waits.
+    let becoming = unsafe { &mut *becoming.cast::<Becoming<'_>>() };
+    becoming.error = becoming.exec();
+    NOT_STARTED
+}
+
+/// The status of a child that could not become the program; whoever started it has the reason and nobody sees this.
+const NOT_STARTED: libc::c_int = 127;
+
+impl Becoming<'_> {
+    /// Returns only if it failed, with the error.
+    fn exec(&self) -> libc::c_int {
+        let prepared = self.prepare();
+        if prepared.is_ok() {
+            // SAFETY: all three were made from live strings, and the arrays end with null.
+            unsafe { libc::execve(self.program, self.argv, self.env) };
+        }
+        // SAFETY: reads this thread's own number; the parent, whose it is too, waits.
+        unsafe { *libc::__errno_location() }
+    }
+
+    /// A session of its own, the working folder, the descriptors, and every signal as at login.
+    fn prepare(&self) -> Result<(), Failed> {
+        // SAFETY: these take numbers, strings that live, and structures on this stack.
+        unsafe {
+            tried(libc::setsid())?;
+            tried(libc::chdir(self.cwd))?;
+            match &self.stdio {
+                Stdio::Fds(fds) => {
+                    for (target, fd) in (0..).zip(fds) {
+                        let fd = fd.as_raw_fd();
+                        if fd == target {
+                            // It is where it belongs, and must only stay open.
+                            tried(libc::fcntl(fd, libc::F_SETFD, 0))?;
+                        } else {
+                            tried(libc::dup2(fd, target))?;
+                        }
+                    }
+                }
+                Stdio::Terminal(path) => {
+                    // A session leader without a terminal that opens one gets it as its controlling terminal.
+                    let terminal =
+                        tried(libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC))?;
+                    for target in 0..3 {
+                        tried(libc::dup2(terminal, target))?;
+                    }
+                }
+            }
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = libc::SIG_DFL;
+            for &signal in self.ignored {
+                tried(libc::sigaction(signal, &raw const action, ptr::null_mut()))?;
+            }
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            tried(libc::sigprocmask(
+                libc::SIG_SETMASK,
+                &raw const none,
+                ptr::null_mut(),
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+/// A call failed; `errno` says why.
+struct Failed;
+
+fn tried(result: libc::c_int) -> Result<libc::c_int, Failed> {
+    if result == -1 {
+        Err(Failed)
+    } else {
+        Ok(result)
+    }
+}
+
+/// The stack of a child before it is the program. One for all: whoever starts a process waits for that.
+static STACK: Mutex<Stack> = Mutex::new(Stack([0; STACK_SIZE]));
+
+/// What the child calls takes some hundred bytes; a dynamic linker that resolves a name on the way takes a few thousand.
+const STACK_SIZE: usize = 64 * 1024;
+
+#[repr(align(16))]
+struct Stack([u8; STACK_SIZE]);
+
+impl Stack {
+    fn end(&mut self) -> *mut libc::c_void {
+        self.0.as_mut_ptr_range().end.cast()
+    }
+}
+
+/// Signals are blocked while this lives.
+struct SignalsBlocked(libc::sigset_t);
+
+impl SignalsBlocked {
+    fn all() -> io::Result<Self> {
+        let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        // SAFETY: the calls fill in both sets.
+        unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            let error = libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr());
+            match error {
+                0 => Ok(Self(before.assume_init())),
+                error => Err(io::Error::from_raw_os_error(error)),
+            }
+        }
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: the set was filled in by the same call; setting a valid mask cannot fail.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
+    }
+}
+
+/// The signals that this process ignores, which never changes. A handler is reset by the system.
+fn ignored() -> &'static [libc::c_int] {
+    static IGNORED: OnceLock<Vec<libc::c_int>> = OnceLock::new();
+    let is_ignored = |&signal: &libc::c_int| {
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: an action of zeroes is valid; the call only writes it, if the signal exists.
+        unsafe {
+            libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) == 0
+                && action.assume_init().sa_sigaction == libc::SIG_IGN
+        }
+    };
+    IGNORED.get_or_init(|| (1..=libc::SIGRTMAX()).filter(is_ignored).collect())
 }
 
 /// Ends and reaps a process that was just started, with its group.
@@ -106,121 +240,12 @@ pub(crate) fn discard(pid: Pid) {
     unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
 }
 
-/// The `posix_spawn` family returns the error itself.
-fn spawn_result(error: libc::c_int) -> io::Result<()> {
-    if error == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(error))
-    }
-}
-
-fn pointers(strings: &[CString]) -> Vec<*mut libc::c_char> {
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings
         .iter()
-        .map(|s| s.as_ptr().cast_mut())
-        .chain([ptr::null_mut()])
+        .map(|s| s.as_ptr())
+        .chain([ptr::null()])
         .collect()
-}
-
-/// What the child does before it becomes the program.
-struct Actions(libc::posix_spawn_file_actions_t);
-
-impl Actions {
-    fn new() -> io::Result<Self> {
-        let mut actions = MaybeUninit::uninit();
-        // SAFETY: initialises what it is pointed at.
-        spawn_result(unsafe { libc::posix_spawn_file_actions_init(actions.as_mut_ptr()) })?;
-        // SAFETY: it was initialised just now.
-        Ok(Self(unsafe { actions.assume_init() }))
-    }
-
-    fn dup2(&mut self, from: libc::c_int, to: libc::c_int) -> io::Result<()> {
-        // SAFETY: the actions are initialised and owned by us.
-        spawn_result(unsafe { libc::posix_spawn_file_actions_adddup2(&raw mut self.0, from, to) })
-    }
-
-    fn open(&mut self, to: libc::c_int, path: &CStr, flags: libc::c_int) -> io::Result<()> {
-        // SAFETY: the actions are initialised and owned by us; the path is copied.
-        spawn_result(unsafe {
-            libc::posix_spawn_file_actions_addopen(&raw mut self.0, to, path.as_ptr(), flags, 0)
-        })
-    }
-
-    fn chdir(&mut self, path: &CStr) -> io::Result<()> {
-        // SAFETY: the actions are initialised and owned by us; the path is copied.
-        spawn_result(unsafe {
-            libc::posix_spawn_file_actions_addchdir_np(&raw mut self.0, path.as_ptr())
-        })
-    }
-}
-
-impl Drop for Actions {
-    fn drop(&mut self) {
-        // SAFETY: initialised in `new`, destroyed once.
-        unsafe { libc::posix_spawn_file_actions_destroy(&raw mut self.0) };
-    }
-}
-
-/// A new session, every signal at its default and none blocked: piper ignores SIGPIPE and blocks what it reads from a
-/// descriptor, and a step must inherit neither.
-struct Attributes(libc::posix_spawnattr_t);
-
-impl Attributes {
-    fn new() -> io::Result<Self> {
-        const POSIX_SPAWN_SETSID: libc::c_short = 0x80;
-        let flags = POSIX_SPAWN_SETSID
-            | (libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETSIGMASK) as libc::c_short;
-        let mut attributes = MaybeUninit::uninit();
-        // SAFETY: initialises what it is pointed at.
-        spawn_result(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
-        // SAFETY: it was initialised just now.
-        let mut attributes = Self(unsafe { attributes.assume_init() });
-        let mut signals = MaybeUninit::uninit();
-        // SAFETY: both calls initialise the set, the others read it; the attributes are initialised and owned by us.
-        unsafe {
-            libc::sigemptyset(signals.as_mut_ptr());
-            spawn_result(libc::posix_spawnattr_setsigmask(
-                &raw mut attributes.0,
-                signals.as_ptr(),
-            ))?;
-            spawn_result(libc::posix_spawnattr_setsigdefault(
-                &raw mut attributes.0,
-                ignored(),
-            ))?;
-            spawn_result(libc::posix_spawnattr_setflags(&raw mut attributes.0, flags))?;
-        }
-        Ok(attributes)
-    }
-}
-
-/// The signals that this process ignores, which never changes: a handler is reset by the system, and asking it to reset all 64
-/// signals, one call each, is a third of what the child does before it becomes the program.
-fn ignored() -> &'static libc::sigset_t {
-    static IGNORED: OnceLock<libc::sigset_t> = OnceLock::new();
-    IGNORED.get_or_init(|| {
-        // SAFETY: a set and an action of zeroes are valid; the calls write them and keep no pointer.
-        unsafe {
-            let mut set: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&raw mut set);
-            for signal in 1..=libc::SIGRTMAX() {
-                let mut action: libc::sigaction = std::mem::zeroed();
-                if libc::sigaction(signal, ptr::null(), &raw mut action) == 0
-                    && action.sa_sigaction == libc::SIG_IGN
-                {
-                    libc::sigaddset(&raw mut set, signal);
-                }
-            }
-            set
-        }
-    })
-}
-
-impl Drop for Attributes {
-    fn drop(&mut self) {
-        // SAFETY: initialised in `new`, destroyed once.
-        unsafe { libc::posix_spawnattr_destroy(&raw mut self.0) };
-    }
 }
 
 /// A pipe whose reading end does not block and whose ends are not inherited.

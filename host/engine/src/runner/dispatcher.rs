@@ -206,8 +206,9 @@ impl Dispatcher<'_> {
                     continue;
                 }
             };
-            for action in actions {
-                match action {
+            // First what makes steps run or end, then what is said of it: the next step runs while the last one is reported.
+            for action in &actions {
+                match *action {
                     Action::Start { step, r#try } => {
                         if let Err(how) = self.executor.start(step, r#try) {
                             let log_end = self.log_end;
@@ -221,8 +222,14 @@ impl Dispatcher<'_> {
                         }
                     }
                     Action::Push { step, how } => self.executor.push(step, how),
+                    Action::Tell(_) => {}
+                }
+            }
+            for action in actions {
+                match action {
                     Action::Tell(notice @ Notice::Finished { .. }) => self.end = Some(notice),
                     Action::Tell(notice) => self.tell(now, &notice),
+                    Action::Start { .. } | Action::Push { .. } => {}
                 }
             }
         }

@@ -25,6 +25,8 @@ use std::{
 
 /// How long Ctrl-Z waits for the screen to be left in order. A terminal stopped by Ctrl-S would keep it waiting for ever.
 const ABOUT_TO_STOP: Duration = Duration::from_millis(200);
+/// How long the rest of an interrupted build is shown.
+const BACKLOG: Duration = Duration::from_millis(100);
 /// How long the thread lets small things gather: being woken for each of them costs short steps as much as they cost themselves.
 const GATHER: Duration = Duration::from_millis(4);
 /// Records of so many bytes do not gather: they would only leave the memory before they are shown.
@@ -73,6 +75,8 @@ struct Waiting {
     pauses: (u64, u64),
     /// Somebody waits until everything is shown.
     hurry: bool,
+    /// Everything is shown.
+    finished: bool,
     /// Records that are not shown yet are left out.
     skip_backlog: bool,
     /// The thread waits for events alone, because there are no more records.
@@ -179,9 +183,19 @@ impl Screen {
         }
     }
 
-    /// Leaves out what was printed and is not shown yet: whoever interrupts a flood does not want to see the rest of it.
+    /// Leaves out what is not shown after a moment: whoever interrupts a flood does not want to see the rest of it.
     pub(super) fn skip_backlog(&self) {
-        self.queue.lock().skip_backlog = true;
+        if !matches!(self.thread, Thread::Runs(_)) {
+            return;
+        }
+        let shows = |waiting: &mut Waiting| !waiting.finished;
+        let (mut waiting, _) = self
+            .queue
+            .changed
+            .wait_timeout_while(self.queue.lock(), BACKLOG, shows)
+            .unwrap_or_else(PoisonError::into_inner);
+        waiting.skip_backlog = true;
+        drop(waiting);
         self.queue.changed.notify_all();
     }
 
@@ -324,7 +338,11 @@ impl Show {
             };
             self.reporter.event(told.now, &told.event);
             match told.event {
-                Event::BuildFinished { .. } => self.finished = true,
+                Event::BuildFinished { .. } => {
+                    self.finished = true;
+                    self.queue.lock().finished = true;
+                    self.queue.changed.notify_all();
+                }
                 Event::BuildPaused {} => {
                     let mut waiting = self.queue.lock();
                     waiting.pauses.1 += 1;
