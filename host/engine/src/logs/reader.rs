@@ -12,7 +12,7 @@ use super::{
 use piper_core::{id::BuildId, log::Stream, time::Timestamp, wire::v1};
 use std::{
     ffi::OsStr,
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, Metadata, OpenOptions, TryLockError},
     io,
     ops::RangeInclusive,
     os::unix::fs::OpenOptionsExt as _,
@@ -25,7 +25,7 @@ use std::{
 /// How often a file is looked at for growth.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// A file that is empty, not locked and younger than this is about to be locked by the build that made it.
+/// A file that is empty, not locked and younger than this may be about to be locked by the build that made it.
 const NEWBORN: Duration = Duration::from_secs(2);
 
 /// What can be said of a build by its file.
@@ -137,7 +137,7 @@ impl PlogReader {
         while let Some(entry) = hopper.next(&file, len)? {
             index.entries.push(entry);
         }
-        let newborn = len == 0 && metadata.modified().is_ok_and(is_newborn);
+        let newborn = is_newborn(&metadata);
         let state = if locked || newborn {
             State::Running
         } else if told(&file, &index).finished {
@@ -250,7 +250,7 @@ impl PlogReader {
         let mut reader = Self::open(path)?;
         // Its own handle has seen the lock that was just taken here.
         reader.state = State::Dead;
-        let newborn = reader.end == 0 && file.metadata()?.modified().is_ok_and(is_newborn);
+        let newborn = is_newborn(&file.metadata()?);
         let finished = reader.hopper.footer_seen || told(&file, &reader.index).finished;
         if finished || newborn || reader.is_newer() {
             return Ok(None);
@@ -268,14 +268,21 @@ fn is_locked(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Whether the build that made the file is about to lock it: nobody has written to it, and not because somebody emptied it.
 #[expect(
     clippy::disallowed_methods,
     reason = "compared with a file's own time, which comes from this clock"
 )]
-fn is_newborn(modified: SystemTime) -> bool {
-    SystemTime::now()
+fn is_newborn(metadata: &Metadata) -> bool {
+    let Ok(modified) = metadata.modified() else {
+        return false;
+    };
+    let is_untouched = metadata.created().is_ok_and(|created| created >= modified);
+    let is_young = SystemTime::now()
         .duration_since(modified)
-        .is_ok_and(|age| age < NEWBORN)
+        .is_ok_and(|age| age < NEWBORN);
+    // Not every file system knows when a file was made.
+    metadata.len() == 0 && is_young && (is_untouched || metadata.created().is_err())
 }
 
 /// Opens a file, and nothing else that may have its name: a pipe would be waited for, and a folder read.
@@ -461,6 +468,11 @@ pub struct Follow {
 }
 
 impl Follow {
+    /// How many selected lines there were up to here.
+    pub fn lines(&self) -> u64 {
+        self.select.lines()
+    }
+
     /// The next records; waits at most so long for them.
     ///
     /// # Errors
@@ -504,7 +516,7 @@ impl Follow {
             }
             self.end = len;
         }
-        let newborn = len == 0 && metadata.modified().is_ok_and(is_newborn);
+        let newborn = is_newborn(&metadata);
         self.over = self.hopper.footer_seen || !locked && !newborn;
         if self.over && !self.hopper.footer_seen {
             self.select.end = Some(len);

@@ -393,6 +393,24 @@ fn a_file_of_a_newer_piper_is_not_closed_by_this_one() {
 }
 
 #[test]
+fn a_file_that_was_just_made_is_of_a_build_that_runs_and_one_that_was_emptied_of_a_dead_one() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("new.plog");
+    File::create(&path).unwrap();
+    assert_eq!(PlogReader::open(&path).unwrap().state(), State::Running);
+    assert!(PlogReader::dead(&path).unwrap().is_none());
+    let path = small_file(&folder, "emptied.plog");
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_len(0).unwrap();
+    // The clock of the file system may not have moved on since the file was made.
+    let Ok(made) = file.metadata().unwrap().created() else {
+        return;
+    };
+    file.set_modified(made + Duration::from_micros(1)).unwrap();
+    assert_eq!(PlogReader::open(&path).unwrap().state(), State::Dead);
+}
+
+#[test]
 fn what_is_no_file_is_refused_at_once() {
     let folder = TempDir::new().unwrap();
     let (directory, pipe) = (folder.path().join("a.plog"), folder.path().join("b.plog"));
