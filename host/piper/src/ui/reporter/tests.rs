@@ -1,6 +1,6 @@
 use super::super::{
     lines::Sharing,
-    show,
+    show::Page,
     stage::{Scene, Stage, build},
     style::Style,
 };
@@ -114,7 +114,7 @@ fn a_build_is_told_in_lines_where_there_is_no_terminal() {
         command: cargo clippy
         hint: raise the step's `timeout`, or find out what it waits for
     ○ deploy skipped: lint[rust=1.95] failed
-    hello 1.2.0 failed after 14.0s: lint[rust=1.95] took longer than its `timeout` (1 passed, 1 failed, 1 allowed to fail, 1 skipped, 1 flaky) · piper logs 'bcdfghj/lint[rust=1.95]'
+    hello 1.2.0 failed after 14.0s: lint[rust=1.95] took longer than its `timeout` (1 flaky, 1 failed, 1 allowed to fail, 1 skipped) · piper logs 'bcdfghj/lint[rust=1.95]'
     "#);
 }
 
@@ -135,7 +135,7 @@ fn quiet_leaves_what_the_steps_print_and_errors() {
     ✗ lint[rust=1.95] failed after 1.2s: took longer than its `timeout`
         command: cargo clippy
         hint: raise the step's `timeout`, or find out what it waits for
-    hello 1.2.0 failed after 14.0s: lint[rust=1.95] took longer than its `timeout` (1 passed, 1 failed, 1 allowed to fail, 1 skipped, 1 flaky) · piper logs 'bcdfghj/lint[rust=1.95]'
+    hello 1.2.0 failed after 14.0s: lint[rust=1.95] took longer than its `timeout` (1 flaky, 1 failed, 1 allowed to fail, 1 skipped) · piper logs 'bcdfghj/lint[rust=1.95]'
     "#);
 }
 
@@ -318,18 +318,26 @@ fn lost_output_is_told_at_the_end() {
     );
 }
 
+fn page(unicode: bool) -> Page<'static> {
+    Page {
+        build: build(),
+        end: None,
+        is_whole: true,
+        file: None,
+        style: Style::new(false, unicode),
+    }
+}
+
 #[test]
 fn a_recorded_build_is_shown_as_a_page() {
     let mut stage = stage(Scene::Pipes, Sharing::Alone);
     eventful(&mut stage);
     let events = stage.events.iter().map(|(at, event)| (*at, event));
-    let page = show::render(
-        build(),
-        events,
-        Some(Path::new("/state/bcdfghjklmnpqrst.plog")),
-        |at| at.to_string(),
-        Style::new(false, true),
-    );
+    let page = Page {
+        file: Some(Path::new("/state/bcdfghjklmnpqrst.plog")),
+        ..page(true)
+    };
+    let page = page.render(events, |at| at.to_string());
     insta::assert_snapshot!(page, @r#"
     build        bcdfghjklmnpqrst
     project      hello 1.2.0
@@ -348,7 +356,7 @@ fn a_recorded_build_is_shown_as_a_page() {
 
     warning: the index is locked
 
-    hello 1.2.0 failed after 14.0s: lint[rust=1.95] took longer than its `timeout` (1 passed, 1 failed, 1 allowed to fail, 1 skipped, 1 flaky) · piper logs 'bcdfghj/lint[rust=1.95]'
+    hello 1.2.0 failed after 14.0s: lint[rust=1.95] took longer than its `timeout` (1 flaky, 1 failed, 1 allowed to fail, 1 skipped) · piper logs 'bcdfghj/lint[rust=1.95]'
     "#);
 }
 
@@ -357,13 +365,7 @@ fn a_build_that_died_is_shown_as_not_finished() {
     let mut stage = stage(Scene::Pipes, Sharing::Alone);
     stage.start("fmt");
     let events = stage.events.iter().map(|(at, event)| (*at, event));
-    let page = show::render(
-        build(),
-        events,
-        None,
-        |at| at.to_string(),
-        Style::new(false, false),
-    );
+    let page = page(false).render(events, |at| at.to_string());
     insta::assert_snapshot!(page, @r#"
     build        bcdfghjklmnpqrst
     project      hello 1.2.0
