@@ -24,6 +24,7 @@ use std::num::NonZeroU32;
 
 /// List the builds of this project, newest first
 #[derive(Debug, clap::Args)]
+#[command(after_help = "`>1.0s` is the least that a build can have taken whose piper was killed.")]
 pub struct BuildsArgs {
     /// List the builds of all projects on this machine
     #[arg(short, long)]

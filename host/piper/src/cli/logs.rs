@@ -25,6 +25,9 @@ mod print;
 
 /// Print the log of a build
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "On a terminal, a line shows where another try of a step begins; elsewhere there are the lines of the steps alone."
+)]
 pub struct LogsArgs {
     /// Which build or step: BUILD[/STEP[#TRY]], where BUILD is the beginning of an id, @ (the newest here, also if nothing is given), @PIPELINE or @failed
     #[arg(value_name = "BUILD")]

@@ -5,7 +5,7 @@ use super::super::{
     style::Style,
 };
 use super::*;
-use piper_core::{log::Marks, wire::v1::Exit};
+use piper_core::{log::Marks, record::BuildEnd, wire::v1::Exit};
 use std::path::Path;
 use test_case::test_case;
 
@@ -381,6 +381,84 @@ fn a_build_that_died_is_shown_as_not_finished() {
     - deploy           waiting
 
     not finished (no step is done)
+    "#);
+}
+
+#[test]
+fn a_damaged_record_is_shown_with_the_end_that_the_index_knows() {
+    let mut stage = stage(Scene::Pipes, Sharing::Alone);
+    stage.start("fmt");
+    stage.pass("fmt");
+    stage.start("unit");
+    let events = stage.events.iter().map(|(at, event)| (*at, event));
+    let end = BuildEnd {
+        outcome: Outcome::Succeeded,
+        reason: None,
+        duration: seconds(14),
+        size: 1,
+    };
+    let page = Page {
+        end: Some(&end),
+        is_whole: false,
+        ..page(true)
+    };
+    let page = page.render(events, |_| "then".to_owned());
+    let (_, rest) = page.split_once("started").unwrap();
+    insta::assert_snapshot!(rest.trim_start(), @r#"
+    then
+    took         14.0s
+
+    ✓ fmt              passed        1.2s
+    ○ unit             unknown
+    ○ lint[rust=1.95]  unknown
+    ○ deploy           unknown
+
+    hello 1.2.0 finished successfully in 14.0s
+    "#);
+}
+
+#[test]
+fn a_killed_build_took_at_least_so_long() {
+    let mut stage = stage(Scene::Pipes, Sharing::Alone);
+    stage.start("fmt");
+    stage.time = seconds(2);
+    stage.end(Outcome::Errored, Some(crate::history::KILLED));
+    let events = stage.events.iter().map(|(at, event)| (*at, event));
+    let page = page(true).render(events, |_| "then".to_owned());
+    let (_, rest) = page.split_once("started").unwrap();
+    insta::assert_snapshot!(rest.trim_start(), @r#"
+    then
+    took         at least 2.0s
+
+    ✗ fmt              interrupted
+    ○ unit             not begun
+    ○ lint[rust=1.95]  not begun
+    ○ deploy           not begun
+
+    hello 1.2.0 could not be finished, after at least 2.0s: piper was killed (no step is done)
+    "#);
+}
+
+#[test]
+fn a_step_that_could_not_be_started_says_why_once() {
+    let mut stage = stage(Scene::Pipes, Sharing::Alone);
+    let not_started = |why: &str| Some(Exit::NotStarted(why.to_owned()));
+    let missing = not_started("`cargo` was not found in PATH");
+    stage.start("fmt");
+    stage.finish("fmt", StepOutcome::Failed, missing, None);
+    let why = "could not start `cargo`: out of memory";
+    stage.start("unit");
+    stage.finish("unit", StepOutcome::Errored, not_started(why), Some(why));
+    stage.end(Outcome::Errored, Some("unit could not be run"));
+    let (_, err) = stage.close();
+    let (_, rest) = err.split_once("[1/4] fmt\n").unwrap();
+    insta::assert_snapshot!(rest, @r#"
+    ✗ fmt could not be started: `cargo` was not found in PATH
+        command: cargo fmt --check
+    [2/4] unit
+    ✗ unit could not be run: could not start `cargo`: out of memory
+        command: cargo test
+    hello 1.2.0 could not be finished, after 0ms: unit could not start `cargo`: out of memory (1 failed, 1 could not be run)
     "#);
 }
 
