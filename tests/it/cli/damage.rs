@@ -26,8 +26,9 @@ fn lose_index(env: &TestEnv) {
     }
 }
 
-/// Changes the file of the only build.
+/// Changes the file of the only build, which the index knows by then.
 fn wound(env: &TestEnv, how: impl Fn(&mut Vec<u8>)) -> PathBuf {
+    env.piper(&["builds"]).succeeds();
     let file = env.records().remove(0);
     let mut bytes = fs::read(&file).unwrap();
     how(&mut bytes);
