@@ -48,7 +48,7 @@ pub struct BuildEnd {
     pub outcome: Outcome,
     /// One line that says why, if it did not succeed.
     pub reason: Option<String>,
-    /// How long it took.
+    /// How long it took. If its piper was killed: at least, up to the last sign of life in its file.
     pub duration: Duration,
     /// How large its file is, in bytes.
     pub size: u64,

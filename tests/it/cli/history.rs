@@ -178,3 +178,20 @@ fn gc_keeps_the_newest_good_build() {
     );
     assert_eq!(listed.lines().len(), 3, "{}", listed.out());
 }
+
+#[test]
+fn the_steps_of_a_build_of_the_past_are_completed() {
+    let env = TestEnv::sequence(&[("alpha", "true"), ("beta", "true")]);
+    let build = id(&env, &["exec", "alpha", "--output", "json"]);
+    env.piper(&["exec", "-q"]).succeeds();
+    let offered = |words: &[&str]| {
+        let args = [&["__complete", "fish", "", "--"], words].concat();
+        env.piper(&args).succeeds().out()
+    };
+    assert_eq!(offered(&["logs", &build, "--step", ""]), "alpha\t\n");
+    assert_eq!(offered(&["logs", "--step", ""]), "alpha\t\nbeta\t\n");
+    assert_eq!(offered(&["show", "@alpha/"]), "@alpha/alpha\t\n");
+    // Neither the project nor its folder matters for a build that is named by its id.
+    fs::remove_file(env.path("piper.toml")).unwrap();
+    assert_eq!(offered(&["logs", &build, "--step", "a"]), "alpha\t\n");
+}

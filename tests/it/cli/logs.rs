@@ -1,6 +1,6 @@
 //! The log through the whole program: the bytes that went in come out.
 
-use crate::support::TestEnv;
+use crate::support::{Terminal, TestEnv};
 use test_case::test_case;
 
 fn of_file(bytes: &[u8]) -> TestEnv {
@@ -177,4 +177,33 @@ fn logs_are_also_events_for_programs() {
     env.piper(&["exec"]).succeeds();
     let done = env.piper(&["logs", "--output", "json"]).succeeds();
     assert_eq!(done.events().printed("s"), ["one", "two"]);
+}
+
+#[test]
+fn lines_beyond_the_end_are_answered_with_how_many_there_are() {
+    let env = TestEnv::sequence(&[("a", "echo one; echo two"), ("b", "true")]);
+    env.piper(&["exec", "-q"]).succeeds();
+    env.piper(&["logs", "--lines", "3-9"])
+        .succeeds()
+        .says("")
+        .complains("there are only 2 lines");
+    env.piper(&["logs", "@/b", "--lines", "1"])
+        .succeeds()
+        .says("")
+        .complains("there are no lines");
+    let some = env.piper(&["logs", "@/a", "--lines", "2-9"]).succeeds();
+    some.says("two\n").never_says("only");
+}
+
+#[test]
+fn a_person_sees_where_another_try_begins_and_a_program_gets_the_lines_alone() {
+    let env = TestEnv::new(
+        "[steps]\nunit = { run = 'echo x >> tries; echo said; test $(wc -l <tries) -gt 1', retry = 1 }\n",
+    );
+    env.piper(&["exec", "unit", "-q"]).succeeds();
+    env.piper(&["logs", "--step", "unit"])
+        .succeeds()
+        .says("said\nsaid\n");
+    let screen = Terminal::start(env.call(&["logs", "--step", "unit", "--color", "never"]));
+    screen.wait_for("said\r\n── try 2 ──\r\nsaid\r\n");
 }

@@ -159,7 +159,7 @@ pub enum Event {
         /// Why, in words, if it did not succeed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
-        /// How long it took, in microseconds.
+        /// How long it took, in microseconds. If its piper was killed: at least, up to the last event or log record.
         duration_us: u64,
         /// How many steps ended in which way.
         counts: Counts,
@@ -260,7 +260,7 @@ pub struct Listed {
     /// Why, in words, if it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How long it took, in microseconds; absent while it runs.
+    /// How long it took, in microseconds; absent while it runs. If its piper was killed: at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_us: Option<u64>,
     /// How large its file is, in bytes; absent while it runs.

@@ -109,9 +109,12 @@ pub enum BadFrame {
     /// A newer piper wrote it.
     #[error("a newer piper wrote it: read it with that one")]
     Newer,
-    /// The payload's checksum is wrong, or its end is missing.
+    /// The payload's checksum is wrong.
     #[error("its payload is damaged")]
     Payload,
+    /// The file ends before it does.
+    #[error("its end is missing")]
+    Cut,
     /// The checksums are right, but the content makes no sense.
     #[error("its content makes no sense")]
     Content,

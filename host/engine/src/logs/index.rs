@@ -18,7 +18,7 @@ use piper_core::{
     log::{Marks, Stream},
     time::Timestamp,
 };
-use std::{collections::HashMap, fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
+use std::{collections::HashMap, fmt, fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
 /// How long the end of a finished file is: the footer's offset and [`TRAILER_MAGIC`].
 pub(super) const TRAILER: u64 = 16;
@@ -29,31 +29,58 @@ const TRAILER_MAGIC: [u8; 8] = *b"plog-end";
 const SEARCH: usize = 256 * 1024;
 
 /// A part of a file that cannot be read, and what it costs.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("bytes {} to {} of the log file cannot be read ({why}){}", bytes.start, bytes.end, Missing(records))]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// Where in the file.
+    /// Where in the file; empty if the file never had it.
     pub bytes: Range<u64>,
-    /// The records that are missing, as far as that is known.
-    pub records: Option<Range<u64>>,
+    /// The records that are known to be missing.
+    pub records: Range<u64>,
+    /// The events that are known to be missing.
+    pub events: Range<u64>,
+    /// Whether more may be missing: nothing tells where the build ended.
+    pub more: bool,
     /// What is wrong.
     pub why: BadFrame,
 }
 
-struct Missing<'a>(&'a Option<Range<u64>>);
+impl std::error::Error for Damage {}
 
-impl std::fmt::Display for Missing<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(records) if records.is_empty() => f.write_str(": no record is lost"),
-            Some(records) => write!(
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bytes.is_empty() {
+            true => f.write_str("the log file is not complete: ")?,
+            false => write!(
                 f,
-                ": records {} to {} are lost",
-                records.start,
-                records.end - 1
-            ),
-            None => Ok(()),
+                "bytes {} to {} of the log file cannot be read ({}): ",
+                self.bytes.start, self.bytes.end, self.why
+            )?,
         }
+        let mut costs = [("record", &self.records), ("event", &self.events)]
+            .into_iter()
+            .filter(|(_, lost)| !lost.is_empty())
+            .peekable();
+        if costs.peek().is_none() {
+            return f.write_str(match self.more {
+                true => "nobody knows what they held",
+                false => "no record is lost",
+            });
+        }
+        while let Some((what, lost)) = costs.next() {
+            match lost.end - lost.start {
+                1 => write!(f, "{what} {} is lost", lost.start)?,
+                count => write!(
+                    f,
+                    "{count} {what}s are lost ({} to {})",
+                    lost.start,
+                    lost.end - 1
+                )?,
+            }
+            f.write_str(if costs.peek().is_some() { ", " } else { "" })?;
+        }
+        f.write_str(match self.more {
+            true => ", and perhaps more",
+            false => "",
+        })
     }
 }
 
@@ -112,7 +139,7 @@ impl Entry {
         let mut bytes = vec![0; self.len as usize];
         match file.read_exact_at(&mut bytes, self.offset) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(damage(BadFrame::Payload));
+                return Err(damage(BadFrame::Cut));
             }
             read => read?,
         }
@@ -135,14 +162,9 @@ impl Entry {
     }
 
     fn damage(&self, why: BadFrame) -> Damage {
-        let records = match self.kind {
-            Kind::Log => self.first..self.end(),
-            Kind::Events | Kind::Footer => 0..0,
-        };
         Damage {
-            bytes: self.file_range(),
-            records: Some(records),
             why,
+            ..lost(self.kind, self.first..self.end(), self.file_range())
         }
     }
 
@@ -150,6 +172,18 @@ impl Entry {
     pub(super) fn read_records(&self, file: &File) -> Result<Batch, ReadError> {
         let (header, payload) = self.read(file)?;
         frame::decode_records(&header, payload).map_err(|why| self.damage(why).into())
+    }
+}
+
+/// Numbers of one kind that are missing where these bytes are.
+fn lost(kind: Kind, numbers: Range<u64>, bytes: Range<u64>) -> Damage {
+    let of = |own| if kind == own { numbers.clone() } else { 0..0 };
+    Damage {
+        bytes,
+        records: of(Kind::Log),
+        events: of(Kind::Events),
+        more: false,
+        why: BadFrame::Header,
     }
 }
 
@@ -380,6 +414,8 @@ pub(super) struct Hopper {
     build: Option<BuildId>,
     identity: Option<(BuildId, u32)>,
     pub(super) footer_seen: bool,
+    /// Whether a frame was seen that only a newer piper can read.
+    pub(super) newer_seen: bool,
 }
 
 impl Hopper {
@@ -413,10 +449,13 @@ impl Hopper {
                     self.before.advance(&entry);
                     return Ok((!self.footer_seen).then_some(entry));
                 }
-                Ok(_) | Err(_) => match find_magic(file, offset + 1, len)? {
-                    Some(at) => offset = at,
-                    None => return Ok(None),
-                },
+                other => {
+                    self.newer_seen |= other == Err(BadFrame::Newer);
+                    match find_magic(file, offset + 1, len)? {
+                        Some(at) => offset = at,
+                        None => return Ok(None),
+                    }
+                }
             }
         }
         Ok(None)
@@ -432,53 +471,111 @@ impl Hopper {
     }
 }
 
-/// Finds what is missing between the entries of an index.
-#[derive(Debug, Default)]
+/// What the events say of the log that precedes them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// There were at least so many records.
+    pub(super) records: u64,
+    /// And no more: the build was finished.
+    pub(super) finished: bool,
+}
+
+/// Finds what is missing of one kind between the entries of an index.
+#[derive(Debug)]
 pub(super) struct Gaps {
+    kind: Kind,
     before: Before,
-    /// Bytes that no frame was found in, not reported yet: the next log frame will tell what they held.
+    /// Bytes that no frame was found in, not reported yet: the next frame of the kind will tell what they held.
     bytes: Option<Range<u64>>,
 }
 
 impl Gaps {
+    pub(super) fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            before: Before::default(),
+            bytes: None,
+        }
+    }
+
     /// What is missing before this entry, which comes next.
-    pub(super) fn before(&mut self, entry: &Entry) -> Option<Damage> {
+    pub(super) fn before(&mut self, file: &File, entry: &Entry) -> Option<Damage> {
         if entry.offset > self.before.file_end {
-            let start = self
-                .bytes
-                .as_ref()
-                .map_or(self.before.file_end, |bytes| bytes.start);
+            let start = self.start();
             self.bytes = Some(start..entry.offset);
         }
-        let damage = match entry.kind {
-            Kind::Log if entry.first > self.before.records || self.bytes.is_some() => {
-                Some(Damage {
-                    bytes: self.bytes.take().unwrap_or(entry.offset..entry.offset),
-                    records: Some(self.before.records..entry.first),
-                    why: BadFrame::Header,
-                })
-            }
-            Kind::Log | Kind::Events | Kind::Footer => None,
-        };
+        let mut damage = None;
+        if entry.kind == self.kind {
+            let bytes = self.bytes.take().unwrap_or(entry.offset..entry.offset);
+            let numbers = self.before.end_of(self.kind)..entry.first;
+            // Bytes that cost nothing of this kind cost something of the other.
+            damage = (!numbers.is_empty()).then(|| Damage {
+                why: why(file, &bytes),
+                ..lost(self.kind, numbers, bytes)
+            });
+        }
         self.before.advance(entry);
         damage
     }
 
-    /// What is missing between the last entry and the end of the frames.
-    pub(super) fn at_end(&mut self, end: u64) -> Option<Damage> {
-        let start = self
-            .bytes
-            .take()
-            .map_or(self.before.file_end, |bytes| bytes.start);
-        let gap = start < self.before.file_end || self.before.file_end < end;
-        let end = end.max(self.before.file_end);
-        self.before.file_end = end;
-        gap.then_some(Damage {
-            bytes: start..end,
-            records: None,
-            why: BadFrame::Payload,
+    /// What is missing of the log between the last entry and the end of the frames.
+    pub(super) fn at_end(&mut self, file: &File, end: u64, told: Told) -> Option<Damage> {
+        let bytes = self.start()..end.max(self.before.file_end);
+        self.bytes = None;
+        self.before.file_end = bytes.end;
+        // The header of a frame whose end is missing says what it held.
+        let cut = match header_at(file, bytes.start) {
+            Some(Ok(header))
+                if header.kind == Kind::Log && bytes.start + header.frame_len() > bytes.end =>
+            {
+                header.end()
+            }
+            Some(_) | None => 0,
+        };
+        let first = self.before.records;
+        let last = match told.finished {
+            true => told.records,
+            false => told.records.max(cut),
+        };
+        let records = first..last.max(first);
+        self.before.records = records.end;
+        (!bytes.is_empty() || !records.is_empty()).then(|| Damage {
+            more: !told.finished,
+            why: why(file, &bytes),
+            ..lost(Kind::Log, records, bytes)
         })
     }
+
+    fn start(&self) -> u64 {
+        self.bytes
+            .as_ref()
+            .map_or(self.before.file_end, |bytes| bytes.start)
+    }
+}
+
+/// What is wrong with the frame that should begin where these bytes do.
+fn why(file: &File, bytes: &Range<u64>) -> BadFrame {
+    match header_at(file, bytes.start) {
+        None => BadFrame::Cut,
+        Some(Err(why)) => why,
+        Some(Ok(header)) => {
+            let (trailer, why) = match header.kind {
+                Kind::Footer => (TRAILER, BadFrame::Payload),
+                Kind::Log | Kind::Events => (0, BadFrame::Foreign),
+            };
+            match bytes.start + header.frame_len() + trailer > bytes.end {
+                true => BadFrame::Cut,
+                false => why,
+            }
+        }
+    }
+}
+
+/// `None` where the file has no room for a header.
+fn header_at(file: &File, offset: u64) -> Option<Result<Header, BadFrame>> {
+    let mut bytes = [0; HEADER];
+    file.read_exact_at(&mut bytes, offset).ok()?;
+    Some(Header::decode(&bytes))
 }
 
 /// Where the next frame may begin.

@@ -6,15 +6,16 @@
 use super::{
     batch::{Batch, Run},
     frame::Kind,
-    index::{Damage, Entry, Gaps, Hopper, Index, ReadError, Share},
+    index::{Damage, Entry, Gaps, Hopper, Index, ReadError, Share, Told},
     plog::PlogWriter,
 };
 use piper_core::{id::BuildId, log::Stream, time::Timestamp, wire::v1};
 use std::{
     ffi::OsStr,
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, Metadata, OpenOptions, TryLockError},
     io,
     ops::RangeInclusive,
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::Arc,
     thread,
@@ -24,7 +25,7 @@ use std::{
 /// How often a file is looked at for growth.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// A file that is empty, not locked and younger than this is about to be locked by the build that made it.
+/// A file that is empty, not locked and younger than this may be about to be locked by the build that made it.
 const NEWBORN: Duration = Duration::from_secs(2);
 
 /// What can be said of a build by its file.
@@ -94,6 +95,8 @@ pub struct PlogReader {
     index: Arc<Index>,
     /// Where the frames end, whole or not.
     end: u64,
+    /// How long the file was when it was opened.
+    len: u64,
     /// Finds what was written after the index was made.
     hopper: Hopper,
     identity: Option<(BuildId, u32)>,
@@ -105,9 +108,9 @@ impl PlogReader {
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened or read. Damage is no error.
+    /// When the file cannot be opened or read, or is no file. Damage is no error.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = open_file(OpenOptions::new().read(true), path)?;
         // In this order: what a writer has written before it let go of the lock is seen.
         let locked = is_locked(&file)?;
         let metadata = file.metadata()?;
@@ -125,6 +128,7 @@ impl PlogReader {
                 state: State::Finished,
                 index: Arc::new(index),
                 end,
+                len,
                 hopper,
                 identity: Some((build, attempt)),
             });
@@ -133,10 +137,10 @@ impl PlogReader {
         while let Some(entry) = hopper.next(&file, len)? {
             index.entries.push(entry);
         }
-        let newborn = len == 0 && metadata.modified().is_ok_and(is_newborn);
+        let newborn = is_newborn(&metadata);
         let state = if locked || newborn {
             State::Running
-        } else if ends_well(&file, &index) {
+        } else if told(&file, &index).finished {
             State::Finished
         } else {
             State::Dead
@@ -146,6 +150,7 @@ impl PlogReader {
             state,
             index: Arc::new(index),
             end: len,
+            len,
             identity: hopper.identity(),
             hopper,
         })
@@ -161,25 +166,43 @@ impl PlogReader {
         self.identity
     }
 
+    /// How long the file was when it was opened.
+    pub fn bytes(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether a newer piper wrote parts of it that this one cannot read.
+    pub fn is_newer(&self) -> bool {
+        self.hopper.newer_seen
+    }
+
     /// How many records the file has, lost ones included.
     pub fn records(&self) -> u64 {
-        let logs = self
-            .index
-            .entries
-            .iter()
-            .rfind(|entry| entry.kind == Kind::Log);
-        logs.map_or(0, Entry::end)
+        self.logs().next_back().map_or(0, Entry::end)
+    }
+
+    /// When the last record came; `None` if there is none.
+    pub fn last_record_at(&self) -> Option<Timestamp> {
+        self.logs().next_back().map(|entry| entry.last_at)
+    }
+
+    fn logs(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        let entries = self.index.entries.iter();
+        entries.filter(|entry| entry.kind == Kind::Log)
     }
 
     /// The build's events, in order, with what is damaged between them. A line that is no event of this version is
     /// [`v1::Event::Unknown`] or, if it is not even JSON, damage.
     pub fn events(&self) -> impl Iterator<Item = Result<v1::Line, ReadError>> {
-        let frames = self
-            .index
-            .entries
-            .iter()
-            .filter(|entry| entry.kind == Kind::Events);
-        frames.flat_map(|entry| read_events(&self.file, entry))
+        let mut gaps = Gaps::of(Kind::Events);
+        self.index.entries.iter().flat_map(move |entry| {
+            let gap = gaps.before(&self.file, entry);
+            let events = match entry.kind {
+                Kind::Events => read_events(&self.file, entry),
+                Kind::Log | Kind::Footer => Vec::new(),
+            };
+            gap.map(|gap| Err(gap.into())).into_iter().chain(events)
+        })
     }
 
     /// The selected records, in order, with what is damaged between them.
@@ -192,7 +215,7 @@ impl PlogReader {
             at: 0,
             selection,
             lines: 0,
-            gaps: Gaps::default(),
+            gaps: Gaps::of(Kind::Log),
             waiting: None,
             end,
         }
@@ -211,14 +234,14 @@ impl PlogReader {
         }
     }
 
-    /// Takes hold of the file of a build that died, so that it can be closed; `None` if the build runs, is finished, or
-    /// somebody else closes it.
+    /// Takes hold of the file of a build that died, so that it can be closed; `None` if the build runs, is finished, somebody else
+    /// closes it, or only a newer piper can.
     ///
     /// # Errors
     ///
     /// When the file cannot be opened for writing.
     pub fn dead(path: &Path) -> io::Result<Option<Dead>> {
-        let file = OpenOptions::new().read(true).append(true).open(path)?;
+        let file = open_file(OpenOptions::new().read(true).append(true), path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -227,8 +250,9 @@ impl PlogReader {
         let mut reader = Self::open(path)?;
         // Its own handle has seen the lock that was just taken here.
         reader.state = State::Dead;
-        let newborn = reader.end == 0 && file.metadata()?.modified().is_ok_and(is_newborn);
-        if reader.hopper.footer_seen || newborn || ends_well(&file, &reader.index) {
+        let newborn = is_newborn(&file.metadata()?);
+        let finished = reader.hopper.footer_seen || told(&file, &reader.index).finished;
+        if finished || newborn || reader.is_newer() {
             return Ok(None);
         }
         Ok(Some(Dead { file, reader }))
@@ -244,28 +268,58 @@ fn is_locked(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Whether the build that made the file is about to lock it: nobody has written to it, and not because somebody emptied it.
 #[expect(
     clippy::disallowed_methods,
     reason = "compared with a file's own time, which comes from this clock"
 )]
-fn is_newborn(modified: SystemTime) -> bool {
-    SystemTime::now()
+fn is_newborn(metadata: &Metadata) -> bool {
+    let Ok(modified) = metadata.modified() else {
+        return false;
+    };
+    let is_untouched = metadata.created().is_ok_and(|created| created >= modified);
+    let is_young = SystemTime::now()
         .duration_since(modified)
-        .is_ok_and(|age| age < NEWBORN)
+        .is_ok_and(|age| age < NEWBORN);
+    // Not every file system knows when a file was made.
+    metadata.len() == 0 && is_young && (is_untouched || metadata.created().is_err())
 }
 
-/// Whether the last event says that the build is finished: then only the footer is missing.
-fn ends_well(file: &File, index: &Index) -> bool {
-    let last = index
+/// Opens a file, and nothing else that may have its name: a pipe would be waited for, and a folder read.
+fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.custom_flags(libc::O_NONBLOCK).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is not a file")),
+    }
+}
+
+/// What the last events say. If the build is finished, only the footer is missing.
+fn told(file: &File, index: &Index) -> Told {
+    let mut told = Told::default();
+    let mut events = index
         .entries
         .iter()
-        .rfind(|entry| entry.kind == Kind::Events);
-    last.is_some_and(|entry| {
-        let events = read_events(file, entry).into_iter();
-        events.last().is_some_and(|line| {
-            line.is_ok_and(|line| matches!(line.event, v1::Event::BuildFinished { .. }))
-        })
-    })
+        .filter(|entry| entry.kind == Kind::Events);
+    for line in events
+        .next_back()
+        .into_iter()
+        .flat_map(|entry| read_events(file, entry))
+    {
+        match line.map(|line| line.event) {
+            Ok(v1::Event::BuildFinished { log_end, .. }) => {
+                told = Told {
+                    records: log_end,
+                    finished: true,
+                };
+            }
+            Ok(v1::Event::TryFinished { log_end, .. }) => {
+                told.records = told.records.max(log_end);
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    told
 }
 
 fn read_events(file: &File, entry: &Entry) -> Vec<Result<v1::Line, ReadError>> {
@@ -340,6 +394,11 @@ impl Select {
         skips
     }
 
+    /// How many selected lines there were up to here.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
     fn is_past_range(&self) -> bool {
         let range = self.selection.lines.as_ref();
         range.is_some_and(|range| self.lines >= *range.end() || range.is_empty())
@@ -353,12 +412,13 @@ impl Iterator for Select {
         while !self.is_past_range() {
             let index = Arc::clone(&self.index);
             let Some(entry) = index.entries.get(self.at) else {
-                let damage = self.gaps.at_end(self.end?);
+                let end = self.end.take()?;
+                let damage = self.gaps.at_end(&self.file, end, told(&self.file, &index));
                 return damage.map(|damage| Err(damage.into()));
             };
             if self.waiting != Some(self.at) {
                 self.waiting = Some(self.at);
-                if let Some(damage) = self.gaps.before(entry) {
+                if let Some(damage) = self.gaps.before(&self.file, entry) {
                     return Some(Err(damage.into()));
                 }
             }
@@ -408,6 +468,11 @@ pub struct Follow {
 }
 
 impl Follow {
+    /// How many selected lines there were up to here.
+    pub fn lines(&self) -> u64 {
+        self.select.lines()
+    }
+
     /// The next records; waits at most so long for them.
     ///
     /// # Errors
@@ -451,7 +516,7 @@ impl Follow {
             }
             self.end = len;
         }
-        let newborn = len == 0 && metadata.modified().is_ok_and(is_newborn);
+        let newborn = is_newborn(&metadata);
         self.over = self.hopper.footer_seen || !locked && !newborn;
         if self.over && !self.hopper.footer_seen {
             self.select.end = Some(len);

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     exit_code,
+    history::is_end_unknown,
     ui::{
         OutputFormat, Ui,
         sanitize::words,
@@ -23,6 +24,7 @@ use std::num::NonZeroU32;
 
 /// List the builds of this project, newest first
 #[derive(Debug, clap::Args)]
+#[command(after_help = "`>1.0s` is the least that a build can have taken whose piper was killed.")]
 pub struct BuildsArgs {
     /// List the builds of all projects on this machine
     #[arg(short, long)]
@@ -267,10 +269,14 @@ fn outcome(build: &BuildSummary) -> (Paint, String) {
 }
 
 fn took(build: &BuildSummary) -> String {
-    build
-        .end
-        .as_ref()
-        .map_or_else(String::new, |end| Human(end.duration).to_string())
+    let Some(end) = &build.end else {
+        return String::new();
+    };
+    let more = match is_end_unknown(end.outcome, end.reason.as_deref()) {
+        true => ">",
+        false => "",
+    };
+    format!("{more}{}", Human(end.duration))
 }
 
 #[cfg(test)]

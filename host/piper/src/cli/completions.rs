@@ -1,12 +1,13 @@
 //! `piper completions`: prints the script that teaches a shell to complete; and `piper __complete`, which that script asks.
 
-use super::{CliError, GlobalArgs, project::load_project};
+use super::{CliError, GlobalArgs, kept::Kept, past, project::load_project};
 use crate::{
     complete::{Answer, Shell, World, answer, meant, recent_builds, render},
     exit_code,
     ui::{ColorChoice, OutputFormat, Ui},
 };
 use clap::Args;
+use piper_engine::clock;
 use std::{ffi::OsString, path::Path};
 
 /// Print the script that completes piper's words in a shell
@@ -59,13 +60,18 @@ pub fn complete(
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let words: Vec<String> = typed.iter().map(|word| meant(args.shell, word)).collect();
+    let at = |directory: Option<&Path>| GlobalArgs {
+        directory: directory
+            .map(Path::to_owned)
+            .or_else(|| global.directory.clone()),
+        ..global.clone()
+    };
     let world = World {
-        project: &|directory: Option<&Path>| {
-            let mut global = global.clone();
-            global.directory = directory.map(Path::to_owned).or(global.directory);
-            load_project(&global, &ui).ok()
-        },
+        project: &|directory| load_project(&at(directory), &ui).ok(),
         builds: &recent_builds,
+        recorded: &|directory, address| {
+            recorded_steps(&at(directory), address, &ui).unwrap_or_default()
+        },
     };
     match answer(&cli, &words, &world) {
         Answer::Files => Ok(FILES),
@@ -77,4 +83,13 @@ pub fn complete(
             Ok(exit_code::SUCCESS)
         }
     }
+}
+
+/// The labels of the steps of the build at an address.
+fn recorded_steps(global: &GlobalArgs, address: &str, ui: &Ui) -> Result<Vec<String>, CliError> {
+    let address = past::address(Some(address))?;
+    let history = past::open(ui, clock::wall())?;
+    let build = past::find(&history, &address, past::root(global).as_deref())?;
+    let kept = Kept::open(&history, build, ui)?;
+    Ok(kept.labels().into_iter().map(str::to_owned).collect())
 }

@@ -2,10 +2,10 @@
 //!
 //! Which frames have to be read for that is the reader's business.
 
-use super::{CliError, GlobalArgs, past, show};
+use super::{CliError, GlobalArgs, kept::Kept, past};
 use crate::{
     exit_code,
-    history::LocalHistory,
+    history::KILLED,
     ui::{OutputFormat, Ui, output::Outputs},
 };
 use piper_core::{
@@ -16,15 +16,18 @@ use piper_core::{
 };
 use piper_engine::{
     clock,
-    logs::{Batch, Follow, Followed, ReadError, Select, Selection, State},
+    logs::{Batch, Follow, Followed, PlogReader, ReadError, Select, Selection},
 };
 use print::{Form, Printer};
-use std::{collections::VecDeque, io, ops::RangeInclusive, time::Duration};
+use std::{collections::VecDeque, io, ops::RangeInclusive, path::Path, time::Duration};
 
 mod print;
 
 /// Print the log of a build
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "On a terminal, a line shows where another try of a step begins; elsewhere there are the lines of the steps alone."
+)]
 pub struct LogsArgs {
     /// Which build or step: BUILD[/STEP[#TRY]], where BUILD is the beginning of an id, @ (the newest here, also if nothing is given), @PIPELINE or @failed
     #[arg(value_name = "BUILD")]
@@ -100,9 +103,8 @@ pub fn run(args: &LogsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
     let address = past::address(args.address.as_deref())?;
     let history = past::open(ui, now)?;
     let build = past::find(&history, &address, past::root(global).as_deref())?;
-    let reader = show::open(&history, &build)?;
-    let events = show::events(&reader, ui)?;
-    let all = show::labels(&events);
+    let kept = Kept::open(&history, build, ui)?;
+    let all = kept.labels();
 
     let mut selection = Selection {
         tries: address
@@ -128,43 +130,57 @@ pub fn run(args: &LogsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
         .map(|step| &step.label)
         .chain(&args.step)
     {
-        selection
-            .steps
-            .extend(show::matching(&build, all.clone(), step)?);
+        selection.steps.extend(kept.matching(step)?);
     }
-    let running = reader.state() == State::Running;
+    let follows = args.follow && kept.is_running();
     if let Some(r#try) = address.step.as_ref().and_then(|step| step.r#try)
-        && !(running && args.follow)
+        && !follows
     {
-        show::check_try(&build, &events, &selection.steps, r#try)?;
+        kept.check_try(&selection.steps, r#try)?;
     }
     let form = Form {
         raw: args.raw,
         timestamps: args.timestamps,
         // Whoever asked for one step knows whose lines these are.
         label: selection.steps.len() != 1 && all.len() != 1,
+        tries: selection.tries.is_empty(),
     };
     let outputs = Outputs::of_stdout(ui.out)?;
     let mut printer = match ui.format {
         OutputFormat::Text => Printer::for_people(outputs, form, past::style(ui.out), &all),
         OutputFormat::Json => {
-            let started = events
-                .iter()
-                .find(|(_, event)| matches!(event, Event::BuildStarted(_)));
-            Printer::for_programs(outputs, build.id, now, started)
+            let started = kept.events.iter();
+            let started = { started }.find(|(_, event)| matches!(event, Event::BuildStarted(_)));
+            Printer::for_programs(outputs, kept.build.id, now, started)
         }
     };
-    let source = match running && args.follow {
+    let Kept {
+        build,
+        path,
+        reader,
+        ..
+    } = kept;
+    let mut source = match follows {
         true => Source::Growing(reader.follow(selection)),
         false => Source::Kept(reader.select(selection)),
     };
-    pass(source, args.tail, &mut printer, ui)?;
-    if running && args.follow {
-        printer.ended(&ended(&history, &build, ui)?);
+    pass(&mut source, args.tail, &mut printer, ui)?;
+    if follows {
+        printer.ended(&ended(&path)?);
     }
     printer.finish();
+    if let Some(wanted) = &args.lines
+        && source.lines() < *wanted.start()
+        && !printer.is_dead()
+    {
+        ui.say(&match source.lines() {
+            0 => "there are no lines".to_owned(),
+            1 => "there is only 1 line".to_owned(),
+            lines => format!("there are only {lines} lines"),
+        });
+    }
     if was_killed(&build) {
-        ui.say("warning: piper was killed while this build ran: what was printed in the last 200 ms before that may be missing");
+        ui.warn("piper was killed while this build ran: what was printed in the last 200 ms before that may be missing");
     }
     match printer.trouble() {
         Some(error) => Err(error.into()),
@@ -174,20 +190,22 @@ pub fn run(args: &LogsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
 
 fn was_killed(build: &BuildSummary) -> bool {
     let killed = |end: &piper_core::record::BuildEnd| {
-        end.outcome == Outcome::Errored && end.reason.as_deref() == Some(crate::history::KILLED)
+        end.outcome == Outcome::Errored && end.reason.as_deref() == Some(KILLED)
     };
     build.end.as_ref().is_some_and(killed)
 }
 
 /// The last event of a build that ended while its log was followed, for programs.
-fn ended(
-    history: &LocalHistory,
-    build: &BuildSummary,
-    ui: &Ui,
-) -> Result<Vec<(Timestamp, Event)>, CliError> {
-    let mut events = show::events(&show::open(history, build)?, ui)?;
-    events.retain(|(_, event)| matches!(event, Event::BuildFinished { .. }));
-    Ok(events)
+fn ended(path: &Path) -> io::Result<Vec<(Timestamp, Event)>> {
+    let lines = PlogReader::open(path)?;
+    // What is damaged was said when the log was read.
+    let events = lines.events().flatten().map(|line| {
+        let at = Timestamp::parse(&line.at).unwrap_or_default();
+        (at, line.event)
+    });
+    Ok(events
+        .filter(|(_, event)| matches!(event, Event::BuildFinished { .. }))
+        .collect())
 }
 
 /// Where records come from.
@@ -200,6 +218,14 @@ enum Source {
 const WAIT: Duration = Duration::from_secs(1);
 
 impl Source {
+    /// How many lines there were, of those that only their numbers may have kept from being printed.
+    fn lines(&self) -> u64 {
+        match self {
+            Self::Growing(follow) => follow.lines(),
+            Self::Kept(select) => select.lines(),
+        }
+    }
+
     fn next(&mut self, wait: Duration) -> io::Result<Followed> {
         match self {
             Self::Growing(follow) => follow.next(wait),
@@ -215,7 +241,7 @@ impl Source {
 
 /// Hands all records from the source to the printer; of those that are there at the beginning, only the last `tail` lines.
 fn pass(
-    mut source: Source,
+    source: &mut Source,
     tail: Option<u64>,
     printer: &mut Printer,
     ui: &Ui,
@@ -230,7 +256,7 @@ fn pass(
             },
             Followed::Damage(damage) => {
                 printer.flush();
-                ui.say(&format!("warning: {damage}"));
+                ui.warn(&damage.to_string());
             }
             Followed::Idle => {
                 tail.take().into_iter().for_each(|tail| tail.print(printer));

@@ -11,6 +11,7 @@ pub mod export;
 pub mod gc;
 pub mod graph;
 pub mod init;
+mod kept;
 pub mod list;
 pub mod logs;
 mod past;

@@ -3,7 +3,7 @@
 use super::{CliError, GlobalArgs};
 use crate::{
     find,
-    history::{LocalHistory, Place},
+    history::{LocalHistory, Place, remains},
     ui::{
         Face, Ui,
         output::Outputs,
@@ -11,8 +11,9 @@ use crate::{
     },
 };
 use piper_core::{
-    address::Address,
+    address::{Address, BuildRef},
     codes::UNKNOWN_BUILD,
+    id::BuildId,
     problem::Problem,
     record::{BuildSummary, FindError, History},
     time::Timestamp,
@@ -47,18 +48,21 @@ pub(super) fn address(text: Option<&str>) -> Result<Address, CliError> {
     }
 }
 
-/// The build that an address means.
+/// The build that an address means. A whole id finds a file that the index cannot list, because its beginning is lost.
 pub(super) fn find(
-    history: &impl History,
+    history: &LocalHistory,
     address: &Address,
     root: Option<&Path>,
 ) -> Result<BuildSummary, CliError> {
-    let build = history
-        .find(&address.build, root)
-        .map_err(|error| match error {
-            FindError::Problem(problem) => CliError::from(*problem),
-            FindError::History(error) => CliError::Failed(error.into()),
-        })?;
+    let unlisted = || match &address.build {
+        BuildRef::Prefix(id) => remains(&history.file(BuildId::parse(id)?)),
+        BuildRef::Newest | BuildRef::NewestOf(_) | BuildRef::NewestFailed => None,
+    };
+    let build = match history.find(&address.build, root) {
+        Ok(build) => build,
+        Err(FindError::Problem(problem)) => unlisted().ok_or_else(|| CliError::from(*problem))?,
+        Err(FindError::History(error)) => return Err(CliError::Failed(error.into())),
+    };
     match address.attempt {
         None | Some(1) => Ok(build),
         Some(attempt) => Err(Problem::error(

@@ -68,6 +68,8 @@ pub struct World<'a> {
     pub project: &'a dyn Fn(Option<&Path>) -> Option<LoadedProject>,
     /// The newest builds of the project at a root: id, and what it was.
     pub builds: &'a dyn Fn(&Path) -> Vec<(String, String)>,
+    /// The labels of the steps of the build at an address, in the project of a folder (`-C`) or of the working directory.
+    pub recorded: &'a dyn Fn(Option<&Path>, &str) -> Vec<String>,
 }
 
 /// The newest builds of the project at `root`, newest first: id, and what it was.
@@ -242,6 +244,17 @@ impl<'a> Line<'a> {
             "name" | "pipeline" => project()
                 .map(|project| targets(&project))
                 .unwrap_or_default(),
+            "step" if self.command.get_name() == "logs" => {
+                let address = self.positionals.first().copied().unwrap_or("@");
+                recorded((world.recorded)(self.directory, address))
+            }
+            "address" if current.contains('/') => {
+                let build = current.split_once('/').map_or("", |(build, _)| build);
+                let steps = recorded((world.recorded)(self.directory, build));
+                let of_build =
+                    |step: Candidate| candidate(&format!("{build}/{}", step.value), None);
+                steps.into_iter().map(of_build).collect()
+            }
             "step" | "from_step" => project()
                 .map(|project| steps(&project, self.target()))
                 .unwrap_or_default(),
@@ -387,18 +400,28 @@ fn steps(loaded: &LoadedProject, target: Option<&str>) -> Vec<Candidate> {
             .map(|name| candidate(name.as_str(), about(name.as_str())))
             .collect();
     };
-    let mut found = Vec::new();
-    for step in &plan.steps {
-        let name = step.step.as_str();
-        // The name of a step with cells stands for all of them.
-        if step.label != name
-            && found
-                .last()
-                .is_none_or(|last: &Candidate| !last.value.starts_with(&format!("{name}[")))
-        {
+    let labels = plan.steps.iter().map(|step| step.label.as_str());
+    with_names(labels, about)
+}
+
+/// The steps of a build of the past, and their cells.
+fn recorded(labels: Vec<String>) -> Vec<Candidate> {
+    with_names(labels.iter().map(String::as_str), |_| None)
+}
+
+/// Labels, and before the cells of a step its name, which stands for all of them.
+fn with_names<'a>(
+    labels: impl Iterator<Item = &'a str>,
+    about: impl Fn(&str) -> Option<String>,
+) -> Vec<Candidate> {
+    let mut found: Vec<Candidate> = Vec::new();
+    for label in labels {
+        let name = label.split_once('[').map_or(label, |(name, _)| name);
+        let is_first = |last: &Candidate| !last.value.starts_with(&format!("{name}["));
+        if label != name && found.last().is_none_or(is_first) {
             found.push(candidate(name, about(name)));
         }
-        found.push(candidate(&step.label, about(name)));
+        found.push(candidate(label, about(name)));
     }
     found
 }

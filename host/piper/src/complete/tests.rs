@@ -24,6 +24,13 @@ fn offered(line: &str) -> String {
     let world = World {
         project: &|_| Some(loaded()),
         builds: &|_| vec![("bcdfghj".to_owned(), "build, failed".to_owned())],
+        recorded: &|_, build| match build {
+            "@" => vec!["fmt".to_owned()],
+            "bcdfghj" | "bcdfghj/lint" => ["unit", "lint[os=a/b]", "lint[os=c]"]
+                .map(str::to_owned)
+                .into(),
+            _ => Vec::new(),
+        },
     };
     match answer(&cli(), &words, &world) {
         Answer::Files => "(files)".to_owned(),
@@ -61,6 +68,11 @@ fn offered(line: &str) -> String {
 #[test_case("plan -- ", "(files)"; "after the dashes")]
 #[test_case("-C ", "(files)"; "a folder")]
 #[test_case("show ", "@ @failed bcdfghj"; "builds")]
+#[test_case("logs bcdfghj --step ", "unit lint lint[os=a/b] lint[os=c]"; "steps of a build")]
+#[test_case("logs --step ", "fmt"; "steps of the newest build")]
+#[test_case("logs bcdfghj --step=u", "--step=unit"; "a step of a build behind an equals sign")]
+#[test_case("logs bcdfghj/lint --step u", "unit"; "steps of a build beside one of its steps")]
+#[test_case("show bcdfghj/l", "bcdfghj/lint bcdfghj/lint[os=a/b] bcdfghj/lint[os=c]"; "a step in an address")]
 #[test_case("list x", ""; "where nothing can stand")]
 fn what_is_offered_fits_the_place(line: &str, expected: &str) {
     assert_eq!(offered(line), expected);

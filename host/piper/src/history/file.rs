@@ -12,11 +12,20 @@ use piper_engine::logs::{Dead, PlogReader, State};
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 
 /// Why a build ended whose piper did not say so.
 pub const KILLED: &str = "piper was killed";
+
+/// Why a build ended whose piper said it where the file is damaged.
+const LOST: &str = "how it ended is lost with a damaged part of its file";
+
+/// Whether nobody knows when the build ended. Its duration is then the least that it can have taken, up to the last sign of life
+/// in its file: a step that prints nothing leaves none, and the time of the file is that of whoever copied it last.
+pub fn is_end_unknown(outcome: Outcome, reason: Option<&str>) -> bool {
+    outcome == Outcome::Errored && matches!(reason, Some(KILLED | LOST))
+}
 
 /// A build's file is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -28,15 +37,27 @@ pub(super) enum Error {
         #[source]
         source: io::Error,
     },
-    /// It does not say which build it is of.
+    /// Its piper was killed before its first word, or somebody emptied it.
+    #[error("`{}` is empty: nothing is left of its build; remove it", path.display())]
+    Empty { path: PathBuf },
+    /// There is no frame in it that this piper can read.
+    #[error("`{}` is no log of piper's, or nothing in it can be read: move it away", path.display())]
+    Foreign { path: PathBuf },
+    /// There are frames in it that this piper cannot read.
+    #[error("`{}` is of a newer piper: only that one can read it", path.display())]
+    Newer { path: PathBuf },
+    /// It has the name of another build.
+    #[error("`{}` is of build `{build}`: call it `{build}.plog`", path.display())]
+    Misnamed { path: PathBuf, build: BuildId },
+    /// It does not say what the build was.
     #[error(
-        "`{}` does not say which build it is of: its beginning is damaged; remove it if you do not need it",
+        "`{}` does not say what its build was, because its beginning is damaged: `piper logs {build}` prints what is left of it; remove it if you do not need it",
         path.display()
     )]
-    Nameless { path: PathBuf },
+    Nameless { path: PathBuf, build: BuildId },
 }
 
-/// What the file at `path` says of its build. One whose piper was killed is closed. `None` if there is nothing in it, or no file.
+/// What the file at `path` says of its build. One whose piper was killed is closed. `None` if there is nothing in it yet, or no file.
 pub(super) fn settle(path: &Path) -> Result<Option<BuildSummary>, Error> {
     match try_settle(path) {
         Err(Error::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -59,27 +80,23 @@ fn try_settle(path: &Path) -> Result<Option<BuildSummary>, Error> {
     }
     // While `dead` is held, its own lock makes the file look as if its writer lived.
     let running = dead.is_none() && reader.state() == State::Running;
-    let metadata = fs::metadata(path).map_err(read)?;
-    let Some(mut story) = Story::read(&reader) else {
-        return match metadata.len() {
-            _ if running => Ok(None),
-            // Killed before its first word, and older than a moment, or it would be running.
-            0 => {
-                let _ = fs::remove_file(path);
-                Ok(None)
-            }
-            _ => Err(Error::Nameless {
-                path: path.to_owned(),
-            }),
+    let story = Story::read(&reader);
+    let Some(mut story) = story.filter(|story| is_named(path, story.build.id)) else {
+        return match running {
+            true => Ok(None),
+            false => Err(useless(path, &reader)),
         };
     };
     if story.build.end.is_none() && !running {
-        let modified = metadata
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let last = modified.map_or(story.last, |time| Timestamp(time.as_micros() as u64));
-        let end = story.killed(reader.records(), last.max(story.last));
+        if reader.is_newer() {
+            return Err(useless(path, &reader));
+        }
+        let why = match reader.state() {
+            State::Finished => LOST,
+            State::Dead | State::Running => KILLED,
+        };
+        let last = reader.last_record_at().unwrap_or_default();
+        let end = story.end(why, reader.records(), last);
         if let Some(dead) = dead {
             close(dead, story.build.id, &end);
         }
@@ -88,6 +105,63 @@ fn try_settle(path: &Path) -> Result<Option<BuildSummary>, Error> {
         end.size = fs::metadata(path).map_err(read)?.len();
     }
     Ok(Some(story.build))
+}
+
+fn is_named(path: &Path, build: BuildId) -> bool {
+    path.file_stem().is_some_and(|stem| stem == build.as_str())
+}
+
+/// Why a file says of no build what it was.
+fn useless(path: &Path, reader: &PlogReader) -> Error {
+    let path = path.to_owned();
+    match reader.identity() {
+        _ if reader.bytes() == 0 => Error::Empty { path },
+        _ if reader.is_newer() => Error::Newer { path },
+        None => Error::Foreign { path },
+        Some((build, _)) if is_named(&path, build) => Error::Nameless { path, build },
+        Some((build, _)) => Error::Misnamed { path, build },
+    }
+}
+
+/// What can be said of a build that the index does not know and whose file has lost its beginning; `None` if that is not so.
+pub fn remains(path: &Path) -> Option<BuildSummary> {
+    let reader = PlogReader::open(path).ok()?;
+    let (id, _) = reader.identity().filter(|(id, _)| is_named(path, *id))?;
+    let lines: Vec<_> = reader.events().flatten().collect();
+    let unknown = || "(unknown)".to_owned();
+    Some(BuildSummary {
+        id,
+        root: PathBuf::new(),
+        project: unknown(),
+        target: unknown(),
+        cell: String::new(),
+        environment: unknown(),
+        revision: None,
+        version: None,
+        created: lines
+            .first()
+            .and_then(|line| Timestamp::parse(&line.at))
+            .unwrap_or_default(),
+        end: lines.iter().find_map(|line| told_end(&line.event)),
+    })
+}
+
+/// How the build ended, if this is its end.
+fn told_end(event: &Event) -> Option<BuildEnd> {
+    match event {
+        Event::BuildFinished {
+            outcome,
+            reason,
+            duration_us,
+            ..
+        } => Some(BuildEnd {
+            outcome: *outcome,
+            reason: reason.clone(),
+            duration: Duration::from_micros(*duration_us),
+            size: 0,
+        }),
+        _ => None,
+    }
 }
 
 /// Writes the end of a build that was killed. If it cannot be written, the next one to look tries again.
@@ -133,27 +207,14 @@ impl Story {
                 ) => {
                     story.count(outcome, allowed, flaky);
                 }
-                (
-                    Some(story),
-                    Event::BuildFinished {
-                        outcome,
-                        reason,
-                        duration_us,
-                        ..
-                    },
-                ) => {
-                    story.build.end = Some(BuildEnd {
-                        outcome,
-                        reason,
-                        duration: Duration::from_micros(duration_us),
-                        size: 0,
-                    });
+                (Some(story), event) => {
+                    story.build.end = told_end(&event).or(story.build.end.take());
                 }
-                _ => {}
+                (None, _) => {}
             }
             if let Some(story) = &mut story {
                 story.last = story.last.max(at);
-                story.next_seq = line.seq + 1;
+                story.next_seq = line.seq.saturating_add(1);
             }
         }
         story
@@ -173,12 +234,13 @@ impl Story {
         counts.flaky += u32::from(flaky);
     }
 
-    /// Ends the build at `last`, and says so in the words of the wire.
-    fn killed(&mut self, records: u64, last: Timestamp) -> Line {
+    /// Ends the build with its last event or its last record, and says so in the words of the wire.
+    fn end(&mut self, why: &str, records: u64, last_record: Timestamp) -> Line {
+        let last = self.last.max(last_record);
         let duration = last.since(self.build.created);
         self.build.end = Some(BuildEnd {
             outcome: Outcome::Errored,
-            reason: Some(KILLED.to_owned()),
+            reason: Some(why.to_owned()),
             duration,
             size: 0,
         });
@@ -190,7 +252,7 @@ impl Story {
             attempt: self.attempt,
             event: Event::BuildFinished {
                 outcome: Outcome::Errored,
-                reason: Some(KILLED.to_owned()),
+                reason: Some(why.to_owned()),
                 duration_us: duration.as_micros() as u64,
                 counts: self.counts,
                 log_end: records,
@@ -218,3 +280,6 @@ fn summary(id: BuildId, created: Timestamp, about: BuildStarted) -> BuildSummary
         end: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ mod retention;
 pub(crate) mod sample;
 mod settings;
 
-pub use file::KILLED;
+pub use file::{KILLED, is_end_unknown, remains};
 pub use local::{LocalHistory, Swept};
 pub use place::Place;
 pub use recorder::LocalRecorder;

@@ -4,6 +4,7 @@
 
 use super::sanitize::words;
 use piper_core::{
+    record::BuildEnd,
     time::{Monotonic, Now, Timestamp},
     wire::v1::{BuildStarted, Counts, Event, Exit, Outcome, StepOutcome},
 };
@@ -62,6 +63,19 @@ pub struct End {
     pub reason: Option<String>,
     /// How long it took.
     pub duration: Duration,
+}
+
+impl From<&BuildEnd> for End {
+    fn from(end: &BuildEnd) -> Self {
+        Self {
+            outcome: end.outcome,
+            reason: end
+                .reason
+                .as_deref()
+                .map(|reason| words(reason).into_owned()),
+            duration: end.duration,
+        }
+    }
 }
 
 /// A step of a build.

@@ -1,11 +1,13 @@
 //! Every sentence that people read of a build, and nothing else: no stream, no terminal, no state.
 //!
-//! All texts that come in have gone through [`words`](super::sanitize::words).
+//! All texts that come in have gone through [`words`], but those of an [`Exit`].
 
 use super::{
-    progress::{About, Done, Progress, Step},
+    progress::{About, Done, End, Progress, Step},
+    sanitize::words,
     style::{Paint, Style, width},
 };
+use crate::history::is_end_unknown;
 use piper_core::{
     id::BuildId,
     time::Human,
@@ -123,22 +125,14 @@ impl Text {
             }
             StepOutcome::Failed if done.allowed => {
                 let symbol = self.style.paint(Paint::Odd, symbols.warn);
-                let why = how(done);
-                format!("{symbol} {label} failed after {time}, which is allowed: {why}")
+                let (verb, after, why) = failure(done);
+                format!("{symbol} {label} {verb}{after}, which is allowed: {why}")
             }
             StepOutcome::Failed | StepOutcome::Errored => {
                 let symbol = self.style.paint(Paint::Bad, symbols.fail);
-                let verb = match done.outcome {
-                    StepOutcome::Errored => "could not be run",
-                    _ => "failed",
-                };
-                let after = match done.tries {
-                    0 => String::new(),
-                    1 => format!(" after {time}"),
-                    tries => format!(" after {time} and {tries} tries"),
-                };
+                let (verb, after, why) = failure(done);
                 let verb = self.style.paint(Paint::Bad, verb);
-                let mut text = format!("{symbol} {label} {verb}{after}: {}", how(done));
+                let mut text = format!("{symbol} {label} {verb}{after}: {why}");
                 let _ = write!(text, "\n    command: {}", self.command(&step.command));
                 if let Some(hint) = done.exit.as_ref().and_then(hint) {
                     let _ = write!(text, "\n    hint: {hint}");
@@ -146,7 +140,7 @@ impl Text {
                 text
             }
             StepOutcome::Skipped => {
-                let reason = reason(done)
+                let reason = reason_beside(None, done.reason.as_deref())
                     .map(|why| format!(": {why}"))
                     .unwrap_or_default();
                 let line = format!("{} {label} skipped{reason}", symbols.skip);
@@ -204,37 +198,13 @@ impl Text {
         let Some(end) = &progress.end else {
             return String::new();
         };
-        let name = progress.about.as_ref().map(title).unwrap_or_default();
-        let time = Human(end.duration);
-        let (paint, verb) = match end.outcome {
-            Outcome::Succeeded => (Paint::Good, format!("finished successfully in {time}")),
-            Outcome::Failed => (Paint::Bad, format!("failed after {time}")),
-            Outcome::Errored => (Paint::Bad, format!("could not be finished, after {time}")),
-            Outcome::Cancelled => (Paint::Odd, format!("cancelled after {time}")),
-        };
-        let mut line = format!("{name} {}", self.style.paint(paint, verb));
+        let mut line = self.verdict(progress, end);
         if end.outcome == Outcome::Succeeded {
-            let _ = write!(
-                line,
-                " ({})",
-                success_counts(progress.counts, progress.steps.len())
-            );
+            let _ = write!(line, " ({})", success_counts(progress));
             return line;
         }
-        let first = progress
-            .failed
-            .first()
-            .and_then(|&place| progress.step(place))
-            .and_then(|step| Some((step, step.done()?)));
-        let reason = end
-            .reason
-            .clone()
-            .or_else(|| first.map(|(step, done)| format!("{} {}", step.label, predicate(done))));
-        if let Some(reason) = reason {
-            let _ = write!(line, ": {reason}");
-        }
         let _ = write!(line, " ({})", all_counts(progress.counts));
-        if let Some((step, _)) = first {
+        if let Some((step, _)) = culprit(progress, end).filter(|(_, done)| has_run(done)) {
             let _ = write!(
                 line,
                 " {} {}",
@@ -243,6 +213,27 @@ impl Text {
             );
         }
         line
+    }
+
+    /// How a build ended, after how long and why.
+    pub fn verdict(&self, progress: &Progress, end: &End) -> String {
+        let name = progress.about.as_ref().map(title).unwrap_or_default();
+        let time = took(end);
+        let (paint, verb) = match end.outcome {
+            Outcome::Succeeded => (Paint::Good, format!("finished successfully in {time}")),
+            Outcome::Failed => (Paint::Bad, format!("failed after {time}")),
+            Outcome::Errored => (Paint::Bad, format!("could not be finished, after {time}")),
+            Outcome::Cancelled => (Paint::Odd, format!("cancelled after {time}")),
+        };
+        let line = format!("{name} {}", self.style.paint(paint, verb));
+        let why = match (culprit(progress, end), &end.reason) {
+            _ if end.outcome == Outcome::Succeeded => None,
+            (Some((step, done)), reason) if is_about(step, reason.as_deref()) => {
+                Some(format!("{} {}", step.label, predicate(done)))
+            }
+            (_, reason) => reason.clone(),
+        };
+        why.map(|why| format!("{line}: {why}")).unwrap_or(line)
     }
 
     /// The command that shows the whole log of a step.
@@ -281,9 +272,68 @@ fn quoted(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// How long a build took. If nobody knows when it ended: at least.
+pub fn took(end: &End) -> String {
+    let least = match is_end_unknown(end.outcome, end.reason.as_deref()) {
+        true => "at least ",
+        false => "",
+    };
+    format!("{least}{}", Human(end.duration))
+}
+
+/// The step that made the build end as it did: the one that its reason names, or else the first that failed.
+fn culprit<'a>(progress: &'a Progress, end: &End) -> Option<(&'a Step, &'a Done)> {
+    let failed = progress.failed.iter();
+    let failed = failed.filter_map(|&place| progress.step(place));
+    let failed = failed.filter_map(|step| Some((step, step.done()?)));
+    let reason = end.reason.as_deref();
+    failed
+        .clone()
+        .find(|(step, _)| is_about(step, reason))
+        .or_else(|| failed.clone().next())
+}
+
+/// Whether a build's reason says no more than that this step failed.
+fn is_about(step: &Step, reason: Option<&str>) -> bool {
+    let rest = reason.map(|reason| reason.strip_prefix(&*step.label));
+    matches!(rest, None | Some(Some(" failed" | " could not be run")))
+}
+
+/// Whether a step's command ever ran.
+pub fn has_run(done: &Done) -> bool {
+    match done.tries {
+        0 => false,
+        1 => !matches!(done.exit, Some(Exit::NotStarted(_))),
+        _ => true,
+    }
+}
+
+/// What a failed step did, after how long, and why.
+fn failure(done: &Done) -> (&'static str, String, String) {
+    let verb = match (done.outcome, &done.exit) {
+        (StepOutcome::Errored, _) => "could not be run",
+        (_, Some(Exit::NotStarted(_))) => "could not be started",
+        _ => "failed",
+    };
+    let time = Human(done.duration);
+    let after = match done.tries {
+        _ if !has_run(done) => String::new(),
+        1 => format!(" after {time}"),
+        tries => format!(" after {time} and {tries} tries"),
+    };
+    let why = match &done.exit {
+        Some(Exit::NotStarted(why)) => words(why).into_owned(),
+        _ => how(done),
+    };
+    (verb, after, why)
+}
+
 /// Why a step ended as it did: the reason that was given, or else its exit.
 fn how(done: &Done) -> String {
-    match (&done.exit, reason(done)) {
+    match (
+        &done.exit,
+        reason_beside(done.exit.as_ref(), done.reason.as_deref()),
+    ) {
         (Some(exit), Some(reason)) => format!("{}: {reason}", describe(exit)),
         (Some(exit), None) => describe(exit),
         (None, Some(reason)) => reason.to_owned(),
@@ -291,8 +341,13 @@ fn how(done: &Done) -> String {
     }
 }
 
-fn reason(done: &Done) -> Option<&str> {
-    done.reason.as_deref().filter(|reason| !reason.is_empty())
+/// What the reason says beyond the exit, if anything.
+pub fn reason_beside<'a>(exit: Option<&Exit>, reason: Option<&'a str>) -> Option<&'a str> {
+    let said = match exit {
+        Some(Exit::NotStarted(why) | Exit::Rejected(why)) => words(why),
+        _ => Cow::Borrowed(""),
+    };
+    reason.filter(|reason| words(reason) != said)
 }
 
 /// How a process ended, as a part of a sentence.
@@ -303,10 +358,11 @@ pub fn describe(exit: &Exit) -> String {
         Exit::Timeout => "took longer than its `timeout`".to_owned(),
         Exit::IdleTimeout => "was silent for longer than its `idle-timeout`".to_owned(),
         Exit::Cancelled => "ended because the build was cancelled".to_owned(),
-        Exit::NotStarted(why) => {
-            format!("could not be started: {}", super::sanitize::words(why))
-        }
-        Exit::Rejected(why) => super::sanitize::words(why).into_owned(),
+        Exit::NotStarted(why) => match words(why) {
+            why if why.starts_with("could not ") => why.into_owned(),
+            why => format!("could not be started: {why}"),
+        },
+        Exit::Rejected(why) => words(why).into_owned(),
     }
 }
 
@@ -325,7 +381,10 @@ fn short(exit: &Exit) -> String {
 
 /// What a failed step did, after its label.
 fn predicate(done: &Done) -> String {
-    match (&done.exit, reason(done)) {
+    match (
+        &done.exit,
+        reason_beside(done.exit.as_ref(), done.reason.as_deref()),
+    ) {
         (Some(Exit::Status(status)), _) => format!("exited with {status}"),
         (Some(Exit::Signal(signal)), _) => format!("was ended by {signal}"),
         (Some(exit), _) => describe(exit),
@@ -358,8 +417,9 @@ fn hint(exit: &Exit) -> Option<&'static str> {
     }
 }
 
-fn success_counts(counts: Counts, steps: usize) -> String {
-    let mut text = match steps {
+fn success_counts(progress: &Progress) -> String {
+    let counts = progress.counts;
+    let mut text = match progress.done() {
         1 => "1 step".to_owned(),
         steps => format!("{steps} steps"),
     };
@@ -375,16 +435,16 @@ fn success_counts(counts: Counts, steps: usize) -> String {
     text
 }
 
-/// All that is not zero: `3 passed, 1 failed, 2 skipped`.
+/// All that is not zero: `3 passed, 1 failed, 2 skipped`. No step is counted twice.
 pub fn all_counts(counts: Counts) -> String {
     let parts: Vec<_> = [
-        (counts.succeeded, "passed"),
+        (counts.succeeded.saturating_sub(counts.flaky), "passed"),
+        (counts.flaky, "flaky"),
         (counts.failed, "failed"),
         (counts.errored, "could not be run"),
         (counts.allowed, "allowed to fail"),
         (counts.skipped, "skipped"),
         (counts.cancelled, "cancelled"),
-        (counts.flaky, "flaky"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)

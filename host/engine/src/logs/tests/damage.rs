@@ -1,6 +1,8 @@
 //! What a damaged or hostile file costs: an error that names what is missing, and nothing else.
 
 use super::*;
+use std::ops::Range;
+use test_case::test_case;
 
 /// A file with three log frames and two event frames, and the records in it.
 fn file_with_frames(folder: &TempDir) -> (PathBuf, Vec<Owned>) {
@@ -66,7 +68,7 @@ fn a_flipped_byte_costs_at_most_its_frame_and_is_named() {
         let (records, damages) = read_damaged(&damaged);
         let lost: Vec<u64> = damages
             .iter()
-            .flat_map(|damage| damage.records.clone().unwrap_or(0..0))
+            .flat_map(|damage| damage.records.clone())
             .collect();
         let mut rest = all.clone();
         rest.retain(|record| !lost.contains(&record.seq));
@@ -133,17 +135,293 @@ fn a_step_that_prints_a_log_file_adds_no_frames() {
     assert!(records.iter().all(|record| record.source.2 == "cat"));
 }
 
+/// Three lines, as the recorder gets them.
+fn three_lines(first: u64) -> Arc<Batch> {
+    let text: String = (first..first + 3).map(|n| format!("line {n}\n")).collect();
+    let run = Run {
+        source: Arc::new(Source {
+            step: StepIx(0),
+            r#try: 1,
+            label: "a".into(),
+        }),
+        at: Timestamp(first),
+        marks: Marks::default(),
+        first_seq: first,
+        count: 3,
+        start: 0,
+        end: text.len() as u32,
+    };
+    Arc::new(Batch {
+        runs: vec![run],
+        text: text.into(),
+    })
+}
+
+/// Four log frames of three records, each followed by a frame of one event, the last of which tells the build's end.
+fn small_file(folder: &TempDir, name: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    let mut plog = plog::PlogWriter::new(plog::create(&path).unwrap(), build(), 1);
+    for frame in 0..4 {
+        plog.add_records(three_lines(3 * frame)).unwrap();
+        let finished = event(v1::Event::BuildFinished {
+            outcome: v1::Outcome::Succeeded,
+            reason: None,
+            duration_us: 1,
+            counts: v1::Counts::default(),
+            log_end: 12,
+        });
+        plog.add_events(&if frame == 3 {
+            finished
+        } else {
+            warning("more")
+        });
+        plog.add_events(b"\n");
+        plog.flush().unwrap();
+    }
+    plog.finish().unwrap();
+    path
+}
+
+/// What is left of a file.
+#[derive(Debug, PartialEq)]
+struct Left {
+    records: Vec<u64>,
+    events: usize,
+    damages: Vec<Damage>,
+}
+
+fn left(path: &Path) -> Left {
+    let (records, mut damages) = read_damaged(path);
+    let mut events = 0;
+    for event in PlogReader::open(path).unwrap().events() {
+        match event {
+            Ok(_) => events += 1,
+            Err(ReadError::Damage(damage)) => damages.push(damage),
+            Err(ReadError::Io(error)) => panic!("{error}"),
+        }
+    }
+    Left {
+        records: records.iter().map(|record| record.seq).collect(),
+        events,
+        damages,
+    }
+}
+
+#[test_case(true; "with its index")]
+#[test_case(false; "without its index")]
+fn each_damaged_byte_costs_at_most_its_frame_and_is_named(has_footer: bool) {
+    let folder = TempDir::new().unwrap();
+    let path = small_file(&folder, "whole.plog");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let frames: Vec<_> = memchr::memmem::find_iter(&bytes, &frame::MAGIC).collect();
+    assert_eq!(frames.len(), 9);
+    bytes.truncate(if has_footer { bytes.len() } else { frames[8] });
+    let damaged = folder.path().join("damaged.plog");
+    for place in 0..bytes.len() {
+        for flip in [1, 0x20, 0x80, 0xff] {
+            let mut copy = bytes.clone();
+            copy[place] ^= flip;
+            std::fs::write(&damaged, &copy).unwrap();
+            let left = left(&damaged);
+            let at = frames.iter().rposition(|&at| at <= place).unwrap();
+            // Log frames and events take turns.
+            let (of_log, of_events) = match at {
+                8 => (None, None),
+                at if at % 2 == 0 => (Some(at as u64 / 2), None),
+                at => (None, Some(at as u64 / 2)),
+            };
+            let lost = of_log.map_or(0..0, |frame| 3 * frame..3 * frame + 3);
+            let kept: Vec<_> = (0..12).filter(|seq| !lost.contains(seq)).collect();
+            let what = format!("byte {place} of frame {at}: {left:?}");
+            assert_eq!(left.records, kept, "{what}");
+            assert_eq!(left.events, 4 - usize::from(of_events.is_some()), "{what}");
+            let [damage] = &left.damages[..] else {
+                panic!("named once: {what}");
+            };
+            assert!(damage.bytes.contains(&(place as u64)), "{what}");
+            assert!(damage.records.clone().eq(lost), "{what}");
+            // Without the last event and the index behind it, nobody knows what came last.
+            let end_is_lost = !has_footer && damage.more;
+            let events = of_events.map_or(0..0, |frame| frame..frame + 1);
+            assert!(damage.events == events || end_is_lost && at == 7, "{what}");
+            assert!(!damage.more || at == 7, "{what}");
+        }
+    }
+}
+
 #[test]
-fn damage_says_where_and_what_is_lost() {
+fn a_file_cut_anywhere_is_read_up_to_there_and_what_is_known_to_be_missing_is_named() {
+    let folder = TempDir::new().unwrap();
+    let path = small_file(&folder, "whole.plog");
+    let bytes = std::fs::read(&path).unwrap();
+    let frames: Vec<_> = memchr::memmem::find_iter(&bytes, &frame::MAGIC).collect();
+    let damaged = folder.path().join("damaged.plog");
+    for length in 0..bytes.len() {
+        std::fs::write(&damaged, &bytes[..length]).unwrap();
+        let left = left(&damaged);
+        let whole = frames.iter().filter(|&&at| at > 0 && at <= length).count();
+        let records = 3 * (whole as u64).div_ceil(2).min(4);
+        let what = format!("{length} bytes, {whole} frames: {left:?}");
+        assert!(left.records.iter().copied().eq(0..records), "{what}");
+        assert_eq!(left.events, (whole / 2).min(4), "{what}");
+        if [0].iter().chain(&frames).any(|&at| at == length) {
+            assert_eq!(left.damages, [], "nothing tells: {what}");
+            continue;
+        }
+        let [damage] = &left.damages[..] else {
+            panic!("named once: {what}");
+        };
+        let of_log = whole < 8 && whole % 2 == 0;
+        let header_is_whole = length >= frames[whole] + frame::HEADER;
+        let lost = if of_log && header_is_whole { 3 } else { 0 };
+        assert!(damage.records.clone().eq(records..records + lost), "{what}");
+        assert_eq!(damage.more, whole < 8, "{what}");
+        assert_eq!(damage.why, BadFrame::Cut, "{what}");
+    }
+}
+
+#[test]
+fn records_that_the_disk_had_no_room_for_are_named_by_the_last_event() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("full.plog");
+    let mut plog = plog::PlogWriter::new(plog::create(&path).unwrap(), build(), 1);
+    plog.add_records(three_lines(0)).unwrap();
+    plog.flush().unwrap();
+    plog.add_records(three_lines(3)).unwrap();
+    plog.forget_records();
+    plog.add_events(&event(v1::Event::BuildFinished {
+        outcome: v1::Outcome::Succeeded,
+        reason: None,
+        duration_us: 1,
+        counts: v1::Counts::default(),
+        log_end: 6,
+    }));
+    plog.add_events(b"\n");
+    plog.finish().unwrap();
+    let damages: Vec<String> = left(&path).damages.iter().map(Damage::to_string).collect();
+    assert_eq!(
+        damages,
+        ["the log file is not complete: 3 records are lost (3 to 5)"]
+    );
+}
+
+#[test_case(0..0, 0..0, false, "no record is lost")]
+#[test_case(0..0, 0..0, true, "nobody knows what they held")]
+#[test_case(7..8, 0..0, false, "record 7 is lost")]
+#[test_case(7..9, 0..0, true, "2 records are lost (7 to 8), and perhaps more")]
+#[test_case(0..0, 1..2, false, "event 1 is lost")]
+#[test_case(7..9, 1..4, false, "2 records are lost (7 to 8), 3 events are lost (1 to 3)")]
+fn damage_says_where_and_what_is_lost(
+    records: Range<u64>,
+    events: Range<u64>,
+    more: bool,
+    cost: &str,
+) {
     let damage = Damage {
         bytes: 80..120,
-        records: Some(7..9),
+        records,
+        events,
+        more,
         why: BadFrame::Payload,
     };
     assert_eq!(
         damage.to_string(),
-        "bytes 80 to 120 of the log file cannot be read (its payload is damaged): records 7 to 8 are lost"
+        format!("bytes 80 to 120 of the log file cannot be read (its payload is damaged): {cost}")
     );
+}
+
+/// A file as it may come back from a bad disk or a bad hand.
+fn maim(bytes: &mut Vec<u8>, place: prop::sample::Index, with: &[u8], how: u8) {
+    let from = place.index(bytes.len() + 1);
+    let to = (from + with.len()).min(bytes.len());
+    match how {
+        0 => drop(bytes.splice(from..to, with.iter().copied())),
+        1 => drop(bytes.splice(from..from, with.iter().copied())),
+        2 => drop(bytes.drain(from..to)),
+        _ => {
+            let copy = bytes[from..to].to_vec();
+            bytes.extend(copy);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_became_of_a_file_what_is_read_is_what_was_written(
+        wounds in proptest::collection::vec(
+            (any::<prop::sample::Index>(), proptest::collection::vec(any::<u8>(), 0..600), 0..4_u8),
+            1..4,
+        ),
+    ) {
+        let folder = TempDir::new().unwrap();
+        let path = small_file(&folder, "whole.plog");
+        let mut bytes = std::fs::read(&path).unwrap();
+        for (place, with, how) in wounds {
+            maim(&mut bytes, place, &with, how);
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let (records, _) = read_damaged(&path);
+        prop_assert!(records.is_sorted_by(|a, b| a.seq < b.seq));
+        for record in &records {
+            let written = format!("line {}", record.seq);
+            prop_assert_eq!(&record.text, written.as_bytes());
+        }
+        if let Some(dead) = PlogReader::dead(&path).unwrap() {
+            dead.close(build(), &[&build_finished()]).unwrap();
+            prop_assert_eq!(PlogReader::open(&path).unwrap().state(), State::Finished);
+            prop_assert_eq!(read_damaged(&path).0, records);
+        }
+    }
+}
+
+#[test]
+fn a_file_of_a_newer_piper_is_not_closed_by_this_one() {
+    let folder = TempDir::new().unwrap();
+    let path = small_file(&folder, "newer.plog");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let frames: Vec<_> = memchr::memmem::find_iter(&bytes, &frame::MAGIC).collect();
+    bytes.truncate(frames[3]);
+    let last = &mut bytes[frames[2]..];
+    last[8] = 2;
+    let crc = crc32fast::hash(&last[..76]);
+    last[76..80].copy_from_slice(&crc.to_le_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(PlogReader::dead(&path).unwrap().is_none());
+    assert!(PlogReader::open(&path).unwrap().is_newer());
+    assert_eq!(left(&path).damages[0].why, BadFrame::Newer);
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn a_file_that_was_just_made_is_of_a_build_that_runs_and_one_that_was_emptied_of_a_dead_one() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("new.plog");
+    File::create(&path).unwrap();
+    assert_eq!(PlogReader::open(&path).unwrap().state(), State::Running);
+    assert!(PlogReader::dead(&path).unwrap().is_none());
+    let path = small_file(&folder, "emptied.plog");
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_len(0).unwrap();
+    // The clock of the file system may not have moved on since the file was made.
+    let Ok(made) = file.metadata().unwrap().created() else {
+        return;
+    };
+    file.set_modified(made + Duration::from_micros(1)).unwrap();
+    assert_eq!(PlogReader::open(&path).unwrap().state(), State::Dead);
+}
+
+#[test]
+fn what_is_no_file_is_refused_at_once() {
+    let folder = TempDir::new().unwrap();
+    let (directory, pipe) = (folder.path().join("a.plog"), folder.path().join("b.plog"));
+    std::fs::create_dir(&directory).unwrap();
+    let name = std::ffi::CString::new(pipe.to_str().unwrap()).unwrap();
+    // SAFETY: the name is a string that lives as long as the call.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    for path in [directory, pipe] {
+        let error = PlogReader::open(&path).unwrap_err();
+        assert_eq!(error.to_string(), "it is not a file");
+    }
 }
 
 fn any_header() -> impl Strategy<Value = (u8, [u8; frame::HEADER])> {

@@ -33,6 +33,8 @@ pub(super) struct Form {
     pub(super) timestamps: bool,
     /// Which step wrote it.
     pub(super) label: bool,
+    /// Where a step was tried again. Only on a terminal: whoever reads on is given the lines of the steps and nothing else.
+    pub(super) tries: bool,
 }
 
 /// Prints records.
@@ -51,6 +53,8 @@ pub(super) struct People {
     pad: usize,
     clock: LocalTime,
     channels: HashMap<(u32, u32, Stream), Channel>,
+    /// The newest try of each step of which something was printed.
+    tries: HashMap<u32, u32>,
 }
 
 /// One stream of one try.
@@ -77,6 +81,7 @@ impl Printer {
                 .min(PAD),
             clock: LocalTime::default(),
             channels: HashMap::new(),
+            tries: HashMap::new(),
         }))
     }
 
@@ -160,6 +165,7 @@ impl Printer {
 
 impl People {
     fn record(&mut self, record: &Record<'_>, label: &str) {
+        self.mark_try(record, label);
         let sink = self.outputs.sink(Stream::Stdout);
         if self.form.raw {
             sink.buffer.extend_from_slice(record.text);
@@ -187,6 +193,27 @@ impl People {
         if sink.is_full() {
             sink.flush();
         }
+    }
+
+    /// Shows a person where another try of a step begins.
+    fn mark_try(&mut self, record: &Record<'_>, label: &str) {
+        let sink = self.outputs.sink(Stream::Stdout);
+        if !self.form.tries || self.form.raw || !sink.face.terminal {
+            return;
+        }
+        let newest = self.tries.entry(record.step).or_insert(1);
+        if record.r#try <= *newest {
+            return;
+        }
+        *newest = record.r#try;
+        sink.end_line();
+        let rule = self.style.symbols.rule;
+        let mark = format!("{rule} try {newest} {rule}");
+        sink.buffer
+            .extend_from_slice(prefix(self.form, self.style, self.pad, label).as_bytes());
+        sink.buffer
+            .extend_from_slice(self.style.paint(Paint::Dim, mark).as_bytes());
+        sink.buffer.push(b'\n');
     }
 
     fn finish(&mut self) {

@@ -17,6 +17,7 @@ const PLAIN: Form = Form {
     raw: false,
     timestamps: false,
     label: true,
+    tries: true,
 };
 
 fn log(form: Form, selection: Selection, tail: Option<u64>) -> String {
@@ -41,7 +42,7 @@ fn log(form: Form, selection: Selection, tail: Option<u64>) -> String {
         err: face,
     };
     pass(
-        Source::Kept(reader.select(selection)),
+        &mut Source::Kept(reader.select(selection)),
         tail,
         &mut printer,
         &ui,

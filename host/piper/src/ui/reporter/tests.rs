@@ -1,11 +1,11 @@
 use super::super::{
     lines::Sharing,
-    show,
+    show::Page,
     stage::{Scene, Stage, build},
     style::Style,
 };
 use super::*;
-use piper_core::{log::Marks, wire::v1::Exit};
+use piper_core::{log::Marks, record::BuildEnd, wire::v1::Exit};
 use std::path::Path;
 use test_case::test_case;
 
@@ -114,7 +114,7 @@ fn a_build_is_told_in_lines_where_there_is_no_terminal() {
         command: cargo clippy
         hint: raise the step's `timeout`, or find out what it waits for
     ○ deploy skipped: lint[rust=1.95] failed
-    hello 1.2.0 failed after 14.0s: lint[rust=1.95] took longer than its `timeout` (1 passed, 1 failed, 1 allowed to fail, 1 skipped, 1 flaky) · piper logs 'bcdfghj/lint[rust=1.95]'
+    hello 1.2.0 failed after 14.0s: lint[rust=1.95] took longer than its `timeout` (1 flaky, 1 failed, 1 allowed to fail, 1 skipped) · piper logs 'bcdfghj/lint[rust=1.95]'
     "#);
 }
 
@@ -135,7 +135,7 @@ fn quiet_leaves_what_the_steps_print_and_errors() {
     ✗ lint[rust=1.95] failed after 1.2s: took longer than its `timeout`
         command: cargo clippy
         hint: raise the step's `timeout`, or find out what it waits for
-    hello 1.2.0 failed after 14.0s: lint[rust=1.95] took longer than its `timeout` (1 passed, 1 failed, 1 allowed to fail, 1 skipped, 1 flaky) · piper logs 'bcdfghj/lint[rust=1.95]'
+    hello 1.2.0 failed after 14.0s: lint[rust=1.95] took longer than its `timeout` (1 flaky, 1 failed, 1 allowed to fail, 1 skipped) · piper logs 'bcdfghj/lint[rust=1.95]'
     "#);
 }
 
@@ -318,18 +318,26 @@ fn lost_output_is_told_at_the_end() {
     );
 }
 
+fn page(unicode: bool) -> Page<'static> {
+    Page {
+        build: build(),
+        end: None,
+        is_whole: true,
+        file: None,
+        style: Style::new(false, unicode),
+    }
+}
+
 #[test]
 fn a_recorded_build_is_shown_as_a_page() {
     let mut stage = stage(Scene::Pipes, Sharing::Alone);
     eventful(&mut stage);
     let events = stage.events.iter().map(|(at, event)| (*at, event));
-    let page = show::render(
-        build(),
-        events,
-        Some(Path::new("/state/bcdfghjklmnpqrst.plog")),
-        |at| at.to_string(),
-        Style::new(false, true),
-    );
+    let page = Page {
+        file: Some(Path::new("/state/bcdfghjklmnpqrst.plog")),
+        ..page(true)
+    };
+    let page = page.render(events, |at| at.to_string());
     insta::assert_snapshot!(page, @r#"
     build        bcdfghjklmnpqrst
     project      hello 1.2.0
@@ -348,7 +356,7 @@ fn a_recorded_build_is_shown_as_a_page() {
 
     warning: the index is locked
 
-    hello 1.2.0 failed after 14.0s: lint[rust=1.95] took longer than its `timeout` (1 passed, 1 failed, 1 allowed to fail, 1 skipped, 1 flaky) · piper logs 'bcdfghj/lint[rust=1.95]'
+    hello 1.2.0 failed after 14.0s: lint[rust=1.95] took longer than its `timeout` (1 flaky, 1 failed, 1 allowed to fail, 1 skipped) · piper logs 'bcdfghj/lint[rust=1.95]'
     "#);
 }
 
@@ -357,13 +365,7 @@ fn a_build_that_died_is_shown_as_not_finished() {
     let mut stage = stage(Scene::Pipes, Sharing::Alone);
     stage.start("fmt");
     let events = stage.events.iter().map(|(at, event)| (*at, event));
-    let page = show::render(
-        build(),
-        events,
-        None,
-        |at| at.to_string(),
-        Style::new(false, false),
-    );
+    let page = page(false).render(events, |at| at.to_string());
     insta::assert_snapshot!(page, @r#"
     build        bcdfghjklmnpqrst
     project      hello 1.2.0
@@ -379,6 +381,84 @@ fn a_build_that_died_is_shown_as_not_finished() {
     - deploy           waiting
 
     not finished (no step is done)
+    "#);
+}
+
+#[test]
+fn a_damaged_record_is_shown_with_the_end_that_the_index_knows() {
+    let mut stage = stage(Scene::Pipes, Sharing::Alone);
+    stage.start("fmt");
+    stage.pass("fmt");
+    stage.start("unit");
+    let events = stage.events.iter().map(|(at, event)| (*at, event));
+    let end = BuildEnd {
+        outcome: Outcome::Succeeded,
+        reason: None,
+        duration: seconds(14),
+        size: 1,
+    };
+    let page = Page {
+        end: Some(&end),
+        is_whole: false,
+        ..page(true)
+    };
+    let page = page.render(events, |_| "then".to_owned());
+    let (_, rest) = page.split_once("started").unwrap();
+    insta::assert_snapshot!(rest.trim_start(), @r#"
+    then
+    took         14.0s
+
+    ✓ fmt              passed        1.2s
+    ○ unit             unknown
+    ○ lint[rust=1.95]  unknown
+    ○ deploy           unknown
+
+    hello 1.2.0 finished successfully in 14.0s
+    "#);
+}
+
+#[test]
+fn a_killed_build_took_at_least_so_long() {
+    let mut stage = stage(Scene::Pipes, Sharing::Alone);
+    stage.start("fmt");
+    stage.time = seconds(2);
+    stage.end(Outcome::Errored, Some(crate::history::KILLED));
+    let events = stage.events.iter().map(|(at, event)| (*at, event));
+    let page = page(true).render(events, |_| "then".to_owned());
+    let (_, rest) = page.split_once("started").unwrap();
+    insta::assert_snapshot!(rest.trim_start(), @r#"
+    then
+    took         at least 2.0s
+
+    ✗ fmt              interrupted
+    ○ unit             not begun
+    ○ lint[rust=1.95]  not begun
+    ○ deploy           not begun
+
+    hello 1.2.0 could not be finished, after at least 2.0s: piper was killed (no step is done)
+    "#);
+}
+
+#[test]
+fn a_step_that_could_not_be_started_says_why_once() {
+    let mut stage = stage(Scene::Pipes, Sharing::Alone);
+    let not_started = |why: &str| Some(Exit::NotStarted(why.to_owned()));
+    let missing = not_started("`cargo` was not found in PATH");
+    stage.start("fmt");
+    stage.finish("fmt", StepOutcome::Failed, missing, None);
+    let why = "could not start `cargo`: out of memory";
+    stage.start("unit");
+    stage.finish("unit", StepOutcome::Errored, not_started(why), Some(why));
+    stage.end(Outcome::Errored, Some("unit could not be run"));
+    let (_, err) = stage.close();
+    let (_, rest) = err.split_once("[1/4] fmt\n").unwrap();
+    insta::assert_snapshot!(rest, @r#"
+    ✗ fmt could not be started: `cargo` was not found in PATH
+        command: cargo fmt --check
+    [2/4] unit
+    ✗ unit could not be run: could not start `cargo`: out of memory
+        command: cargo test
+    hello 1.2.0 could not be finished, after 0ms: unit could not start `cargo`: out of memory (1 failed, 1 could not be run)
     "#);
 }
 
