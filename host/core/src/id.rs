@@ -77,6 +77,12 @@ names! {
     ParamName, true;
     /// The name of an axis of a matrix.
     AxisName, false;
+    /// The name of a plugin: a key of `[plugins]`, one of the operator's, or a built-in one.
+    PluginName, false;
+    /// The name of one of the step types that a plugin has.
+    StepType, false;
+    /// The name of a rule, the key of its table in `[notify]`.
+    RuleName, false;
 }
 
 impl ParamName {

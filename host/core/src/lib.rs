@@ -11,6 +11,7 @@
 //!
 //! * [`project`] is `piper.toml` as understood; [`pipeline`] reads it and reports every [`problem`] in it at once.
 //! * [`plan`] turns a project and a request into the steps that will run.
+//! * [`plugin`] and [`notify`] are what a project says of plugins.
 //! * [`build`] is the pure state machine of one build.
 //! * [`wire`] is the only shape in which events leave the program or enter a file.
 
@@ -19,8 +20,10 @@ pub mod build;
 pub mod codes;
 pub mod id;
 pub mod log;
+pub mod notify;
 pub mod pipeline;
 pub mod plan;
+pub mod plugin;
 pub mod problem;
 pub mod project;
 pub mod record;

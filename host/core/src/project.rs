@@ -3,7 +3,11 @@
 //! These are plain values without places in the file: [`pipeline::load`](crate::pipeline) has reported all problems before one of
 //! them exists, so whoever holds a [`Project`] need not check it again.
 
-use crate::id::{AxisName, EnvironmentName, ParamName, PipelineName, StepName};
+use crate::{
+    id::{AxisName, EnvironmentName, ParamName, PipelineName, PluginName, RuleName, StepName},
+    notify::Rule,
+    plugin::{Options, PluginRef, ProjectPlugin, Uses},
+};
 use indexmap::IndexMap;
 use std::time::Duration;
 
@@ -24,6 +28,20 @@ pub struct Project {
     pub pipelines: IndexMap<PipelineName, Pipeline>,
     /// `[environments]`; `local` and `clean` exist without being declared.
     pub environments: IndexMap<EnvironmentName, EnvironmentKind>,
+    /// `[plugins]`: names for plugins of the project.
+    pub plugins: IndexMap<PluginName, ProjectPlugin>,
+    /// `[notify]`, in the order of the file.
+    pub notify: IndexMap<RuleName, Rule>,
+}
+
+impl Project {
+    /// What `[plugins]` says of the plugin that is meant.
+    pub fn declared(&self, uses: &Uses) -> Option<&ProjectPlugin> {
+        match &uses.plugin {
+            PluginRef::Named(name) => self.plugins.get(name.as_str()),
+            PluginRef::Path(_) | PluginRef::Url(_) | PluginRef::Own => None,
+        }
+    }
 }
 
 /// Where the version of the thing being built comes from (P-12).
@@ -163,6 +181,8 @@ pub enum Action {
     Run(String),
     /// `argv`: a program and its arguments, without a shell. Never empty.
     Argv(Vec<Value>),
+    /// `uses` and `with`: a plugin and its options.
+    Plugin(Uses, Options),
 }
 
 /// Whether and when a step is tried again.

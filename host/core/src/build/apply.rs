@@ -148,10 +148,10 @@ impl Turn<'_> {
         let record = &mut self.build.steps[step.index()];
         record.blame = match &outcome {
             StepOutcome::Succeeded
-            | StepOutcome::Skipped(Skip::When(_))
+            | StepOutcome::Skipped(Skip::When(_) | Skip::Itself(_))
             | StepOutcome::Failed { allowed: true, .. } => None,
             StepOutcome::Failed { allowed: false, .. }
-            | StepOutcome::Errored(_)
+            | StepOutcome::Errored { .. }
             | StepOutcome::Cancelled => Some(step),
             StepOutcome::Skipped(Skip::NeedFailed(blame) | Skip::FailFast(blame)) => Some(*blame),
         };
@@ -162,7 +162,7 @@ impl Turn<'_> {
             }
             StepOutcome::Failed { allowed: true, .. } => counts.allowed += 1,
             StepOutcome::Failed { allowed: false, .. } => counts.failed += 1,
-            StepOutcome::Errored(_) => counts.errored += 1,
+            StepOutcome::Errored { .. } => counts.errored += 1,
             StepOutcome::Skipped(_) => counts.skipped += 1,
             StepOutcome::Cancelled => counts.cancelled += 1,
         }
@@ -182,7 +182,7 @@ impl Turn<'_> {
         let tries = record.tries;
         let fails = matches!(
             outcome,
-            StepOutcome::Failed { allowed: false, .. } | StepOutcome::Errored(_)
+            StepOutcome::Failed { allowed: false, .. } | StepOutcome::Errored { .. }
         );
         record.state = StepState::Done(outcome.clone());
         self.build.left -= 1;
@@ -237,7 +237,9 @@ impl Turn<'_> {
             TryResult::Ended(Ended::NotStarted {
                 why,
                 fault: Fault::Machine,
-            }) => StepOutcome::Errored(why),
+            }) => StepOutcome::Errored { why, ran: false },
+            TryResult::Ended(Ended::Errored { why, .. }) => StepOutcome::Errored { why, ran: true },
+            TryResult::Ended(Ended::Skipped { why }) => StepOutcome::Skipped(Skip::Itself(why)),
             TryResult::Stopped(StopReason::Cancelled) => StepOutcome::Cancelled,
             TryResult::Ended(_)
             | TryResult::Stopped(StopReason::Timeout | StopReason::IdleTimeout) => {

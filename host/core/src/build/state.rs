@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 /// How long an `always` step may take once the build is cancelled.
 pub const ALWAYS_LIMIT: Duration = Duration::from_secs(60);
 
-/// How a process ended, as the executor saw it.
+/// How a process or a plugin ended, as the executor saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// With this exit status.
@@ -30,6 +30,23 @@ pub enum Ended {
     Rejected {
         /// Why, in words.
         why: String,
+    },
+    /// A plugin says that the step failed.
+    Failed {
+        /// Why, in words.
+        why: String,
+    },
+    /// A plugin says that there was nothing to do.
+    Skipped {
+        /// Why, in words.
+        why: String,
+    },
+    /// A plugin broke, or could not do its work: no verdict on what was built.
+    Errored {
+        /// Why, in words.
+        why: String,
+        /// Whether another try may help.
+        passing: bool,
     },
 }
 
@@ -76,6 +93,8 @@ pub enum CancelReason {
 pub enum Skip {
     /// Its own `when`; the text says which part.
     When(String),
+    /// It ran, and says that there was nothing to do.
+    Itself(String),
     /// This step failed, and the skipped one waits for it, directly or not.
     NeedFailed(StepIx),
     /// This step failed, and nothing new is started after a failure.
@@ -94,8 +113,13 @@ pub enum StepOutcome {
         /// Whether `allow-failure` covers it.
         allowed: bool,
     },
-    /// piper or the machine failed.
-    Errored(String),
+    /// piper, a plugin or the machine failed.
+    Errored {
+        /// Why, in words.
+        why: String,
+        /// Whether it ever ran.
+        ran: bool,
+    },
     /// It never ran.
     Skipped(Skip),
     /// It was ended, or never began, because the build was cancelled.
@@ -355,7 +379,11 @@ impl Build {
                 TryResult::Ended(Ended::NotStarted { fault, .. }) => {
                     *fault == Fault::Machine && may(&[])
                 }
-                TryResult::Ended(Ended::Rejected { .. }) => may(&[RetryOn::Exit]),
+                TryResult::Ended(Ended::Rejected { .. } | Ended::Failed { .. }) => {
+                    may(&[RetryOn::Exit])
+                }
+                TryResult::Ended(Ended::Errored { passing, .. }) => *passing && may(&[]),
+                TryResult::Ended(Ended::Skipped { .. }) => false,
                 TryResult::Stopped(StopReason::Timeout | StopReason::IdleTimeout) => {
                     may(&[RetryOn::Timeout])
                 }
@@ -384,11 +412,13 @@ impl Build {
             }
             Some(CancelReason::Signal(_)) => (Outcome::Cancelled, Some("interrupted".to_owned())),
             None if self.counts.errored > 0 => {
-                let step = first(|o| matches!(o, StepOutcome::Errored(_)));
-                (
-                    Outcome::Errored,
-                    step.map(|step| format!("{step} could not be run")),
-                )
+                let unstarted = first(|o| matches!(o, StepOutcome::Errored { ran: false, .. }))
+                    .map(|step| format!("{step} could not be run"));
+                let broken = || {
+                    first(|o| matches!(o, StepOutcome::Errored { .. }))
+                        .map(|step| format!("{step} broke"))
+                };
+                (Outcome::Errored, unstarted.or_else(broken))
             }
             None if self.counts.failed > 0 => {
                 let step = first(|o| matches!(o, StepOutcome::Failed { allowed: false, .. }));

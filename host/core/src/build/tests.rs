@@ -416,8 +416,39 @@ fn a_machine_without_memory_is_no_failure_of_the_user() {
     );
     assert_eq!(
         world.told(),
-        ["a #1", r#"a Errored("no memory")"#, "= Errored"]
+        [
+            "a #1",
+            r#"a Errored { why: "no memory", ran: false }"#,
+            "= Errored"
+        ]
     );
+}
+
+#[test_case(Ended::Failed { why: "red".into() }, "= Failed"; "a verdict")]
+#[test_case(Ended::Errored { why: "trap".into(), passing: false }, "= Errored"; "a trap")]
+#[test_case(Ended::Skipped { why: "no files".into() }, "= Succeeded"; "nothing to do")]
+fn what_a_plugin_says_is_how_its_step_ended(how: Ended, outcome: &str) {
+    let mut world = World::new(list(&["a"]), 1);
+    world.end("a", how);
+    assert_eq!(world.told().last().map(String::as_str), Some(outcome));
+}
+
+#[test_case(&[], Ended::Failed { why: "red".into() }, 2; "a verdict")]
+#[test_case(&[RetryOn::Exit], Ended::Failed { why: "red".into() }, 2; "a verdict is an exit")]
+#[test_case(&[RetryOn::Signal], Ended::Failed { why: "red".into() }, 1; "a verdict is no signal")]
+#[test_case(&[], Ended::Errored { why: "503".into(), passing: true }, 2; "trouble that passes")]
+#[test_case(&[], Ended::Errored { why: "trap".into(), passing: false }, 1; "trouble that does not")]
+#[test_case(&[RetryOn::Exit], Ended::Errored { why: "503".into(), passing: true }, 1; "trouble is no exit")]
+#[test_case(&[], Ended::Skipped { why: "no files".into() }, 1; "nothing to do")]
+fn a_plugin_is_tried_again_as_its_retry_says(on: &[RetryOn], how: Ended, tries: usize) {
+    let mut plan = list(&["a"]);
+    plan.steps[0].retry.max = 1;
+    plan.steps[0].retry.on = on.to_vec();
+    let mut world = World::new(plan, 1);
+    world.end("a", how);
+    let starts = world.told();
+    let starts = starts.iter().filter(|told| told.starts_with("a #"));
+    assert_eq!(starts.count(), tries);
 }
 
 #[test]

@@ -66,6 +66,8 @@ codes! {
     "0121" BAD_REFERENCE "not a reference";
     "0122" BUILT_IN_ENVIRONMENT "an environment that exists already";
     "0123" SAME_VARIABLE "two names for one variable";
+    "0124" NOT_A_PLUGIN "not a plugin";
+    "0125" GRANT_IN_PROJECT "a grant in the project file";
     "0201" UNKNOWN_STEP "unknown step";
     "0202" CYCLE "steps that wait for each other";
     "0203" STEP_TWICE "a step twice in one pipeline";
@@ -76,6 +78,7 @@ codes! {
     "0208" UNDECLARED_ENVIRONMENT "unknown environment";
     "0209" IMPOSSIBLE_CONDITION "a condition that can never hold";
     "0210" AXIS_TWICE "an axis in a step and in its pipeline";
+    "0211" UNKNOWN_PIPELINE "unknown pipeline";
     "0250" PIPE_WITHOUT_PIPEFAIL "a pipe that hides failures";
     "0301" UNKNOWN_TARGET "unknown pipeline or step";
     "0302" UNKNOWN_ENVIRONMENT "unknown environment on the command line";
@@ -93,6 +96,7 @@ codes! {
     "0314" AMBIGUOUS_BUILD "a prefix of several builds";
     "0315" FILE_EXISTS "a file exists already";
     "0316" UNKNOWN_CODE "unknown code";
+    "0317" BAD_ANSWER "a plan that cannot be used";
 }
 
 /// The title and the page of a code.

@@ -65,6 +65,22 @@ pub(super) enum Kind {
     Pipelines,
     /// `[environments]`.
     Environments,
+    /// `[plugins]`.
+    Plugins,
+    /// `[notify]`.
+    Notify,
+    /// A plugin.
+    Uses,
+    /// Where a plugin is to be had.
+    PluginSource,
+    /// The options of a plugin: a table of anything, in which whole values may be references.
+    Options,
+    /// The configuration of a plugin: a table of anything.
+    Config,
+    /// When somebody is told of a build.
+    Occasions,
+    /// Names of pipelines.
+    PipelineNames,
     /// Declarations of parameters.
     Params,
     /// Axes, and what to leave out.
@@ -91,24 +107,35 @@ impl Kind {
     /// How an error message says what was expected.
     pub(super) fn expected(self) -> &'static str {
         match self {
-            Self::Text | Self::Name | Self::EnvironmentName | Self::OneOf(_) => "a string",
+            Self::Text
+            | Self::Name
+            | Self::EnvironmentName
+            | Self::Uses
+            | Self::PluginSource
+            | Self::OneOf(_) => "a string",
             Self::Flag => "`true` or `false`",
             Self::Count { .. } => "a whole number",
             Self::Duration { .. } => "a duration such as \"10m\"",
             Self::Patterns => "a string or a list of strings",
-            Self::Argv | Self::EnvPatterns | Self::Secrets | Self::RetryOn => "a list of strings",
+            Self::Argv | Self::EnvPatterns | Self::Secrets | Self::RetryOn | Self::Occasions => {
+                "a list of strings"
+            }
             Self::Values => "a list of strings and references",
             Self::Value => "a string or a reference such as { param = \"name\" }",
             Self::Scalar => "a string, a whole number, `true` or `false`",
             Self::Choices => "a list of strings, whole numbers or booleans",
             Self::Env => "a table of variables",
             Self::StepNames => "a list of step names",
+            Self::PipelineNames => "a list of pipeline names",
+            Self::Options | Self::Config => "a table of options",
             Self::Slots => "a list of step names and of lists of them",
             Self::Retry => "a whole number or a table",
             Self::When | Self::Version => "a string or a table",
             Self::Steps
             | Self::Pipelines
             | Self::Environments
+            | Self::Plugins
+            | Self::Notify
             | Self::Params
             | Self::Matrix
             | Self::WhenParam
@@ -176,7 +203,7 @@ impl Table {
 }
 
 /// Every table with a fixed set of keys.
-pub(super) static TABLES: [&Table; 10] = [
+pub(super) static TABLES: [&Table; 12] = [
     &FILE,
     &PROJECT,
     &VERSION,
@@ -186,6 +213,8 @@ pub(super) static TABLES: [&Table; 10] = [
     &PIPELINE,
     &PARAM,
     &ENVIRONMENT,
+    &PLUGIN,
+    &NOTIFY,
     &REFERENCE,
 ];
 
@@ -223,7 +252,14 @@ pub(super) static FILE: Table = Table {
             "Places where steps run, beside `local` and `clean`.",
         )
         .elsewhere(&["envs", "environment"]),
-        planned("plugins", "Plugins that the project uses."),
+        key(
+            "plugins",
+            Kind::Plugins,
+            "Names for plugins of the project: files and URLs.",
+        )
+        .elsewhere(&["plugin"]),
+        key("notify", Kind::Notify, "Who is told of builds, and when.")
+            .elsewhere(&["notifications", "notifiers"]),
     ],
 };
 
@@ -287,6 +323,19 @@ const COLOR: Key = key(
 .default("true")
 .elsewhere(&["colour", "colors"]);
 
+const USES: Key = key(
+    "uses",
+    Kind::Uses,
+    "A plugin: a name, \"name/type\", \"./file.wasm\" or an https:// URL.",
+)
+.elsewhere(&["plugin", "use", "component"]);
+const WITH: Key = key(
+    "with",
+    Kind::Options,
+    "The options of the plugin; whole values may be references.",
+)
+.elsewhere(&["options", "config", "configuration"]);
+
 /// A table in `[steps]`.
 pub(super) static STEP: Table = Table {
     id: "step",
@@ -294,12 +343,12 @@ pub(super) static STEP: Table = Table {
     keys: &[
         key("about", Kind::Text, "What the step does, for people.")
             .elsewhere(&["description", "desc", "help", "summary", "doc"]),
-        key("run", Kind::Text, "A script for the shell; excludes `argv`.")
+        key("run", Kind::Text, "A script for the shell; excludes `argv` and `uses`.")
             .elsewhere(&["command", "cmd", "script", "commands", "cmds", "exec", "sh"]),
-        key("argv", Kind::Values, "A program and its arguments, started without a shell; excludes `run`.")
+        key("argv", Kind::Values, "A program and its arguments, started without a shell; excludes `run` and `uses`.")
             .elsewhere(&["args", "arguments"]),
-        planned("uses", "A step plugin."),
-        planned("with", "The configuration of a step plugin."),
+        USES,
+        WITH,
         planned("inputs", "Files that the step reads, for the cache."),
         planned("outputs", "Files that the step makes, for the cache."),
         planned("reads", "Facts of the build that the step depends on, for the cache."),
@@ -509,6 +558,63 @@ pub(super) static ENVIRONMENT: Table = Table {
         .required()
         .elsewhere(&["type", "class"]),
         planned("image", "The image of a container."),
+    ],
+};
+
+/// A table in `[plugins]`.
+pub(super) static PLUGIN: Table = Table {
+    id: "plugin",
+    title: "a plugin",
+    keys: &[
+        key(
+            "use",
+            Kind::PluginSource,
+            "Where it is to be had: \"./file.wasm\" or an https:// URL; piper.lock has the digest.",
+        )
+        .required()
+        .elsewhere(&["uses", "source", "path", "url", "from"]),
+        key(
+            "config",
+            Kind::Config,
+            "The plugin's own configuration; what it may do is only ever said by the operator.",
+        )
+        .elsewhere(&["with", "options", "configuration"]),
+    ],
+};
+
+/// What people try to grant a plugin in the project file, where nothing can be granted.
+pub(super) const GRANTS: [&str; 9] = [
+    "allow",
+    "grant",
+    "grants",
+    "permission",
+    "permissions",
+    "secrets",
+    "env",
+    "http",
+    "limits",
+];
+
+/// A table in `[notify]`.
+pub(super) static NOTIFY: Table = Table {
+    id: "notify",
+    title: "a rule of `[notify]`",
+    keys: &[
+        USES.required(),
+        WITH,
+        key(
+            "on",
+            Kind::Occasions,
+            "When it is told: \"started\", \"failed\", \"recovered\", \"changed\", \"always\".",
+        )
+        .default("[\"failed\", \"recovered\"]")
+        .elsewhere(&["when", "events", "if"]),
+        key(
+            "pipelines",
+            Kind::PipelineNames,
+            "Of which pipelines it is told; of all, if missing.",
+        )
+        .elsewhere(&["pipeline", "of", "for"]),
     ],
 };
 

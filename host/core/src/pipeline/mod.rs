@@ -8,6 +8,7 @@ mod check;
 mod decode;
 mod duration;
 mod keys;
+mod locate;
 mod read;
 mod schema;
 
@@ -17,6 +18,8 @@ use crate::{
 };
 use std::{path::PathBuf, sync::Arc};
 
+use decode::Author;
+pub use locate::{Located, locate};
 pub use schema::schema;
 
 /// What became of a project file.
@@ -53,6 +56,15 @@ pub fn load_bytes(path: PathBuf, bytes: Vec<u8>) -> Loaded {
 
 /// Reads a project file.
 pub fn load(source: Arc<Source>) -> Loaded {
+    load_as(source, Author::Person)
+}
+
+/// Reads what a planner answered, written as a project file.
+pub(crate) fn load_planned(source: Arc<Source>) -> Loaded {
+    load_as(source, Author::Planner)
+}
+
+fn load_as(source: Arc<Source>, by: Author) -> Loaded {
     let mut syntax = read::parse(&source.text);
     let masked = syntax.without_bad_lines(&source.text);
     if let Some(masked) = &masked {
@@ -61,7 +73,7 @@ pub fn load(source: Arc<Source>) -> Loaded {
     let (table, mut problems) = syntax.finish(&source);
     let mut project = None;
     if let Some(table) = table {
-        let (decoded, places, mut found) = decode::decode(&source, &table);
+        let (decoded, places, mut found) = decode::decode(&source, &table, by);
         found.extend(check::check(&source, &decoded, &places));
         read::Syntax::remove_children(&problems, &mut found);
         problems.extend(found);

@@ -3,9 +3,11 @@
 //! It says what a schema can say; cycles, unknown steps and undeclared parameters are for `piper check`.
 
 use super::{
+    decode::OF_PROCESSES,
     duration,
     keys::{self, Key, Kind, Table},
 };
+use crate::notify::Occasion;
 use serde_json::{Map, Value, json};
 
 /// The schema, in JSON Schema draft 2020-12.
@@ -52,7 +54,14 @@ fn table_schema(table: &Table) -> Value {
     if std::ptr::eq(table, &keys::STEP) {
         object.insert(
             "oneOf".to_owned(),
-            json!([{ "required": ["run"] }, { "required": ["argv"] }]),
+            json!([{ "required": ["run"] }, { "required": ["argv"] }, { "required": ["uses"] }]),
+        );
+        object.insert(
+            "dependentSchemas".to_owned(),
+            json!({
+                "with": { "required": ["uses"] },
+                "uses": { "not": { "anyOf": OF_PROCESSES.map(|key| json!({ "required": [key] })) } },
+            }),
         );
     }
     if std::ptr::eq(table, &keys::REFERENCE) {
@@ -84,6 +93,16 @@ const NO_NUL: &str = "^[^\\u0000]*$";
 const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$";
 const PARAM_NAME: &str = "^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$";
 const VARIABLE: &str = "^(?!PIPER_)[^=\\u0000]+$";
+
+const USES_NAME: &str =
+    "(?!self(/|$))[A-Za-z0-9][A-Za-z0-9_-]{0,63}(/[A-Za-z0-9][A-Za-z0-9_-]{0,63})?";
+const USES_FILE: &str = "\\./(?!\\.\\./)(?!.*/\\.\\./)[^\\u0000]*\\.wasm";
+const USES_URL: &str = "https://[^\\s/?#@][^\\s#]*";
+
+/// Where a plugin is to be had.
+fn source() -> Value {
+    json!({ "type": "string", "pattern": format!("^({USES_FILE}|{USES_URL})$") })
+}
 
 fn text() -> Value {
     json!({ "type": "string", "pattern": "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$" })
@@ -160,6 +179,28 @@ fn kind_schema(kind: Kind) -> Value {
             let mut environments = named(NAME, &reference_to(&keys::ENVIRONMENT));
             environments["propertyNames"]["not"] = json!({ "enum": ["local", "clean"] });
             environments
+        }
+        Kind::Uses => {
+            json!({ "type": "string", "pattern": format!("^({USES_NAME}|{USES_FILE}|{USES_URL})$") })
+        }
+        Kind::PluginSource => source(),
+        Kind::Options | Kind::Config => json!({ "type": "object" }),
+        Kind::Plugins => {
+            let plugin = json!({ "anyOf": [source(), reference_to(&keys::PLUGIN)] });
+            let mut plugins = named(NAME, &plugin);
+            plugins["propertyNames"]["not"] = json!({ "const": "self" });
+            plugins
+        }
+        Kind::Notify => named(NAME, &reference_to(&keys::NOTIFY)),
+        Kind::Occasions => {
+            let mut occasions = list(&json!({ "enum": Occasion::ALL.map(|(word, _)| word) }));
+            occasions["uniqueItems"] = json!(true);
+            occasions
+        }
+        Kind::PipelineNames => {
+            let mut names = list(&name);
+            names["uniqueItems"] = json!(true);
+            names
         }
         Kind::Params => named(
             PARAM_NAME,

@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
     codes,
-    id::{ParamName, StepName},
+    id::{ParamName, PipelineName, StepName},
+    notify::Occasion,
     problem::Code,
     project::{
         Action, EnvPattern, EnvironmentKind, RetryOn, Slot, StopSignal, Survivors, Value,
@@ -171,7 +172,7 @@ fn an_error_brings_no_others_that_are_only_its_children() {
         ["P0004:run \"y\""]
     );
     assert_eq!(found("[steps.x]\ncommand = \"y\"\n"), ["P0107:command"]);
-    assert_eq!(found("[steps.x]\nuses = \"junit\"\n"), ["P0104:uses"]);
+    assert_eq!(found("[steps.x]\ninputs = [\"a\"]\n"), ["P0104:inputs"]);
     assert_eq!(
         found("[steps]\nx = 1\n[pipelines.p]\nsteps = [\"x\"]\n"),
         ["P0101:1"]
@@ -272,6 +273,97 @@ fn an_axis_may_be_the_steps_or_its_pipelines() {
 }
 
 #[test]
+fn the_options_of_a_plugin_are_any_values_and_references() {
+    let project = project(
+        r#"
+        [params]
+        level = 1
+        [steps.report]
+        uses = "junit/summary"
+        with.files = ["a.xml", { param = "level" }]
+        with.max = 3
+        with.ratio = 0.5
+        with.since = 2026-01-02
+        with."odd/name" = { deep = { matrix = "os" }, plain = { param = 7 } }
+        matrix.os = ["linux"]
+        "#,
+    );
+    let Action::Plugin(uses, with) = &project.steps["report"].action else {
+        panic!("{:?}", project.steps["report"].action)
+    };
+    assert_eq!(uses.to_string(), "junit/summary");
+    let pointers: Vec<&str> = with
+        .references()
+        .iter()
+        .map(|(at, _)| at.as_str())
+        .collect();
+    assert_eq!(pointers, ["/files/1", "/odd~1name/deep"]);
+    let resolved = with.resolve(|value| match value {
+        Value::Param(name) => format!("param {name}"),
+        Value::Matrix(axis) => format!("axis {axis}"),
+        Value::Text(text) => text.clone(),
+    });
+    assert_eq!(
+        resolved,
+        serde_json::json!({
+            "files": ["a.xml", "param level"],
+            "max": 3,
+            "ratio": 0.5,
+            "since": "2026-01-02",
+            "odd/name": { "deep": "axis os", "plain": { "param": 7 } },
+        })
+    );
+}
+
+#[test]
+fn plugins_and_rules_of_the_file_are_understood() {
+    let project = project(
+        r#"
+        [plugins]
+        short = "./ci/short.wasm"
+        [plugins.long]
+        use = "https://example.com/long.wasm"
+        config = { url = "https://example.com" }
+        [params]
+        room = "ops"
+        [steps]
+        x = "true"
+        [pipelines.build]
+        steps = ["x"]
+        [notify.team]
+        uses = "chat"
+        with = { room = { param = "room" } }
+        on = ["changed"]
+        pipelines = ["build"]
+        [notify.hook]
+        uses = "long"
+        "#,
+    );
+    assert_eq!(
+        project.plugins["short"].source.to_string(),
+        "./ci/short.wasm"
+    );
+    assert_eq!(project.plugins["long"].config["url"], "https://example.com");
+    let team = &project.notify["team"];
+    assert_eq!(team.on, [Occasion::Changed]);
+    assert_eq!(team.pipelines, [PipelineName::parse("build").unwrap()]);
+    assert_eq!(project.notify["hook"].on, Occasion::DEFAULT);
+    assert!(project.declared(&project.notify["hook"].uses).is_some());
+    assert!(project.declared(&team.uses).is_none());
+}
+
+#[test]
+fn only_a_planner_may_call_itself_self() {
+    let text = "[steps.a]\nuses = 'self/b'\n";
+    assert_eq!(found(text), ["P0124:'self/b'"]);
+    let planned = load_planned(Arc::new(Source {
+        path: "answer".into(),
+        text: text.to_owned(),
+    }));
+    assert_eq!(planned.problems, []);
+}
+
+#[test]
 fn bytes_that_are_not_utf_8_are_shown_with_their_place() {
     let loaded = load_bytes("piper.toml".into(), b"[steps]\na = \"\xff\"\n".to_vec());
     assert_eq!(loaded.problems.len(), 1);
@@ -341,6 +433,7 @@ fn every_key_of_the_table_is_read_by_the_decoder() {
         include_str!("mod.rs"),
         include_str!("decode/mod.rs"),
         include_str!("decode/matrix.rs"),
+        include_str!("decode/plugins.rs"),
         include_str!("decode/step.rs"),
         include_str!("decode/values.rs"),
     ];

@@ -3,9 +3,10 @@
 //! A plan holds no reference, no matrix and no default any more: the engine runs it as it stands, on a laptop and on an agent.
 //!
 //! [`resolve`] makes one out of a project and a [`Request`]. Nothing here runs anything, and nothing here judges a `when`: that
-//! needs to know what became of the steps.
+//! needs to know what became of the steps. [`expand`] puts what planners answered in the place of their steps.
 
 mod direct;
+mod expand;
 mod order;
 mod params;
 mod resolve;
@@ -15,12 +16,14 @@ mod select;
 mod tests;
 
 pub use self::{
+    expand::expand,
     params::declared_params,
     resolve::{Request, resolve},
 };
 
 use crate::{
     id::{AxisName, EnvironmentName, ParamName, PipelineName, StepIx, StepName},
+    plugin::{self, ProjectPlugin, Uses},
     project::{EnvPattern, EnvironmentKind, Retry, StopSignal, Survivors, VersionSource, When},
 };
 use indexmap::IndexMap;
@@ -99,9 +102,10 @@ pub fn cell_text(cell: &Cell) -> String {
 /// One step of a plan; a step with a matrix is one for each cell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedStep {
-    /// How it is called in this build: the step's name, with its cell in brackets if it has one: `unit[rust=1.80]`.
+    /// How it is called in this build: the step's name, with its cell in brackets if it has one: `unit[rust=1.80]`. One that a planner
+    /// planned has the label of the planner's step before its own: `report/upload`.
     pub label: String,
-    /// The step that it is.
+    /// The step of the file that it is, or that planned it.
     pub step: StepName,
     /// Its cell; the pipeline's cell is in [`Plan::cell`].
     pub cell: Cell,
@@ -194,6 +198,19 @@ pub enum Command {
     },
     /// A program and its arguments; never empty.
     Argv(Vec<String>),
+    /// A plugin, which is no process.
+    Plugin(Box<PluginCall>),
+}
+
+/// A plugin that a step calls, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginCall {
+    /// Which plugin, as the file names it.
+    pub uses: Uses,
+    /// What `[plugins]` says of a plugin of that name; a name that it does not have is the operator's or built in.
+    pub declared: Option<ProjectPlugin>,
+    /// The step's options: an object.
+    pub with: serde_json::Value,
 }
 
 /// The default of `shell` (DESIGN, a shell only where one is needed): stops at the first failure and at undefined variables.
@@ -205,10 +222,12 @@ const SHELLS_WITH_ZERO: [&str; 9] = [
 ];
 
 impl Command {
-    /// Every word of the process to be started: a shell with the script and its arguments, or the program with its arguments.
+    /// Every word of the process to be started: a shell with the script and its arguments, or the program with its arguments. A plugin
+    /// has none.
     pub fn argv(&self) -> Vec<&str> {
         match self {
             Self::Argv(argv) => argv.iter().map(String::as_str).collect(),
+            Self::Plugin(_) => Vec::new(),
             Self::Script {
                 shell,
                 script,
@@ -227,11 +246,11 @@ impl Command {
     }
 
     /// The words to start instead of a shell, where nobody could tell the difference; `None` where a shell is needed, and for
-    /// [`Command::Argv`], which has none.
+    /// the others, which have none.
     pub fn without_shell(&self) -> Option<Vec<&str>> {
         match self {
             Self::Script { shell, script, .. } => direct::words(shell, script),
-            Self::Argv(_) => None,
+            Self::Argv(_) | Self::Plugin(_) => None,
         }
     }
 
@@ -251,14 +270,19 @@ impl Command {
                         .is_some_and(|program| SHELLS_WITH_ZERO.contains(&program))
                     && !used.iter().any(|word| script.contains(word))
             }
-            Self::Argv(_) => false,
+            Self::Argv(_) | Self::Plugin(_) => false,
         }
     }
 
-    /// What it runs, as one line for people: a script's first line, or the words of an argv.
+    /// What it runs, as one line for people: a script's first line, the words of an argv, or a plugin with its options.
     pub fn one_line(&self) -> Cow<'_, str> {
         match self {
             Self::Argv(argv) => Cow::Owned(argv.join(" ")),
+            Self::Plugin(call) => {
+                let options = plugin::one_line(&call.with);
+                let line = format!("{} {options}", call.uses);
+                Cow::Owned(line.trim_end().to_owned())
+            }
             Self::Script { script, .. } => {
                 let script = script.trim();
                 match script.split_once('\n') {

@@ -3,7 +3,7 @@
 //! Everything that is wrong with a request is reported at once; what is wrong with the file, the loader has reported already.
 
 use super::{
-    Cell, Command, DEFAULT_SHELL, Order, Plan, PlannedStep, Target, cell_text,
+    Cell, Command, DEFAULT_SHELL, Order, Plan, PlannedStep, PluginCall, Target, cell_text,
     order::{self, MOST_CELLS, Place},
     params,
     params::declared_params,
@@ -322,6 +322,11 @@ impl Scope<'_> {
                 args: Vec::new(),
             },
             Action::Argv(argv) => Command::Argv(argv.iter().map(&mut text).collect()),
+            Action::Plugin(uses, with) => Command::Plugin(Box::new(PluginCall {
+                declared: self.project.declared(uses).cloned(),
+                uses: uses.clone(),
+                with: with.resolve(&mut text),
+            })),
         };
         let mut env: IndexMap<String, String> = IndexMap::new();
         for (name, value) in layers.iter().flat_map(|layer| &layer.env) {
@@ -466,6 +471,16 @@ fn give_arguments(
         [step] => match &mut step.command {
             Command::Script { args, .. } => args.extend_from_slice(&request.args),
             Command::Argv(argv) => argv.extend_from_slice(&request.args),
+            Command::Plugin(call) => problems.push(
+                Problem::error(
+                    codes::UNUSED_ARGUMENTS,
+                    format!(
+                        "step `{}` is the plugin `{}`, which takes no arguments after `--`",
+                        step.label, call.uses
+                    ),
+                )
+                .help("a plugin's options stand in the file: `with = { … }`, whose values may be `{ param = \"name\" }`"),
+            ),
         },
         [] => problems.push(Problem::error(
             codes::UNUSED_ARGUMENTS,

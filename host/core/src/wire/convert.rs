@@ -64,10 +64,13 @@ pub fn event(
                     None,
                     Some(exit(result, signal_name)),
                 ),
-                StepOutcome::Errored(why) => (
+                StepOutcome::Errored { why, ran } => (
                     v1::StepOutcome::Errored,
                     Some(why.clone()),
-                    Some(v1::Exit::NotStarted(why.clone())),
+                    Some(match ran {
+                        true => v1::Exit::Errored(why.clone()),
+                        false => v1::Exit::NotStarted(why.clone()),
+                    }),
                 ),
                 StepOutcome::Skipped(skip) => (
                     v1::StepOutcome::Skipped,
@@ -133,7 +136,7 @@ fn stop_word(why: StopReason) -> &'static str {
 fn skip_reason(plan: &Plan, skip: &Skip) -> String {
     let label = |step: &StepIx| &plan.steps[step.index()].label;
     match skip {
-        Skip::When(why) => why.clone(),
+        Skip::When(why) | Skip::Itself(why) => why.clone(),
         Skip::NeedFailed(step) => format!("{} failed", label(step)),
         Skip::FailFast(step) => format!("not started after {} failed", label(step)),
     }
@@ -145,6 +148,9 @@ fn exit(result: &TryResult, signal_name: impl Fn(i32) -> String) -> v1::Exit {
         TryResult::Ended(Ended::Signal(signal)) => v1::Exit::Signal(signal_name(*signal)),
         TryResult::Ended(Ended::NotStarted { why, .. }) => v1::Exit::NotStarted(why.clone()),
         TryResult::Ended(Ended::Rejected { why }) => v1::Exit::Rejected(why.clone()),
+        TryResult::Ended(Ended::Failed { why }) => v1::Exit::Failed(why.clone()),
+        TryResult::Ended(Ended::Skipped { why }) => v1::Exit::Skipped(why.clone()),
+        TryResult::Ended(Ended::Errored { why, .. }) => v1::Exit::Errored(why.clone()),
         TryResult::Stopped(StopReason::Timeout) => v1::Exit::Timeout,
         TryResult::Stopped(StopReason::IdleTimeout) => v1::Exit::IdleTimeout,
         TryResult::Stopped(StopReason::Cancelled) => v1::Exit::Cancelled,

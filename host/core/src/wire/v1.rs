@@ -268,7 +268,7 @@ pub struct Listed {
     pub size: Option<u64>,
 }
 
-/// How a process ended.
+/// How a process or a plugin ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exit {
@@ -286,6 +286,12 @@ pub enum Exit {
     NotStarted(String),
     /// It ended with status 0, but what it left cannot be used; the text says why.
     Rejected(String),
+    /// A plugin says that the step failed; the text says why.
+    Failed(String),
+    /// A plugin says that there was nothing to do; the text says why.
+    Skipped(String),
+    /// A plugin broke, or could not do its work; the text says why.
+    Errored(String),
 }
 
 /// How a step ended.

@@ -200,6 +200,9 @@ fn command(step: &Step) -> String {
             Some((first, _)) => format!("{} …", visible(first)),
         },
         Action::Argv(argv) => argv.iter().map(word).collect::<Vec<_>>().join(" "),
+        Action::Plugin(uses, with) => {
+            visible(format!("{uses} {}", with.one_line()).trim_end()).into_owned()
+        }
     }
 }
 
@@ -329,6 +332,7 @@ mod tests {
             project: sample::project(),
             root: "/x".into(),
             name: "folder".into(),
+            source: sample::source(),
         };
         let json = json(&loaded);
         assert_eq!(json["project"], "hello");

@@ -3,13 +3,15 @@
 use super::request::RequestArgs;
 use piper_core::{
     id::{AxisName, ParamName, PipelineName, StepName},
+    pipeline as file,
     plan::Request,
+    problem::Source,
     project::{
         Action, EnvPattern, Matrix, Param, Pipeline, Project, Retry, RetryOn, Slot, Step, Value,
         WhenStatus,
     },
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 pub(crate) fn request(words: &[&str]) -> Request {
     RequestArgs {
@@ -18,6 +20,16 @@ pub(crate) fn request(words: &[&str]) -> Request {
     }
     .parse()
     .unwrap()
+}
+
+/// The project that a file means.
+pub(crate) fn loaded(text: &str) -> Project {
+    let source = Source {
+        path: "piper.toml".into(),
+        text: text.to_owned(),
+    };
+    let loaded = file::load(Arc::new(source));
+    loaded.project.expect("nothing is wrong with the file")
 }
 
 pub(crate) fn step_name(name: &str) -> StepName {

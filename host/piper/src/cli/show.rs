@@ -192,6 +192,7 @@ fn concluded(event: &Event) -> Option<String> {
     let verb = match outcome {
         StepOutcome::Succeeded => "passed",
         StepOutcome::Failed => "failed",
+        StepOutcome::Errored if matches!(exit, Some(Exit::Errored(_))) => "broke",
         StepOutcome::Errored => "could not be run",
         StepOutcome::Skipped => "was skipped",
         StepOutcome::Cancelled => "was cancelled",

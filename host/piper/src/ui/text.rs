@@ -311,6 +311,7 @@ pub fn has_run(done: &Done) -> bool {
 /// What a failed step did, after how long, and why.
 fn failure(done: &Done) -> (&'static str, String, String) {
     let verb = match (done.outcome, &done.exit) {
+        (StepOutcome::Errored, Some(Exit::Errored(_))) => "broke",
         (StepOutcome::Errored, _) => "could not be run",
         (_, Some(Exit::NotStarted(_))) => "could not be started",
         _ => "failed",
@@ -344,7 +345,7 @@ fn how(done: &Done) -> String {
 /// What the reason says beyond the exit, if anything.
 pub fn reason_beside<'a>(exit: Option<&Exit>, reason: Option<&'a str>) -> Option<&'a str> {
     let said = match exit {
-        Some(Exit::NotStarted(why) | Exit::Rejected(why)) => words(why),
+        Some(Exit::NotStarted(why) | Exit::Rejected(why) | Exit::Errored(why)) => words(why),
         _ => Cow::Borrowed(""),
     };
     reason.filter(|reason| words(reason) != said)
@@ -362,7 +363,9 @@ pub fn describe(exit: &Exit) -> String {
             why if why.starts_with("could not ") => why.into_owned(),
             why => format!("could not be started: {why}"),
         },
-        Exit::Rejected(why) => words(why).into_owned(),
+        Exit::Rejected(why) | Exit::Failed(why) | Exit::Skipped(why) | Exit::Errored(why) => {
+            words(why).into_owned()
+        }
     }
 }
 
@@ -376,6 +379,9 @@ fn short(exit: &Exit) -> String {
         Exit::Cancelled => "cancelled".to_owned(),
         Exit::NotStarted(_) => "not started".to_owned(),
         Exit::Rejected(_) => "unusable outputs".to_owned(),
+        Exit::Failed(_) => "failed".to_owned(),
+        Exit::Skipped(_) => "skipped".to_owned(),
+        Exit::Errored(_) => "broke".to_owned(),
     }
 }
 
@@ -387,6 +393,8 @@ fn predicate(done: &Done) -> String {
     ) {
         (Some(Exit::Status(status)), _) => format!("exited with {status}"),
         (Some(Exit::Signal(signal)), _) => format!("was ended by {signal}"),
+        (Some(Exit::Failed(why)), _) => format!("failed: {}", words(why)),
+        (Some(Exit::Errored(why)), _) => format!("broke: {}", words(why)),
         (Some(exit), _) => describe(exit),
         (None, Some(reason)) => format!("could not be run: {reason}"),
         (None, None) => "failed".to_owned(),
@@ -413,7 +421,10 @@ fn hint(exit: &Exit) -> Option<&'static str> {
         | Exit::Signal(_)
         | Exit::Cancelled
         | Exit::NotStarted(_)
-        | Exit::Rejected(_) => None,
+        | Exit::Rejected(_)
+        | Exit::Failed(_)
+        | Exit::Skipped(_)
+        | Exit::Errored(_) => None,
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     codes,
-    id::{AxisName, EnvironmentName, ParamName},
+    id::{AxisName, EnvironmentName, ParamName, PipelineName},
     problem::{Problem, Source, Span},
     project::{Param, Pipeline, Project, Slot, Value},
     suggest,
@@ -46,6 +46,7 @@ pub(super) fn check(source: &Arc<Source>, project: &Project, places: &Places) ->
     check.environments();
     check.variables();
     check.axes();
+    check.notify();
     shell::check(&mut check);
     check.problems
 }
@@ -165,6 +166,13 @@ impl<'a> Check<'a> {
                     "{owner} refers to the {what} `{name}`, which pipeline `{pipeline}` does not declare"
                 ),
                 format!("add `{declare}` to `[pipelines.{pipeline}]`"),
+            ),
+            Lack::AtTheTop => (
+                match reference.to {
+                    Value::Matrix(_) => format!("{owner} refers to the {what} `{name}`, and no rule has axes"),
+                    _ => format!("{owner} refers to the {what} `{name}`, which is not in `[params]`"),
+                },
+                "a rule is for builds of any pipeline: it can refer to parameters of `[params]` only".to_owned(),
             ),
             Lack::Anywhere => (
                 format!("{owner} refers to the {what} `{name}`, which is not declared"),
@@ -313,6 +321,36 @@ impl<'a> Check<'a> {
         own
     }
 
+    /// What rules of `[notify]` name.
+    fn notify(&mut self) {
+        let project = self.project;
+        for (at, (name, rule)) in project.notify.iter().enumerate() {
+            let owner = format!("notify rule `{name}`");
+            for (place, pipeline) in rule.pipelines.iter().enumerate() {
+                if project.pipelines.contains_key(pipeline) {
+                    continue;
+                }
+                let pipelines = project.pipelines.keys().map(PipelineName::as_str);
+                let mut problem = Problem::error(
+                    codes::UNKNOWN_PIPELINE,
+                    format!("{owner} names `{pipeline}`, which is not a pipeline"),
+                );
+                problem = match self.near(pipeline.as_str(), pipelines) {
+                    Some(near) => problem.help(format!("did you mean `{near}`?")),
+                    None => problem.help("rules are for builds of `[pipelines]`, not of steps"),
+                };
+                let places = self.places;
+                self.report(problem, &places.notify[at].pipelines[place], "unknown");
+            }
+            let places = self.places;
+            for reference in &places.notify[at].references {
+                if lacking(project, None, None, &reference.to).is_some() {
+                    self.report_undeclared(reference, &owner, Lack::AtTheTop);
+                }
+            }
+        }
+    }
+
     /// Axes that a step shares with a pipeline that uses it.
     fn axes(&mut self) {
         for (at, (name, step)) in self.project.steps.iter().enumerate() {
@@ -343,6 +381,7 @@ impl<'a> Check<'a> {
 enum Lack<'a> {
     In(&'a str),
     Anywhere,
+    AtTheTop,
 }
 
 /// Whether what is referred to is declared neither at the top, nor in `pipeline`, nor by `matrix`.

@@ -187,7 +187,22 @@ impl Decoder<'_> {
         );
     }
 
+    fn report_grant(&mut self, name: &str, owner: Owner<'_>, at: Range<usize>) {
+        self.report(
+            Problem::error(
+                codes::GRANT_IN_PROJECT,
+                format!("`{name}` of {owner}: a project cannot grant its plugins anything"),
+            )
+            .help("remove it; whoever runs the build grants it: `piper plugin grant` shows what the plugin asks for, and why"),
+            at,
+            "the operator's to say",
+        );
+    }
+
     fn report_unknown(&mut self, name: &str, known: &Table, owner: Owner<'_>, at: Range<usize>) {
+        if std::ptr::eq(known, &keys::PLUGIN) && keys::GRANTS.contains(&name) {
+            return self.report_grant(name, owner, at);
+        }
         let shown: String = name.escape_debug().take(80).collect();
         let mut problem = Problem::error(
             codes::UNKNOWN_KEY,

@@ -5,10 +5,12 @@
 
 mod fields;
 mod matrix;
+mod plugins;
 mod step;
 mod values;
 
 use self::fields::{Fields, Node, Owner, entries};
+pub(super) use self::plugins::OF_PROCESSES;
 use super::{
     keys::{self, Kind},
     listed,
@@ -24,6 +26,15 @@ use indexmap::IndexMap;
 use std::{ops::Range, sync::Arc};
 use toml::de::{DeTable, DeValue};
 
+/// Who wrote a text that is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Author {
+    /// A person.
+    Person,
+    /// A planner, which may call itself `self`.
+    Planner,
+}
+
 /// Where things stand in the file, in the order of the [`Project`]'s maps.
 #[derive(Debug, Default)]
 pub(super) struct Places {
@@ -35,6 +46,17 @@ pub(super) struct Places {
     pub(super) references: Vec<Reference>,
     /// `[params]`: one for each parameter.
     pub(super) params: Vec<Range<usize>>,
+    /// One for each rule of `[notify]`.
+    pub(super) notify: Vec<NotifyPlaces>,
+}
+
+/// Where the parts of a rule of `[notify]` stand.
+#[derive(Debug, Default)]
+pub(super) struct NotifyPlaces {
+    /// Each of its pipelines.
+    pub(super) pipelines: Vec<Range<usize>>,
+    /// What it refers to.
+    pub(super) references: Vec<Reference>,
 }
 
 /// Where the parts of a step stand.
@@ -76,10 +98,15 @@ pub(super) struct Reference {
     pub(super) at: Range<usize>,
 }
 
-/// Decodes a whole file.
-pub(super) fn decode(source: &Arc<Source>, table: &DeTable<'_>) -> (Project, Places, Vec<Problem>) {
+/// Decodes a whole file, which a person wrote, or a planner.
+pub(super) fn decode(
+    source: &Arc<Source>,
+    table: &DeTable<'_>,
+    by: Author,
+) -> (Project, Places, Vec<Problem>) {
     let mut decoder = Decoder {
         source,
+        by,
         problems: Vec::new(),
         references: Vec::new(),
     };
@@ -91,6 +118,7 @@ pub(super) fn decode(source: &Arc<Source>, table: &DeTable<'_>) -> (Project, Pla
 /// The state of decoding: what is wrong so far.
 struct Decoder<'s> {
     source: &'s Arc<Source>,
+    by: Author,
     problems: Vec<Problem>,
     /// What the table at hand refers to; moved to its place when the table is done.
     references: Vec<Reference>,
@@ -154,6 +182,16 @@ impl Decoder<'_> {
                 project.pipelines.insert(name, pipeline);
                 places.pipelines.push(place);
             }
+        }
+        if let Some((key, node)) = fields.get("plugins")
+            && let Some(table) = self.table(&fields, key, node)
+        {
+            project.plugins = self.plugins(table);
+        }
+        if let Some((key, node)) = fields.get("notify")
+            && let Some(table) = self.table(&fields, key, node)
+        {
+            (project.notify, places.notify) = self.notify(table);
         }
         project
     }

@@ -1,8 +1,9 @@
 //! The keys of a step.
 
 use super::{
-    Decoder, Reference, StepPlaces,
+    Author, Decoder, Reference, StepPlaces,
     fields::{Fields, Node, Owner, entries, type_of},
+    plugins::OF_PROCESSES,
     with_article,
 };
 use crate::{
@@ -98,7 +99,7 @@ impl Decoder<'_> {
         Some(step)
     }
 
-    /// `run` or `argv`, of which there must be one.
+    /// `run`, `argv` or `uses`, of which there must be one.
     fn action(
         &mut self,
         fields: &Fields<'_>,
@@ -106,13 +107,34 @@ impl Decoder<'_> {
         at: Range<usize>,
         places: &mut StepPlaces,
     ) -> Option<Action> {
-        match (fields.get("run"), fields.get("argv")) {
-            (Some((_, run)), None) => {
+        let actions = ["run", "argv", "uses"].map(|name| fields.get(name));
+        let given: Vec<_> = actions
+            .into_iter()
+            .flatten()
+            .map(|(key, node)| (key.name, node))
+            .collect();
+        if let (false, Some((_, with))) = (fields.get("uses").is_some(), fields.get("with")) {
+            let message = format!("{} has `with`, but no `uses`", fields.owner);
+            let problem = Problem::error(codes::MISSING_KEY, message)
+                .help("add `uses = \"…\"`, or remove `with`: it is for plugins");
+            self.report(problem, with.span(), "options of no plugin");
+            if given.is_empty() {
+                return None;
+            }
+        }
+        match *given.as_slice() {
+            [("run", run)] => {
                 let (script, _) = self.text(fields, "run")?;
                 places.run = Some(run.span());
                 Some(Action::Run(script))
             }
-            (None, Some(_)) => {
+            [("uses", uses)] => {
+                self.without_process_keys(fields, uses);
+                let with = self.options(fields);
+                let may_be_own = self.by == Author::Planner;
+                Some(Action::Plugin(self.uses(fields, may_be_own)?, with))
+            }
+            [_] => {
                 let mut argv = Vec::new();
                 for node in self.list(fields, "argv", false) {
                     argv.extend(self.value(fields.owner, "argv", node));
@@ -128,22 +150,20 @@ impl Decoder<'_> {
                 }
                 (!argv.is_empty()).then_some(Action::Argv(argv))
             }
-            (Some((_, run)), Some((_, argv))) => {
+            [(first, at), .., (last, too)] => {
                 let mut problem = Problem::error(
                     codes::EXCLUSIVE_KEYS,
-                    format!("{} has both `run` and `argv`", fields.owner),
+                    format!("{} has both `{first}` and `{last}`", fields.owner),
                 )
-                .help(
-                    "`run` is a text for the shell, `argv` a program with its arguments: keep one",
-                );
+                .help("`run` is a text for the shell, `argv` a program with its arguments, `uses` a plugin: keep one");
                 problem
                     .also
-                    .push((self.span(run.span()), "`run` is here".to_owned()));
-                self.report(problem, argv.span(), "and `argv` too");
+                    .push((self.span(at.span()), format!("`{first}` is here")));
+                self.report(problem, too.span(), format!("and `{last}` too"));
                 None
             }
-            (None, None) => {
-                // A misspelt `run` or a step plugin has been reported; "there is no `run`" would say the same again.
+            [] => {
+                // A misspelt `run` has been reported; "there is no `run`" would say the same again.
                 let known = table.keys().all(|key| {
                     keys::STEP
                         .find(key.get_ref())
@@ -153,15 +173,33 @@ impl Decoder<'_> {
                     self.report(
                         Problem::error(
                             codes::MISSING_KEY,
-                            format!("{} has neither `run` nor `argv`", fields.owner),
+                            format!("{} has neither `run` nor `argv` nor `uses`", fields.owner),
                         )
-                        .help("add `run = \"…\"`, or `argv = [\"program\", \"argument\"]`"),
+                        .help("add `run = \"…\"`, `argv = [\"program\", \"argument\"]`, or `uses = \"plugin\"`"),
                         at,
                         "runs nothing",
                     );
                 }
                 None
             }
+        }
+    }
+
+    /// Reports keys that say something of a process.
+    fn without_process_keys(&mut self, fields: &Fields<'_>, uses: Node<'_>) {
+        for (key, node) in OF_PROCESSES.iter().filter_map(|name| fields.get(name)) {
+            let mut problem = Problem::error(
+                codes::EXCLUSIVE_KEYS,
+                format!("{} has both `uses` and `{}`", fields.owner, key.name),
+            )
+            .help(format!(
+                "remove `{}`: it is for steps that are processes, and a plugin is none",
+                key.name
+            ));
+            problem
+                .also
+                .push((self.span(uses.span()), "`uses` is here".to_owned()));
+            self.report(problem, node.span(), format!("and `{}` too", key.name));
         }
     }
 

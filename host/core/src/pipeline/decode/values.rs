@@ -50,6 +50,8 @@ impl Decoder<'_> {
             }
             (
                 Kind::StepNames
+                | Kind::PipelineNames
+                | Kind::Occasions
                 | Kind::Slots
                 | Kind::EnvPatterns
                 | Kind::Secrets
@@ -78,11 +80,22 @@ impl Decoder<'_> {
             (Kind::When, _) => {
                 problem = problem.help(write("\"always\"".to_owned()) + ", for instance")
             }
+            (Kind::Options | Kind::Config, _) => {
+                problem = problem.help(write("{ option = \"value\" }".to_owned()))
+            }
             (Kind::Env, _) => problem = problem.help(write("{ NAME = \"value\" }".to_owned())),
             (Kind::Matrix, _) => {
                 problem = problem.help(write("{ axis = [\"a\", \"b\"] }".to_owned()))
             }
-            (Kind::Steps | Kind::Pipelines | Kind::Environments | Kind::Params, _) => {
+            (
+                Kind::Steps
+                | Kind::Pipelines
+                | Kind::Environments
+                | Kind::Params
+                | Kind::Plugins
+                | Kind::Notify,
+                _,
+            ) => {
                 problem = problem.help(format!(
                     "begin a table with `[{name}]`, or with `[{name}.NAME]` for one of them"
                 ));
@@ -616,7 +629,7 @@ impl Decoder<'_> {
 }
 
 /// The integer's value; `None` if it is beyond what anybody can mean.
-fn number(integer: &DeInteger<'_>) -> Option<i128> {
+pub(super) fn number(integer: &DeInteger<'_>) -> Option<i128> {
     i128::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 

@@ -8,7 +8,7 @@ use crate::cli::{
     style::visible,
 };
 use piper_core::{
-    plan::{Plan, PlannedStep, Target, cell_text},
+    plan::{Command, Plan, PlannedStep, Target, cell_text},
     project::{EnvironmentKind, RetryOn, StopSignal, VersionSource, WhenStatus},
 };
 use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
@@ -66,6 +66,12 @@ fn left_out(plans: &[Plan]) -> BTreeSet<(&str, &str)> {
     for plan in plans {
         for step in &plan.steps {
             let label = step.step.as_str();
+            if matches!(step.command, Command::Plugin(_)) {
+                lost.insert((
+                    label,
+                    "is a plugin, which only piper can run: here it fails",
+                ));
+            }
             if !step.when.paths.is_empty() {
                 lost.insert((label, "runs whichever files changed"));
             }
@@ -156,38 +162,15 @@ fn build(text: &mut String, plan: &Plan, number: usize) {
 fn planned(text: &mut String, plan: &Plan, place: usize, step: &PlannedStep) {
     let number = place + 1;
     let _ = writeln!(text, "\nstep_{number}() {{");
-    if let Some(cwd) = &step.cwd {
-        let _ = writeln!(text, "cd \"$workspace\"/{} || exit 127", word(cwd));
+    if let Command::Plugin(call) = &step.command {
+        let message = format!(
+            "{} is the plugin {}, which only piper can run",
+            step.label, call.uses
+        );
+        let _ = writeln!(text, "say {}\nexit 1\n}}", quoted(&visible(&message)));
+    } else {
+        process(text, step);
     }
-    let (plain, odd): (Vec<_>, Vec<_>) = step.env.iter().partition(|(name, _)| is_identifier(name));
-    for (name, value) in plain {
-        let _ = writeln!(text, "export {name}={}", quoted(value));
-    }
-    match step.timeout {
-        None => text.push_str("exec "),
-        Some(timeout) => {
-            let signal = StopSignal::ALL
-                .iter()
-                .find(|(_, own)| *own == step.stop_signal);
-            let _ = write!(
-                text,
-                "limited {} {} {} ",
-                whole_seconds(timeout),
-                whole_seconds(step.grace).max(1),
-                signal.map_or("TERM", |(name, _)| name),
-            );
-        }
-    }
-    if !odd.is_empty() {
-        // Names that a shell cannot say.
-        text.push_str("env ");
-        for (name, value) in odd {
-            let _ = write!(text, "{} ", quoted(&format!("{name}={value}")));
-        }
-    }
-    let argv: Vec<_> = step.command.argv().into_iter().map(word).collect();
-    let _ = writeln!(text, "{}\n}}", argv.join(" "));
-
     let needs: String = step
         .waits_for
         .iter()
@@ -240,6 +223,41 @@ fn planned(text: &mut String, plan: &Plan, place: usize, step: &PlannedStep) {
         // A cell's value may have slashes.
         word(&step.label.replace('/', "%2F")),
     );
+}
+
+/// What becomes of a step's function: its process.
+fn process(text: &mut String, step: &PlannedStep) {
+    if let Some(cwd) = &step.cwd {
+        let _ = writeln!(text, "cd \"$workspace\"/{} || exit 127", word(cwd));
+    }
+    let (plain, odd): (Vec<_>, Vec<_>) = step.env.iter().partition(|(name, _)| is_identifier(name));
+    for (name, value) in plain {
+        let _ = writeln!(text, "export {name}={}", quoted(value));
+    }
+    match step.timeout {
+        None => text.push_str("exec "),
+        Some(timeout) => {
+            let signal = StopSignal::ALL
+                .iter()
+                .find(|(_, own)| *own == step.stop_signal);
+            let _ = write!(
+                text,
+                "limited {} {} {} ",
+                whole_seconds(timeout),
+                whole_seconds(step.grace).max(1),
+                signal.map_or("TERM", |(name, _)| name),
+            );
+        }
+    }
+    if !odd.is_empty() {
+        // Names that a shell cannot say.
+        text.push_str("env ");
+        for (name, value) in odd {
+            let _ = write!(text, "{} ", quoted(&format!("{name}={value}")));
+        }
+    }
+    let argv: Vec<_> = step.command.argv().into_iter().map(word).collect();
+    let _ = writeln!(text, "{}\n}}", argv.join(" "));
 }
 
 /// The conditions that do not change from run to run: parameters, and that a person asks.

@@ -453,3 +453,24 @@ proptest! {
         prop_assert_eq!(out, expected);
     }
 }
+
+#[test]
+fn a_plugin_fails_in_a_script_and_says_why() {
+    let project = sample::loaded(
+        "[steps]\nfirst = 'echo first'\nreport = { uses = 'junit', with = { files = [\"it's\"] }, timeout = '5s' }\nlast = 'echo last'\n[pipelines.build]\nsteps = ['first', 'report', 'last']\n",
+    );
+    let script = export(&project, &Request::default());
+    assert!(
+        script.contains("#  * report: is a plugin, which only piper can run: here it fails\n"),
+        "{script}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let output = run_in(folder.path(), "sh", &script);
+    assert_eq!(output.stdout, b"first\n");
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("report is the plugin junit, which only piper can run"),
+        "{said}"
+    );
+}

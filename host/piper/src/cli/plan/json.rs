@@ -101,11 +101,16 @@ fn planned(project: &Project, step: &PlannedStep) -> Value {
 }
 
 fn command(command: &Command) -> Value {
-    // `argv` is what is started, so that nobody has to know the rules of the other members.
+    // `argv` is what is started, so that nobody has to know the rules of the other members; a plugin is no process and has none.
     let direct = command.without_shell();
     let argv = direct.clone().unwrap_or_else(|| command.argv());
     match command {
         Command::Argv(_) => json!({ "argv": argv }),
+        Command::Plugin(call) => json!({
+            "uses": call.uses.to_string(),
+            "source": call.declared.as_ref().map(|plugin| plugin.source.to_string()),
+            "with": call.with,
+        }),
         Command::Script {
             shell,
             script,

@@ -62,6 +62,51 @@ mod tests {
         insta::assert_snapshot!(text::render(&project, &plans, Style::plain(), false));
     }
 
+    const PLUGINS: &str = r#"
+        [plugins]
+        near = "./ci/near.wasm"
+        [steps]
+        make = "make"
+        report = { uses = "junit", with = { files = ["a.xml"], max = 3 } }
+        upload = { uses = "near/put" }
+        [pipelines.build]
+        steps = ["make", "report", "upload"]
+    "#;
+
+    #[test]
+    fn a_plugin_is_shown_with_its_options_and_where_it_is_to_be_had() {
+        let project = sample::loaded(PLUGINS);
+        let plans = plan::resolve(&project, &sample::request(&[]), "folder").unwrap();
+        let text = text::render(&project, &plans, Style::plain(), false);
+        assert!(
+            text.contains(
+                "runs    plugin junit\n           files = [\"a.xml\"]\n           max = 3\n"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains("plugin near/put (./ci/near.wasm)\n"),
+            "{text}"
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(&json::render(&project, &plans)).unwrap();
+        let command = |place: usize| &json["builds"][0]["steps"][place]["command"];
+        assert_eq!(command(1)["uses"], "junit");
+        assert_eq!(command(1)["with"]["max"], 3);
+        assert_eq!(command(2)["source"], "./ci/near.wasm");
+    }
+
+    #[test]
+    fn a_plugin_takes_no_arguments_from_the_command_line() {
+        let project = sample::loaded(PLUGINS);
+        let request = plan::Request {
+            args: vec!["x".into()],
+            ..plan::Request::default()
+        };
+        let problems = plan::resolve(&project, &request, "folder").unwrap_err();
+        assert!(problems[0].message.contains("takes no arguments"));
+    }
+
     #[test]
     fn a_plan_in_json_has_all_that_the_text_has() {
         let project = sample::project();

@@ -2,7 +2,7 @@
 
 use crate::cli::style::{Style, visible};
 use piper_core::{
-    plan::{Command, Order, Plan, PlannedStep, Target, cell_text},
+    plan::{Command, Order, Plan, PlannedStep, PluginCall, Target, cell_text},
     project::{EnvPattern, EnvironmentKind, Project, Retry, RetryOn, When, WhenStatus},
     time::Human,
 };
@@ -163,6 +163,7 @@ fn details(plan: &Plan, step: &PlannedStep, verbose: bool) -> Vec<(&'static str,
 fn command(command: &Command, verbose: bool) -> String {
     let (shown, args) = match command {
         Command::Argv(argv) => return format!("{} (no shell)", words(argv)),
+        Command::Plugin(call) => return plugin(call),
         Command::Script { script, args, .. } if command.without_shell().is_some() => {
             return format!(
                 "{} (no shell needed){}",
@@ -195,6 +196,19 @@ fn command(command: &Command, verbose: bool) -> String {
         );
     }
     text + &arguments(args)
+}
+
+/// A plugin, where it is to be had, and its options, one a line.
+fn plugin(call: &PluginCall) -> String {
+    let mut text = format!("plugin {}", visible(&call.uses.to_string()));
+    if let Some(declared) = &call.declared {
+        let _ = write!(text, " ({})", visible(&declared.source.to_string()));
+    }
+    for (name, value) in call.with.as_object().into_iter().flatten() {
+        let value = value.to_string();
+        let _ = write!(text, "\n{} = {}", visible(name), visible(&value));
+    }
+    text
 }
 
 fn arguments(args: &[String]) -> String {

@@ -1,0 +1,103 @@
+//! Where a value stands in a project file, for whoever finds something wrong with it after the file was read.
+//!
+//! A plugin's schema is not known while the file is read, so what it refuses is found by the JSON pointer of the value. The text is
+//! parsed again: nobody pays for places who has no problem to show.
+
+use crate::problem::{Source, Span};
+use std::{ops::Range, sync::Arc};
+use toml::de::{DeTable, DeValue};
+
+/// A place in a project file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// The key, if it stands in a table.
+    pub key: Option<Span>,
+    /// The value.
+    pub value: Span,
+    /// Whether the pointer was followed to its end; if not, this is the last value on its way that exists.
+    pub whole: bool,
+}
+
+/// Where the value of a JSON pointer (RFC 6901) stands, such as `/steps/report/with/files/0`; `None` if not even its first part
+/// is in the file.
+pub fn locate(source: &Arc<Source>, pointer: &str) -> Option<Located> {
+    let span = |bytes: Range<usize>| Span {
+        source: Arc::clone(source),
+        bytes,
+    };
+    let (table, _) = DeTable::parse_recoverable(&source.text);
+    let mut parts = pointer
+        .split('/')
+        .skip(1)
+        .map(|part| part.replace("~1", "/").replace("~0", "~"));
+    let first = parts.next()?;
+    let (key, mut node) = table.get_ref().get_key_value(first.as_str())?;
+    let mut key = Some(key.span());
+    let mut whole = true;
+    for part in parts {
+        let next = match node.get_ref() {
+            DeValue::Table(table) => table
+                .get_key_value(part.as_str())
+                .map(|(key, node)| (Some(key.span()), node)),
+            DeValue::Array(list) => part
+                .parse()
+                .ok()
+                .and_then(|place: usize| list.get(place))
+                .map(|node| (None, node)),
+            _ => None,
+        };
+        let Some(next) = next else {
+            whole = false;
+            break;
+        };
+        (key, node) = next;
+    }
+    Some(Located {
+        key: key.map(span),
+        value: span(node.span()),
+        whole,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    const TEXT: &str =
+        "[steps.a]\nuses = \"x\"\nwith.files = [\"f\", { g = 1 }]\nwith.\"a/b~c\" = true\n";
+
+    #[test_case("/steps/a/uses", Some("uses"), "\"x\"", true)]
+    #[test_case("/steps/a/with/files", Some("files"), "[\"f\", { g = 1 }]", true; "list")]
+    #[test_case("/steps/a/with/files/0", None, "\"f\"", true; "element")]
+    #[test_case("/steps/a/with/files/1/g", Some("g"), "1", true; "inner table")]
+    #[test_case("/steps/a/with/a~1b~0c", Some("\"a/b~c\""), "true", true; "escaped")]
+    #[test_case("/steps/a/with/files/7", Some("files"), "[\"f\", { g = 1 }]", false; "beyond the end")]
+    #[test_case("/steps/a/uses/more", Some("uses"), "\"x\"", false; "below a text")]
+    fn a_pointer_leads_to_key_and_value(
+        pointer: &str,
+        key: Option<&str>,
+        value: &str,
+        whole: bool,
+    ) {
+        let source = Arc::new(Source {
+            path: "piper.toml".into(),
+            text: TEXT.to_owned(),
+        });
+        let found = locate(&source, pointer).unwrap();
+        let written = |span: &Span| &TEXT[span.bytes.clone()];
+        assert_eq!(found.key.as_ref().map(written), key);
+        assert_eq!((written(&found.value), found.whole), (value, whole));
+    }
+
+    #[test_case("")]
+    #[test_case("/")]
+    #[test_case("/pipelines/build"; "not there")]
+    fn what_is_nowhere_has_no_place(pointer: &str) {
+        let source = Arc::new(Source {
+            path: "piper.toml".into(),
+            text: TEXT.to_owned(),
+        });
+        assert_eq!(locate(&source, pointer), None);
+    }
+}
