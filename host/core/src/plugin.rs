@@ -189,7 +189,7 @@ impl fmt::Display for Uses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.plugin)?;
         match &self.r#type {
-            Some(r#type) => write!(f, "/{}", r#type),
+            Some(r#type) => write!(f, "/{type}"),
             None => Ok(()),
         }
     }

@@ -10,6 +10,7 @@ use crate::{
     clock::Clock,
     logs::{LogWriter, SourceId},
     process::{Child, Pid, check, ended, retry, sessions},
+    task::Task,
 };
 use piper_core::{
     build::{Ended, Event, Fault},
@@ -18,7 +19,7 @@ use piper_core::{
     time::Monotonic,
 };
 use std::{
-    io,
+    fmt, io,
     mem::MaybeUninit,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     time::Duration,
@@ -40,10 +41,37 @@ pub struct Capturing {
     pub r#try: u32,
     /// The step's label.
     pub label: String,
-    /// Its leader.
-    pub child: Child,
+    /// What carries it out.
+    pub leader: Leader,
     /// The reading ends of its standard output and standard error; a terminal has only the first.
     pub streams: [Option<OwnedFd>; 2],
+}
+
+/// What carries a try out.
+pub enum Leader {
+    /// A process, with its whole session.
+    Process(Child),
+    /// A task of this process; `None` when it is over or was let go of.
+    Task(Option<Box<dyn Task>>),
+}
+
+impl fmt::Debug for Leader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(child) => child.fmt(f),
+            Self::Task(_) => f.write_str("Task"),
+        }
+    }
+}
+
+impl Leader {
+    /// What becomes readable when it ends.
+    fn over(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Process(child) => Some(child.pidfd.as_fd()),
+            Self::Task(task) => task.as_deref().map(Task::over),
+        }
+    }
 }
 
 /// What happened while the loop waited.
@@ -90,8 +118,16 @@ impl Try {
         self.what.streams.iter().any(Option::is_some)
     }
 
-    fn pid(&self) -> Pid {
-        self.what.child.pid
+    fn pid(&self) -> Option<Pid> {
+        match &self.what.leader {
+            Leader::Process(child) => Some(child.pid),
+            Leader::Task(_) => None,
+        }
+    }
+
+    /// Whether members of its process group are to be waited for.
+    fn leaves_a_group(&self) -> bool {
+        self.stopping && self.pid().is_some_and(sessions::group_lives)
     }
 }
 
@@ -134,7 +170,9 @@ impl Capture {
                 self.tries.len() - 1
             });
         let token = slot as u64 * 4;
-        self.epoll.add(what.child.pidfd.as_raw_fd(), token + EXIT)?;
+        if let Some(over) = what.leader.over() {
+            self.epoll.add(over.as_raw_fd(), token + EXIT)?;
+        }
         for (part, stream) in (0..).zip(&what.streams) {
             if let Some(fd) = stream {
                 self.epoll.add(fd.as_raw_fd(), token + part)?;
@@ -182,6 +220,45 @@ impl Capture {
             .filter(|t| t.what.step == step)
         {
             r#try.stopping = true;
+        }
+    }
+
+    /// Asks a step that is a task to end.
+    pub fn ask_task(&mut self, step: StepIx) {
+        for r#try in self.tries.iter_mut().flatten() {
+            if r#try.what.step == step
+                && let Leader::Task(Some(task)) = &mut r#try.what.leader
+            {
+                task.ask_to_end();
+            }
+        }
+    }
+
+    /// Lets go of a step that is a task: that is its end, whatever it still does. What it printed until now is recorded.
+    pub fn drop_task(&mut self, step: StepIx) {
+        let now = self.clock.now().mono;
+        for slot in 0..self.tries.len() {
+            let Some(r#try) = &mut self.tries[slot] else {
+                continue;
+            };
+            let Leader::Task(task) = &mut r#try.what.leader else {
+                continue;
+            };
+            if r#try.what.step != step || task.is_none() {
+                continue;
+            }
+            if let Some(task) = task.take() {
+                self.epoll.remove(task.over().as_raw_fd());
+            }
+            let why = "it was let go of".to_owned();
+            let end = Ended::Errored {
+                why,
+                passing: false,
+            };
+            r#try.end.get_or_insert((end, now));
+            for part in 0..STREAMS.len() {
+                self.drain(slot, part);
+            }
         }
     }
 
@@ -293,28 +370,19 @@ impl Capture {
         if r#try.end.is_some() {
             return;
         }
-        // SAFETY: an all-zero `siginfo_t` is valid; the kernel fills it in for our own child, which is reaped nowhere else.
-        let (reaped, info) = unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            let pid = r#try.pid() as libc::id_t;
-            let options = libc::WEXITED | libc::WNOHANG;
-            let reaped = retry(|| check(libc::waitid(libc::P_PID, pid, &raw mut info, options)));
-            (reaped, info)
+        let how = match &mut r#try.what.leader {
+            Leader::Process(child) => wait_for(child.pid),
+            Leader::Task(task) => task.as_mut().map(|task| task.end().into()),
         };
-        // SAFETY: `si_pid` is zero or was filled in.
-        let nobody = unsafe { info.si_pid() } == 0;
-        let how = match reaped {
-            Ok(_) if nobody => return,
-            Ok(_) => ended(&info),
-            // Waiting for it again would find the same, for ever.
-            Err(error) => Ended::NotStarted {
-                why: format!("its exit status is lost: {error}"),
-                fault: Fault::Machine,
-            },
-        };
+        let Some(how) = how else { return };
         r#try.end = Some((how, now));
         // The descriptor stays ready for ever, and would be reported in every turn.
-        self.epoll.remove(r#try.what.child.pidfd.as_raw_fd());
+        if let Some(over) = r#try.what.leader.over() {
+            self.epoll.remove(over.as_raw_fd());
+        }
+        if let Leader::Task(task) = &mut r#try.what.leader {
+            *task = None;
+        }
     }
 
     /// Tells of the tries that are over.
@@ -332,8 +400,7 @@ impl Capture {
             };
             let open = r#try.is_open();
             if !r#try.reported {
-                let group_left = r#try.stopping && sessions::group_lives(r#try.pid());
-                if (open && now < *at + LINGER) || group_left {
+                if (open && now < *at + LINGER) || r#try.leaves_a_group() {
                     continue;
                 }
                 r#try.reported = true;
@@ -349,7 +416,7 @@ impl Capture {
                 self.tries[slot] = None;
             }
         }
-        let ours: Vec<Pid> = self.tries.iter().flatten().map(Try::pid).collect();
+        let ours: Vec<Pid> = self.tries.iter().flatten().filter_map(Try::pid).collect();
         sessions::reap_adopted(|pid| ours.contains(&pid));
     }
 
@@ -391,6 +458,31 @@ impl Capture {
             self.log
                 .close(r#try.source, STREAMS[part], self.clock.now().wall);
         }
+    }
+}
+
+/// How a process ended; `None` if it did not.
+fn wait_for(pid: Pid) -> Option<Ended> {
+    // SAFETY: an all-zero `siginfo_t` is valid; the kernel fills it in for our own child, which is reaped nowhere else.
+    let (reaped, info) = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let options = libc::WEXITED | libc::WNOHANG;
+        let reaped = retry(|| {
+            let pid = pid as libc::id_t;
+            check(libc::waitid(libc::P_PID, pid, &raw mut info, options))
+        });
+        (reaped, info)
+    };
+    // SAFETY: `si_pid` is zero or was filled in.
+    let nobody = unsafe { info.si_pid() } == 0;
+    match reaped {
+        Ok(_) if nobody => None,
+        Ok(_) => Some(ended(&info)),
+        // Waiting for it again would find the same, for ever.
+        Err(error) => Some(Ended::NotStarted {
+            why: format!("its exit status is lost: {error}"),
+            fault: Fault::Machine,
+        }),
     }
 }
 

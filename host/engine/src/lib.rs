@@ -1,6 +1,7 @@
 //! The moving parts: processes, pipes, threads, files, clocks.
 //!
-//! [`runner`] runs a build; [`capture`] reads what its steps print; [`logs`] keeps and serves it. Rules live in `piper-core`, and
+//! [`runner`] runs a build; [`capture`] reads what its steps print; [`logs`] keeps and serves it; [`task`] is how
+//! steps run that are no processes. Rules live in `piper-core`, and
 //! nothing here talks to a person.
 
 #[cfg(not(target_os = "linux"))]
@@ -16,3 +17,4 @@ pub mod runner;
 pub mod scratch;
 pub mod secrets;
 pub mod signals;
+pub mod task;

@@ -8,4 +8,5 @@ pub mod exec;
 pub mod exit_code;
 pub mod find;
 pub mod history;
+pub mod plugins;
 pub mod ui;

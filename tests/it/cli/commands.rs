@@ -117,3 +117,23 @@ fn a_plan_without_a_project_says_where_it_looked() {
             .complains("piper init");
     }
 }
+
+#[test]
+fn a_plugin_is_listed_and_planned_and_refused_before_anything_runs() {
+    let env = TestEnv::new(
+        "[steps]\nfirst = 'touch ran'\nreport = { uses = 'junit', with = { files = 'a.xml' } }\n[pipelines]\nbuild = { steps = ['first', 'report'] }\n",
+    );
+    let listed = env.piper(&["list"]).succeeds();
+    assert!(
+        listed.out().contains("junit files=\"a.xml\""),
+        "{}",
+        listed.out()
+    );
+    let planned = env.piper(&["plan"]).succeeds();
+    assert!(planned.out().contains("plugin junit"), "{}", planned.out());
+    env.piper(&["exec"])
+        .exits(2)
+        .complains("piper.toml:3:19")
+        .complains("this piper cannot run plugins yet");
+    assert!(!env.path("ran").exists());
+}

@@ -41,7 +41,7 @@ pub fn expand(
     project: &Project,
     source: &Arc<Source>,
     mut plan: Plan,
-    mut ask: impl FnMut(&PlannedStep, &PluginCall) -> Result<Option<String>, Problem>,
+    mut ask: impl FnMut(&PlannedStep, &PluginCall) -> Result<Option<String>, Vec<Problem>>,
 ) -> Result<Plan, Vec<Problem>> {
     for round in 0..=MOST_ROUNDS {
         let (mut parts, mut problems) = (Vec::with_capacity(plan.steps.len()), Vec::new());
@@ -66,7 +66,7 @@ pub fn expand(
                     Ok(steps) => parts.push(Some(steps)),
                     Err(found) => problems.extend(found),
                 },
-                Err(problem) => problems.push(problem),
+                Err(found) => problems.extend(found),
             }
         }
         if !problems.is_empty() {
@@ -157,7 +157,7 @@ impl Context<'_> {
         let mut steps: Vec<PlannedStep> = plans.into_iter().flat_map(|plan| plan.steps).collect();
         let mut problems = Vec::new();
         for step in &mut steps {
-            problems.extend(self.adopt(step).err());
+            problems.extend(self.adopt(step).err().map(|problem| *problem));
         }
         if problems.is_empty() {
             Ok(steps)
@@ -236,7 +236,7 @@ impl Context<'_> {
     }
 
     /// Makes a step of the answer one of the plan.
-    fn adopt(&self, step: &mut PlannedStep) -> Result<(), Problem> {
+    fn adopt(&self, step: &mut PlannedStep) -> Result<(), Box<Problem>> {
         let outer = self.outer;
         if let Some(secret) = step
             .secrets
@@ -244,9 +244,12 @@ impl Context<'_> {
             .find(|name| !outer.secrets.contains(name))
         {
             let what = format!("its step `{}` wants the secret `{secret}`", step.label);
-            return Err(self.problem(&what).help(format!(
-                "if it may have it, add it to the step: `secrets = [\"{secret}\"]`"
-            )));
+            return Err(self
+                .problem(&what)
+                .help(format!(
+                    "if it may have it, add it to the step: `secrets = [\"{secret}\"]`"
+                ))
+                .into());
         }
         if outer.when != When::default() {
             if step.when != When::default() {
@@ -254,7 +257,7 @@ impl Context<'_> {
                     "its step `{}` has a `when`, as the step itself has",
                     step.label
                 );
-                return Err(self.problem(&what).help("remove the step's `when`"));
+                return Err(self.problem(&what).help("remove the step's `when`").into());
             }
             step.when.clone_from(&outer.when);
         }

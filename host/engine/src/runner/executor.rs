@@ -1,18 +1,19 @@
-//! Starts and ends the processes of one build's steps.
+//! Starts and ends what carries out one build's steps: processes, and tasks of this process.
 //!
 //! Nothing here decides anything: which step, which try, and how hard it is pushed come from the dispatcher.
 
 use super::Order;
 use crate::{
-    capture::{Capture, Capturing, Happening},
+    capture::{Capture, Capturing, Happening, Leader},
     environment::{self, Vars},
     process::{Pid, pty, sessions, spawn, watcher::Watcher},
     scratch::Scratch,
+    task::Job,
 };
 use piper_core::{
     build::{Ended, Fault, Push},
     id::StepIx,
-    plan::{Command, PlannedStep},
+    plan::{Command, PlannedStep, PluginCall},
     project::{StopSignal, Survivors},
     time::Monotonic,
 };
@@ -25,7 +26,7 @@ use std::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -44,7 +45,7 @@ pub(super) struct Executor<'a> {
     scratch: Scratch,
     capture: Capture,
     null: File,
-    /// The sessions of what runs.
+    /// The sessions of the processes that run.
     running: HashMap<StepIx, Pid>,
     watcher: Option<Watcher>,
     keyboard: Option<Keyboard>,
@@ -77,15 +78,14 @@ impl<'a> Executor<'a> {
             || order.workspace.clone(),
             |below| order.workspace.join(below),
         );
-        let machine = |what: &str, error: &io::Error| Ended::NotStarted {
-            why: format!("{what}: {error}"),
-            fault: Fault::Machine,
-        };
         let outputs = self
             .scratch
             .outputs(planned)
             .map_err(|e| machine("could not make the folder for its outputs", &e))?;
         let vars = self.vars(planned, &outputs, &cwd);
+        if let Command::Plugin(call) = &planned.command {
+            return self.start_task(step, r#try, call, &vars, (&cwd, outputs));
+        }
         let launch = Launch {
             planned,
             cwd: &cwd,
@@ -136,7 +136,7 @@ impl<'a> Executor<'a> {
             step,
             r#try,
             label,
-            child,
+            leader: Leader::Process(child),
             streams,
         });
         watched.map_err(|e| {
@@ -145,6 +145,51 @@ impl<'a> Executor<'a> {
             self.ended(step);
             machine("could not watch it", &e)
         })
+    }
+
+    fn start_task(
+        &mut self,
+        step: StepIx,
+        r#try: u32,
+        call: &PluginCall,
+        vars: &Vars,
+        (cwd, outputs): (&Path, PathBuf),
+    ) -> Result<(), Ended> {
+        let planned = &self.order.plan.steps[step.index()];
+        let not_started = |why, fault| Ended::NotStarted { why, fault };
+        let Some(host) = &self.order.tasks else {
+            let why = format!("nothing here runs plugins, and it is `{}`", call.uses);
+            return Err(not_started(why, Fault::Machine));
+        };
+        if !cwd.is_dir() {
+            let why = format!("there is no folder {}", cwd.display());
+            return Err(not_started(why, Fault::User));
+        }
+        let pipes = spawn::pipe().and_then(|out| Ok((out, spawn::pipe()?)));
+        let ((stdout, stdout_end), (stderr, stderr_end)) =
+            pipes.map_err(|e| machine("could not make its pipes", &e))?;
+        let job = Job {
+            step: planned,
+            call,
+            r#try,
+            vars,
+            cwd,
+            outputs,
+            stdout: stdout_end,
+            stderr: stderr_end,
+        };
+        let task = host
+            .start(job)
+            .map_err(|error| not_started(error.why, error.fault))?;
+        // If it cannot be watched it is let go of, because nobody would see its end.
+        let watched = self.capture.watch(Capturing {
+            step,
+            r#try,
+            label: planned.label.clone(),
+            leader: Leader::Task(Some(task)),
+            streams: [Some(stdout), Some(stderr)],
+        });
+        watched.map_err(|e| machine("could not watch it", &e))
     }
 
     fn vars(&self, planned: &PlannedStep, outputs: &Path, cwd: &Path) -> Vars {
@@ -188,7 +233,10 @@ impl<'a> Executor<'a> {
     /// Makes a running step end.
     pub(super) fn push(&mut self, step: StepIx, how: Push) {
         let Some(&session) = self.running.get(&step) else {
-            return;
+            return match how {
+                Push::Ask => self.capture.ask_task(step),
+                Push::Kill => self.capture.drop_task(step),
+            };
         };
         self.capture.stopping(step);
         match how {
@@ -350,6 +398,14 @@ impl<'a> Executor<'a> {
     }
 }
 
+/// The machine's fault.
+fn machine(what: &str, error: &io::Error) -> Ended {
+    Ended::NotStarted {
+        why: format!("{what}: {error}"),
+        fault: Fault::Machine,
+    }
+}
+
 fn signal_number(signal: StopSignal) -> libc::c_int {
     match signal {
         StopSignal::Hup => libc::SIGHUP,
@@ -430,9 +486,7 @@ impl Launch<'_> {
             (io::ErrorKind::NotFound, Command::Script { .. }) => {
                 user(format!("its shell `{program}` was not found in PATH"))
             }
-            (io::ErrorKind::NotFound, Command::Argv(_)) => {
-                user(format!("`{program}` was not found in PATH"))
-            }
+            (io::ErrorKind::NotFound, _) => user(format!("`{program}` was not found in PATH")),
             (io::ErrorKind::PermissionDenied, _) => {
                 user(format!("`{program}` may not be executed"))
             }

@@ -1,7 +1,7 @@
 //! Runs one build from its beginning to its end.
 //!
 //! ```text
-//!   signals, deadlines ─▶ Dispatcher ── apply ──▶ Executor: start, ask, kill ──▶ processes
+//!   signals, deadlines ─▶ Dispatcher ── apply ──▶ Executor: start, ask, kill ──▶ processes, tasks
 //!                             ▲                                                   │ pipes, pidfds
 //!                             └───────────── capture: one epoll for all ◀─────────┘
 //! ```
@@ -13,7 +13,7 @@ mod executor;
 
 pub use dispatcher::{Listener, Report, run};
 
-use crate::{environment::Environment, secrets::Secrets};
+use crate::{environment::Environment, secrets::Secrets, task::TaskHost};
 use piper_core::{
     id::{BuildId, StepIx},
     plan::Plan,
@@ -49,6 +49,8 @@ pub struct Order {
     pub artifacts: PathBuf,
     /// `$PIPER_CACHE`, which exists.
     pub cache: PathBuf,
+    /// What carries out the steps that are plugins.
+    pub tasks: Option<Arc<dyn TaskHost>>,
     /// The trace that the build belongs to, as 32 hex digits.
     pub trace: String,
 }

@@ -8,16 +8,13 @@ use super::{
 use crate::{
     exec::{Options, Runner, Workspace, WorkspaceOrigin, exit_code},
     find::{self, FILE_NAME},
+    plugins::plugins,
     ui::Ui,
 };
 use anyhow::Context as _;
 use clap::Args;
 use piper_core::{
-    codes,
-    plan::{self, Plan},
-    problem::Problem,
-    project::EnvironmentKind,
-    wire::v1::Outcome,
+    codes, plan::Plan, problem::Problem, project::EnvironmentKind, wire::v1::Outcome,
 };
 use piper_engine::{git::Repository, secrets, signals::Signals};
 use std::{
@@ -57,9 +54,8 @@ pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
     // Before there is a second thread, and before anything is made that a signal would leave behind.
     let signals = Signals::block().context("could not watch for signals")?;
     let request = args.request.parse().map_err(CliError::Problems)?;
-    let resolve = |loaded: &LoadedProject| {
-        plan::resolve(&loaded.project, &request, &loaded.name).map_err(CliError::Problems)
-    };
+    let plugins = plugins();
+    let resolve = |loaded: &LoadedProject| loaded.plans(&request, &*plugins);
     let is_clean = |plans: &[Plan]| {
         plans
             .iter()
@@ -98,11 +94,17 @@ pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
         .collect::<Result<Vec<_>, _>>()
         .map_err(CliError::Problems)?;
 
+    let tasks = plans
+        .iter()
+        .map(|plan| plugins.tasks(&loaded, plan))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(CliError::Problems)?;
+
     let mut worst = Outcome::Succeeded;
-    for (plan, secrets) in plans.into_iter().zip(secrets) {
+    for ((plan, secrets), tasks) in plans.into_iter().zip(secrets).zip(tasks) {
         let (kind, keep_going) = (plan.environment.1, plan.keep_going);
         let workspace = Workspace::make(kind, &loaded.root, origin.as_ref())?;
-        let report = runner.run(plan, secrets, &workspace)?;
+        let report = runner.run(plan, secrets, tasks, &workspace)?;
         if args.keep && report.outcome != Outcome::Succeeded {
             if let Some(kept) = workspace.keep() {
                 ui.say(&format!("the workspace is kept in {}", kept.display()));

@@ -1,9 +1,14 @@
 //! Finds and loads the project that a command is about.
 
 use super::{CliError, GlobalArgs};
-use crate::{find, ui::Ui};
-use piper_core::{pipeline, problem::Severity, project::Project};
-use std::path::PathBuf;
+use crate::{find, plugins::Plugins, ui::Ui};
+use piper_core::{
+    pipeline,
+    plan::{self, Plan, Request},
+    problem::{Problem, Severity, Source},
+    project::Project,
+};
+use std::{path::PathBuf, sync::Arc};
 
 /// A project file, understood, and where it stands.
 #[derive(Debug, Clone)]
@@ -14,6 +19,34 @@ pub struct LoadedProject {
     pub root: PathBuf,
     /// What the project is called where the file gives no name: its folder.
     pub name: String,
+    /// The text of the file, for problems that are found later.
+    pub source: Arc<Source>,
+}
+
+impl LoadedProject {
+    /// What a request comes to, with planned steps in the place of their planners'.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with the request, or else with a plugin's plan.
+    pub fn plans(&self, request: &Request, plugins: &dyn Plugins) -> Result<Vec<Plan>, CliError> {
+        let plans = plan::resolve(&self.project, request, &self.name);
+        let expanded = plans
+            .map_err(CliError::Problems)?
+            .into_iter()
+            .map(|plan| plugins.expand(self, plan));
+        expanded
+            .collect::<Result<_, _>>()
+            .map_err(CliError::Problems)
+    }
+
+    /// Shows a problem at the value of a JSON pointer of the file, or as near to it as there is something.
+    pub fn at(&self, problem: Problem, pointer: &str, label: &str) -> Problem {
+        match pipeline::locate(&self.source, pointer) {
+            Some(found) => problem.at(found.value, label),
+            None => problem,
+        }
+    }
 }
 
 /// Loads the project of the working directory, or of `-C`.
@@ -42,6 +75,7 @@ pub fn load_bytes(path: PathBuf, bytes: Vec<u8>, root: PathBuf) -> Result<Loaded
             project,
             root,
             name,
+            source: loaded.source,
         }),
         // Warnings are `piper check`'s to say: they keep nothing from running.
         None => {

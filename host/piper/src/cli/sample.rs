@@ -32,6 +32,14 @@ pub(crate) fn loaded(text: &str) -> Project {
     loaded.project.expect("nothing is wrong with the file")
 }
 
+/// The file that nobody wrote.
+pub(crate) fn source() -> Arc<Source> {
+    Arc::new(Source {
+        path: "piper.toml".into(),
+        text: String::new(),
+    })
+}
+
 pub(crate) fn step_name(name: &str) -> StepName {
     StepName::parse(name).unwrap()
 }

@@ -9,6 +9,7 @@ fn loaded() -> LoadedProject {
         project: sample::project(),
         root: "/x".into(),
         name: "x".into(),
+        source: sample::source(),
     }
 }
 

@@ -34,6 +34,7 @@ use piper_engine::{
     runner::{self, Listener as _, Order, Report},
     secrets::Secrets,
     signals::Signals,
+    task::TaskHost,
 };
 use screen::Screen;
 use std::{
@@ -115,7 +116,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Runs one build to its end, in `workspace`.
+    /// Runs one build to its end, in `workspace`; `tasks` carries out the steps that are plugins.
     ///
     /// # Errors
     ///
@@ -124,10 +125,12 @@ impl<'a> Runner<'a> {
         &mut self,
         plan: Plan,
         secrets: Secrets,
+        tasks: Option<Arc<dyn TaskHost>>,
         workspace: &Workspace,
     ) -> anyhow::Result<Report> {
         let clock = Clock::start();
         let mut order = self.order(plan, secrets, workspace)?;
+        order.tasks = tasks;
         let summary = summary(&order, workspace, clock.now().wall);
         let file = self.recorder.begin(&summary);
         let folders = Folders::make(&summary, file.as_deref())?;
@@ -213,6 +216,7 @@ impl<'a> Runner<'a> {
             secrets,
             artifacts: PathBuf::new(),
             cache: PathBuf::new(),
+            tasks: None,
             trace: format!("{:032x}", random() | 1),
             plan: Arc::new(plan),
         })

@@ -8,9 +8,8 @@ mod script;
 mod tests;
 
 use super::{CliError, GlobalArgs, project::load_project, request::RequestArgs};
-use crate::{exit_code, ui::Ui};
+use crate::{exit_code, plugins::plugins, ui::Ui};
 use clap::Args;
-use piper_core::plan;
 
 /// Print a plain shell script that does the same without piper
 #[derive(Debug, Args)]
@@ -30,8 +29,7 @@ pub struct ExportArgs {
 pub fn run(args: &ExportArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let request = args.request.parse().map_err(CliError::Problems)?;
     let loaded = load_project(global, ui)?;
-    let plans =
-        plan::resolve(&loaded.project, &request, &loaded.name).map_err(CliError::Problems)?;
+    let plans = loaded.plans(&request, &*plugins())?;
     ui.print(script::write(&plans).trim_end())?;
     Ok(exit_code::SUCCESS)
 }

@@ -8,6 +8,7 @@ mod edges;
 use super::{CliError, GlobalArgs, project::load_project, style::Style};
 use crate::{
     exit_code,
+    plugins::plugins,
     ui::{OutputFormat, Ui},
 };
 use clap::Args;
@@ -46,6 +47,9 @@ enum Format {
 pub fn run(args: &GraphArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let loaded = load_project(global, ui)?;
     let plan = structure(&loaded.project, args.name.as_deref(), &loaded.name)?;
+    let plan = plugins()
+        .expand(&loaded, plan)
+        .map_err(CliError::Problems)?;
     let drawing = match (ui.format, args.format) {
         (OutputFormat::Json, _) => draw::json(&plan),
         (OutputFormat::Text, Format::Text) => draw::text(&plan, Style::of(ui.out)),

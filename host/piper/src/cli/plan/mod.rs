@@ -8,10 +8,10 @@ mod text;
 use super::{CliError, GlobalArgs, project::load_project, request::RequestArgs, style::Style};
 use crate::{
     exit_code,
+    plugins::plugins,
     ui::{OutputFormat, Ui},
 };
 use clap::Args;
-use piper_core::plan;
 
 /// Show what would run, in which order, and why
 #[derive(Debug, Args)]
@@ -31,8 +31,7 @@ pub struct PlanArgs {
 pub fn run(args: &PlanArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let request = args.request.parse().map_err(CliError::Problems)?;
     let loaded = load_project(global, ui)?;
-    let plans =
-        plan::resolve(&loaded.project, &request, &loaded.name).map_err(CliError::Problems)?;
+    let plans = loaded.plans(&request, &*plugins())?;
     match ui.format {
         OutputFormat::Text => {
             let style = Style::of(ui.out);
@@ -47,6 +46,7 @@ pub fn run(args: &PlanArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
 mod tests {
     use super::*;
     use crate::cli::sample;
+    use piper_core::plan;
 
     #[test]
     fn a_plan_says_what_runs_and_why() {
