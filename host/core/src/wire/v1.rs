@@ -2,6 +2,10 @@
 //!
 //! Converted from core's own types at the edge; nothing inside the program decides by these.
 
+mod snapshot;
+
+pub use snapshot::{Previous, Snapshot, SnapshotEnd, SnapshotFailure, SnapshotStep};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
