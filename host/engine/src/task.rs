@@ -2,7 +2,7 @@
 //!
 //! A task is to the engine what a process is: it prints into two pipes, has a descriptor that says when it is over, is asked to end and,
 //! if it does not, let go of. Retries, timeouts, outputs, the log and its masking are the same. What carries a task out is not known
-//! here.
+//! here. Ctrl-Z stops this whole process, its tasks with it.
 
 use crate::{environment::Vars, process::check};
 use piper_core::{
