@@ -4,7 +4,7 @@
 
 use crate::{
     codes::UNKNOWN_BUILD,
-    id::{BuildId, PipelineName},
+    id::{BuildId, PipelineName, StepName},
     problem::Problem,
 };
 use std::fmt;
@@ -36,7 +36,8 @@ pub enum BuildRef {
 /// A step of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepRef {
-    /// Its label: the name, with its cell in brackets if it has one: `unit[rust=1.80]`.
+    /// Its label: the name, with its cell in brackets if it has one: `unit[rust=1.80]`; of a planned step after its planner's:
+    /// `report/upload`.
     pub label: String,
     /// Which try, from 1; all of them if it does not say.
     pub r#try: Option<u32>,
@@ -107,9 +108,9 @@ impl BuildRef {
 
 impl StepRef {
     fn parse(text: &str, address: &str) -> Result<Self, Box<Problem>> {
-        // A cell's value may hold any character, `#` and brackets included; but a label with a cell ends with a bracket.
+        // A cell's value may hold any character; but what follows a cell has no bracket that closes.
         let (label, r#try) = match text.rsplit_once('#') {
-            Some((label, r#try)) if !text.ends_with(']') => {
+            Some((label, r#try)) if !r#try.contains(']') => {
                 let number = number(r#try).ok_or_else(|| {
                     malformed(address, &format!("`{try}` is not the number of a try"))
                 })?;
@@ -117,17 +118,35 @@ impl StepRef {
             }
             _ => (text, None),
         };
-        let name = match label.split_once('[') {
-            Some((name, _)) if label.ends_with(']') => name,
-            _ => label,
-        };
-        if crate::id::StepName::parse(name).is_err() {
+        if !is_label(label) {
             return Err(malformed(address, &format!("`{label}` is not a step")).into());
         }
         Ok(Self {
             label: label.to_owned(),
             r#try,
         })
+    }
+}
+
+/// Whether a step can be called so: names with or without cells, a planner's before those that it planned.
+fn is_label(mut label: &str) -> bool {
+    loop {
+        let end = label.find(['[', '/']).unwrap_or(label.len());
+        if StepName::parse(&label[..end]).is_err() {
+            return false;
+        }
+        label = &label[end..];
+        if label.starts_with('[') {
+            // A cell's value may hold a slash.
+            label = match label.find("]/") {
+                Some(close) => &label[close + 1..],
+                None => return label.ends_with(']'),
+            };
+        }
+        match label.strip_prefix('/') {
+            Some(planned) => label = planned,
+            None => return label.is_empty(),
+        }
     }
 }
 
@@ -196,6 +215,8 @@ mod tests {
     #[test_case("bcd", BuildRef::Prefix("bcd".to_owned()), None, None; "beginning of an id")]
     #[test_case("bcd.1/unit#3", BuildRef::Prefix("bcd".to_owned()), Some(1), step("unit", Some(3)); "a try of a step")]
     #[test_case("@/unit[os=a/b#2]", BuildRef::Newest, None, step("unit[os=a/b#2]", None); "a cell with odd characters")]
+    #[test_case("@/report/upload#2", BuildRef::Newest, None, step("report/upload", Some(2)); "a planned step")]
+    #[test_case("@/report[os=a/b]/up[n=1]/x", BuildRef::Newest, None, step("report[os=a/b]/up[n=1]/x", None); "a planned step of a cell")]
     #[test_case("@/unit[os=a]#2", BuildRef::Newest, None, step("unit[os=a]", Some(2)); "a try of a cell")]
     fn an_address_is_read(
         text: &str,
@@ -220,6 +241,8 @@ mod tests {
     #[test_case("@.0", "`0` is not the number of an attempt"; "attempt zero")]
     #[test_case("@.+1", "`+1` is not the number of an attempt"; "attempt with a sign")]
     #[test_case("@/", "`` is not a step"; "no step")]
+    #[test_case("@/a/", "`a/` is not a step"; "no planned step")]
+    #[test_case("@/a[b]c", "`a[b]c` is not a step"; "more behind a cell")]
     #[test_case("@/unit#", "`` is not the number of a try"; "no try")]
     #[test_case("@/unit[a", "`unit[a` is not a step"; "open bracket")]
     #[test_case("@a b", "is not a name"; "no name")]
