@@ -153,7 +153,7 @@ impl Kept {
         steps.map(|step| step.step.as_str()).collect()
     }
 
-    /// The labels that `wanted` means: the one that it is, or all cells of the step that it names.
+    /// The labels that `wanted` means: the one that it is, or all cells and all planned steps of the step that it names.
     ///
     /// # Errors
     ///
@@ -216,22 +216,22 @@ fn beginning(build: &BuildSummary, events: &[(Timestamp, Event)]) -> Event {
     }))
 }
 
-/// The labels that `wanted` means: the one that it is, or all cells of the step that it names.
+/// The labels that `wanted` means: the one that it is, or all cells and all planned steps of the step that it names.
 fn matching(
     build: &BuildSummary,
     labels: Vec<&str>,
     wanted: &str,
 ) -> Result<Vec<String>, CliError> {
-    let is_cell = |label: &str| {
+    let is_part = |label: &str| {
         label
             .strip_prefix(wanted)
-            .is_some_and(|rest| rest.starts_with('['))
+            .is_some_and(|rest| rest.starts_with(['[', '/']))
     };
     let found: Vec<_> = match labels.contains(&wanted) {
         true => vec![wanted.to_owned()],
         false => labels
             .iter()
-            .filter(|label| is_cell(label))
+            .filter(|label| is_part(label))
             .map(|&l| l.to_owned())
             .collect(),
     };

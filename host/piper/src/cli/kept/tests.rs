@@ -105,13 +105,21 @@ fn a_cell_of_the_index_is_told_as_it_is() {
 }
 
 #[test]
-fn a_step_is_named_by_its_label_or_with_all_its_cells() {
+fn a_step_is_named_by_its_label_or_with_all_that_it_stands_for() {
     let build = sample::build(1, "/a");
-    let labels = vec!["unit", "lint[os=a/b]", "lint[os=c]"];
+    let labels = vec![
+        "unit",
+        "lint[os=a/b]",
+        "lint[os=c]",
+        "report/x",
+        "report/y[n=1]",
+    ];
     let found = |wanted: &str| matching(&build, labels.clone(), wanted);
     assert_eq!(found("unit").unwrap(), ["unit"]);
     assert_eq!(found("lint").unwrap(), ["lint[os=a/b]", "lint[os=c]"]);
     assert_eq!(found("lint[os=c]").unwrap(), ["lint[os=c]"]);
+    assert_eq!(found("report").unwrap(), ["report/x", "report/y[n=1]"]);
+    assert_eq!(found("report/y").unwrap(), ["report/y[n=1]"]);
     let Err(CliError::Problems(problems)) = found("unti") else {
         panic!("there is no such step")
     };
