@@ -1,0 +1,5 @@
+//! Runs plugins: WebAssembly components in a sandbox that denies by default.
+//!
+//! The only crate that names wasmtime, and none of its types leaves it: callers hand over and get back plain data.
+
+pub mod policy;
