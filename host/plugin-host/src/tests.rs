@@ -1,0 +1,1 @@
+//! Guests in the component text format against the whole host.
