@@ -19,7 +19,7 @@ use std::{
 };
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 /// Stops calls from outside: cheap to clone, works for all calls that were given it, and cannot be taken back.
@@ -114,6 +114,18 @@ impl Brake {
         }
     }
 
+    /// Waits for nothing but time; not at all once the call is stopped.
+    pub(crate) async fn sleep(&self, time: Duration) -> Result<(), Failure> {
+        if self.is_stopped() {
+            return Err(self.stopped());
+        }
+        self.wait(async {
+            sleep(time).await;
+            Ok(())
+        })
+        .await
+    }
+
     fn stopped(&self) -> Failure {
         let (code, message) = match *self.0.stop.borrow() {
             Some(Stop::Time) => ("limit.time", "the call's time is nearly over"),
@@ -134,6 +146,9 @@ impl Brake {
             end,
             stop,
         } = &*self.0;
+        if cancel.is_cancelled() {
+            return Err(Overrun::Cancelled);
+        }
         let mut work = pin!(work);
         let why = tokio::select! {
             biased;

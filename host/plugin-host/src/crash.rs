@@ -24,7 +24,7 @@ pub(crate) enum Overrun {
     Cpu { limit: Duration },
     #[error("it took more than {} ms", limit.as_millis())]
     Time { limit: Duration },
-    #[error("it was cancelled and did not return in time")]
+    #[error("it was cancelled")]
     Cancelled,
 }
 
@@ -139,13 +139,18 @@ impl Crash {
 }
 
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
-    let frames = backtrace.frames().iter().take(FRAMES);
-    frames
+    let mut frames: Vec<String> = backtrace
+        .frames()
+        .iter()
         .map(|frame| match frame.func_name() {
             Some(name) => readable(name),
             None => format!("function {}", frame.func_index()),
         })
-        .collect()
+        .collect();
+    // Recursion says nothing new by repeating itself.
+    frames.dedup();
+    frames.truncate(FRAMES);
+    frames
 }
 
 /// A Rust name without its hash and its escapes; any other as it is.

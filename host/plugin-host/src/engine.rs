@@ -101,10 +101,10 @@ impl Running {
     }
 }
 
-/// The wasm that a plugin may be made of: 2.0 with SIMD, several memories, tail calls and extended constant expressions. Part of the
-/// contract, whatever a later wasmtime can do.
+/// The wasm that a plugin may be made of: 2.0 with SIMD but without `externref`, which only a garbage collector can hold; several
+/// memories, tail calls and extended constant expressions. Part of the contract, whatever a later wasmtime can do.
 pub(crate) fn accepted() -> WasmFeatures {
-    WasmFeatures::WASM2
+    (WasmFeatures::WASM2 - WasmFeatures::GC_TYPES)
         | WasmFeatures::MULTI_MEMORY
         | WasmFeatures::TAIL_CALL
         | WasmFeatures::EXTENDED_CONST

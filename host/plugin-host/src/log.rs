@@ -182,6 +182,9 @@ impl PluginLog {
 
 impl Inner {
     fn remember(&mut self, message: &str) {
+        if message.is_empty() {
+            return;
+        }
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }

@@ -19,11 +19,8 @@ impl Host for Sandbox {
 
     async fn sleep_ms(&mut self, ms: u32) -> Answered<()> {
         let brake = self.brake.clone();
-        let sleep = async {
-            tokio::time::sleep(Duration::from_millis(ms.into())).await;
-            Ok(())
-        };
-        Ok(brake.wait(sleep).await.map_err(Into::into))
+        let slept = brake.sleep(Duration::from_millis(ms.into())).await;
+        Ok(slept.map_err(Into::into))
     }
 
     fn supports(&mut self, feature: String) -> Result<bool> {

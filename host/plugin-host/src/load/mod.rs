@@ -167,3 +167,12 @@ pub(super) fn quoted(names: &[String]) -> String {
     let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
     names.join(", ")
 }
+
+/// The manifest of a component, compiled or not.
+///
+/// # Errors
+///
+/// When the component is no plugin, or its manifest is not text.
+pub fn manifest(component: &[u8]) -> Result<Option<String>, Error> {
+    Ok(Parsed::parse(component)?.manifest)
+}

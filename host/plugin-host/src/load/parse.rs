@@ -11,7 +11,7 @@ const MANIFEST: &str = "piper:manifest";
 const CONFIG_SCHEMA: &str = "piper:config-schema";
 
 /// What plugins may not use, by the names that their authors know.
-const REFUSED: [(WasmFeatures, &str); 14] = [
+const REFUSED: [(WasmFeatures, &str); 15] = [
     (WasmFeatures::THREADS, "threads"),
     (
         WasmFeatures::SHARED_EVERYTHING_THREADS,
@@ -19,6 +19,10 @@ const REFUSED: [(WasmFeatures, &str); 14] = [
     ),
     (WasmFeatures::MEMORY64, "64-bit memories (memory64)"),
     (WasmFeatures::GC, "garbage collection (gc)"),
+    (
+        WasmFeatures::GC_TYPES,
+        "references to things of the host (externref)",
+    ),
     (
         WasmFeatures::FUNCTION_REFERENCES,
         "typed function references",
@@ -163,23 +167,22 @@ fn fits(interface: &str, export: &str) -> bool {
 
 /// Refuses what plugins may not use, by name.
 pub(super) fn check_features(component: &[u8]) -> Result<(), Error> {
-    let Err(error) = validate(component, accepted()) else {
+    if validate(component, accepted()).is_ok() {
         return Ok(());
-    };
+    }
     let everything = REFUSED
         .iter()
         .fold(accepted(), |all, (feature, _)| all | *feature);
-    if validate(component, everything).is_err() {
-        return Err(Error::Damaged(error));
+    validate(component, everything).map_err(Error::Damaged)?;
+    // With all of it, it is fine: the first that cannot be taken away again is what it uses. Others may only come with that one.
+    let mut needed = everything;
+    for (feature, name) in REFUSED {
+        match validate(component, needed - feature) {
+            Ok(()) => needed -= feature,
+            Err(_) => return Err(Error::Feature(name)),
+        }
     }
-    // With all of it, it is fine: what it cannot be without is what it uses.
-    let used = REFUSED
-        .iter()
-        .find(|(feature, _)| validate(component, everything - *feature).is_err());
-    match used {
-        Some((_, name)) => Err(Error::Feature(name)),
-        None => Err(Error::Damaged(error)),
-    }
+    Err(Error::Feature("features of WebAssembly"))
 }
 
 fn validate(component: &[u8], features: WasmFeatures) -> Result<(), String> {
