@@ -48,7 +48,7 @@ impl Cancel {
         *self.0.borrow()
     }
 
-    async fn cancelled(&self) {
+    pub(crate) async fn cancelled(&self) {
         // The sender lives as long as `self`, so this only ends when it is cancelled.
         let _ = self.0.subscribe().wait_for(|cancelled| *cancelled).await;
     }

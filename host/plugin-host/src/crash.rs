@@ -4,7 +4,7 @@
 
 use crate::failure::FailureKind;
 use std::{fmt, time::Duration};
-use wasmtime::{Trap, WasmBacktrace, component::ResourceTableError};
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
 /// How many functions of a trap's backtrace are kept: the first ones say where, the rest is the language's runtime.
@@ -28,11 +28,16 @@ pub(crate) enum Overrun {
     Cancelled,
 }
 
+/// A function that this host lacks and that has no failure to say so with.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("it called `{0}`, which this piper does not have")]
+pub(crate) struct Unsupported(pub(crate) String);
+
 /// A call that ended without the plugin's answer; its instance is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crash {
     /// Machine-readable: `plugin.trap`, `plugin.exit`, `plugin.broken`, `plugin.quarantined`, `limit.cpu`, `limit.memory`,
-    /// `limit.table`, `limit.stack`, `limit.handles`, `limit.host-data`, `limit.time`, `call.cancelled`, `host.busy`.
+    /// `limit.table`, `limit.stack`, `limit.handles`, `limit.host-data`, `limit.time`, `call.cancelled`, `host.busy`, `host.unsupported`.
     pub code: &'static str,
     /// Which export was called.
     pub call: &'static str,
@@ -84,6 +89,10 @@ impl Crash {
         } else if let Some(I32Exit(status)) = error.downcast_ref() {
             let message = format!("it ended itself with exit status {status} instead of returning");
             Self::new("plugin.exit", call, message)
+        } else if let Some(unsupported) = error.downcast_ref::<Unsupported>() {
+            Self::new("host.unsupported", call, unsupported.to_string())
+        } else if error.is::<PoolConcurrencyLimitError>() {
+            Self::new("host.busy", call, "there was no room for another instance")
         } else if let Some(trap) = error.downcast_ref::<Trap>() {
             Self::trapped(*trap, call)
         } else if let Some(ResourceTableError::Full) = error.downcast_ref() {

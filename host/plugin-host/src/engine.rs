@@ -85,7 +85,7 @@ pub(crate) struct Running {
     pub(crate) engine: Engine,
     pub(crate) linker: wasmtime::component::Linker<Sandbox>,
     pub(crate) pulse: Pulse,
-    pub(crate) slots: Semaphore,
+    pub(crate) slots: Arc<Semaphore>,
 }
 
 impl Running {
@@ -95,7 +95,7 @@ impl Running {
         Ok(Self {
             linker: linker::linker(&engine)?,
             pulse: Pulse::start(engine.clone())?,
-            slots: Semaphore::new(SLOTS as usize),
+            slots: Arc::new(Semaphore::new(SLOTS as usize)),
             engine,
         })
     }
@@ -227,5 +227,43 @@ impl Drop for Pulse {
             // The thread cannot panic; if it did, there would be nobody left to tell.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::Instant;
+
+    fn wait_until(condition: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !condition() {
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "it never happens"
+            );
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn the_epoch_rests_when_nothing_runs_and_goes_on_with_the_next_call() {
+        let engine = Engine::new(&config(None)).unwrap();
+        let pulse = Pulse::start(engine).unwrap();
+        let is_asleep = || pulse.beat.is_asleep.load(Ordering::SeqCst);
+        wait_until(is_asleep);
+        let call = pulse.run();
+        wait_until(|| !is_asleep());
+        drop(call);
+        // Ends, asleep or not.
+        wait_until(is_asleep);
+        drop(pulse);
+    }
+
+    #[test]
+    fn an_engine_without_a_pool_accepts_the_same() {
+        Engine::new(&config(None)).expect("the fallback works");
+        Engine::new(&config(Some(pool()))).expect("the pool works");
     }
 }

@@ -66,7 +66,9 @@ pub struct Limits {
     pub outputs: usize,
     /// The longest output, in bytes.
     pub output_bytes: usize,
-    /// Items of one kind that one step may report.
+    /// Annotations that one step may report: they are shown to people, on every page of the build.
+    pub annotations: usize,
+    /// Items of any other kind, tests for instance, that one step may report.
     pub reports: usize,
 }
 
@@ -84,7 +86,8 @@ impl Default for Limits {
             processes: 16,
             outputs: 64,
             output_bytes: 4 * KIB,
-            reports: 200,
+            annotations: 200,
+            reports: 10_000,
         }
     }
 }

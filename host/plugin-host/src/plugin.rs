@@ -4,7 +4,7 @@
 //! retries: what to do about a [`CallError`] is for whoever calls.
 
 use crate::{
-    crash::Crash,
+    crash::{Crash, Overrun},
     engine::Running,
     failure::CallError,
     instance::{Invocation, Sandbox, World},
@@ -19,6 +19,7 @@ use crate::{
 };
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{
     Store,
     component::{Instance, InstancePre},
@@ -349,6 +350,7 @@ impl Plugin {
     ///
     /// See [`Self::plan`].
     pub async fn open_sink(&self, invocation: Invocation, call: Call) -> Result<Sink, CallError> {
+        let slot = slot(&self.0.running, &invocation, "open").await?;
         let mut store = Sandbox::store(&self.0.running, &invocation, &World::Real);
         let template = &self.0.template;
         let open = async |store: &mut Store<Sandbox>| {
@@ -362,6 +364,7 @@ impl Plugin {
             plugin: self.clone(),
             invocation,
             live: Some((store, guest)),
+            _slot: slot,
         })
     }
 
@@ -376,7 +379,7 @@ impl Plugin {
         let Inner {
             running, template, ..
         } = &*self.0;
-        let _slot = running.slots.acquire().await;
+        let _slot = slot(running, invocation, name).await?;
         let mut store = Sandbox::store(running, invocation, world);
         drive(running, invocation, &mut store, name, async |store| {
             let instance = template.pre.instantiate_async(&mut *store).await?;
@@ -423,6 +426,7 @@ pub struct Sink {
     plugin: Plugin,
     invocation: Invocation,
     live: Option<(Store<Sandbox>, log_sink::Guest)>,
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Sink {
@@ -487,6 +491,21 @@ impl Sink {
             self.live = Some((store, guest));
         }
         ended
+    }
+}
+
+/// The right to one more instance; waits for it as long as the call is wanted.
+async fn slot(
+    running: &Running,
+    invocation: &Invocation,
+    name: &'static str,
+) -> Result<OwnedSemaphorePermit, CallError> {
+    tokio::select! {
+        biased;
+        slot = Arc::clone(&running.slots).acquire_owned() => {
+            Ok(slot.expect("the slots are never closed"))
+        }
+        () = invocation.cancel.cancelled() => Err(Crash::overrun(Overrun::Cancelled, name).into()),
     }
 }
 

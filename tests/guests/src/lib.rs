@@ -151,6 +151,28 @@ fn misbehave(how: &str) -> Result<Verdict, Failure> {
     }
 }
 
+/// A request through `wasi:http`: its status, or why not.
+fn wasi_http() -> String {
+    use wasip2::http::{
+        outgoing_handler::handle,
+        types::{Fields, OutgoingRequest, Scheme},
+    };
+    let request = OutgoingRequest::new(Fields::new());
+    let _ = request.set_scheme(Some(&Scheme::Https));
+    let _ = request.set_authority(Some("example.com"));
+    let _ = request.set_path_with_query(Some("/x"));
+    let pending = match handle(request, None) {
+        Ok(pending) => pending,
+        Err(code) => return format!("refused {code:?}"),
+    };
+    pending.subscribe().block();
+    match pending.get() {
+        Some(Ok(Ok(response))) => response.status().to_string(),
+        Some(Ok(Err(code))) => format!("{code:?}"),
+        other => format!("{:?}", other.is_some()),
+    }
+}
+
 /// Tries every effect, and says which codes it got.
 fn try_everything() -> String {
     let mut codes = Vec::new();
@@ -288,6 +310,7 @@ impl step_runner::Guest for Odd {
                 request.send()?;
                 passed("sent")
             }
+            "wasi-http" => passed(wasi_http()),
             "supports" => passed(control::supports(rest).to_string()),
             "remaining" => passed(control::remaining_ms().to_string()),
             how => misbehave(how),

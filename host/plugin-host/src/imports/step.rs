@@ -91,7 +91,10 @@ impl Sandbox {
             let message = format!("item {at} of the report `{kind}` is not a JSON object");
             return Err(Failure::invalid("step.report-item", message));
         }
-        let limit = self.limits.reports;
+        let limit = match kind.as_str() {
+            "annotation" => self.limits.annotations,
+            _ => self.limits.reports,
+        };
         let kinds = self.used.reports.len();
         let before = self.used.reports.get(&kind).copied();
         if before.is_none() && kinds >= self.limits.outputs {

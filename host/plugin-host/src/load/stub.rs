@@ -3,6 +3,7 @@
 //! Interpreters import their whole world, called or not; such a plugin works until it calls what is not there, and is then told so.
 
 use crate::{
+    crash::Unsupported,
     instance::Sandbox,
     linker::{has_wasi, ours, track},
     log::Level,
@@ -12,7 +13,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 use wasmtime::{
-    Engine, Result, bail,
+    Engine, Result,
     component::{
         Component, Linker, LinkerInstance, ResourceType, Type, Val,
         types::{ComponentFunc, ComponentInstance, ComponentItem},
@@ -99,7 +100,7 @@ fn answer(function: &str, ty: &ComponentFunc, results: &mut [Val]) -> Result<()>
             *result = Val::Result(Err(Some(Box::new(failure))));
             Ok(())
         }
-        _ => bail!("{message}, and it has no failure to answer with"),
+        _ => Err(Unsupported(function.to_owned()).into()),
     }
 }
 

@@ -4,7 +4,10 @@ use super::guests::{batch, call, invocation, logged, plugin};
 use crate::{
     Failure, FailureKind, Invocation,
     kind::{Ask, Call, Delivery, EntryRef, Event, Status},
-    service::{Answer, Gate, Http, HttpBody, HttpRequest, HttpResponse, Services, StepContext},
+    service::{
+        Answer, Gate, Http, HttpBody, HttpRequest, HttpResponse, Patience, Services, StepContext,
+        StreamBody,
+    },
 };
 use std::{
     sync::{Arc, Mutex},
@@ -249,17 +252,22 @@ impl Http for Mirror {
     }
 
     fn gate(&self) -> Arc<dyn Gate> {
-        struct Closed;
-        impl Gate for Closed {
+        struct Mirrored;
+        impl Gate for Mirrored {
             fn send(
                 &self,
-                _: http::Request<crate::service::StreamBody>,
-                _: crate::service::Patience,
-            ) -> Answer<'static, http::Response<crate::service::StreamBody>> {
-                Box::pin(async { Err(Failure::denied("policy.http-host", "closed")) })
+                request: http::Request<StreamBody>,
+                _: Patience,
+            ) -> Answer<'static, http::Response<StreamBody>> {
+                Box::pin(async move {
+                    if request.uri() != "https://example.com/x" {
+                        return Err(Failure::denied("policy.http-host", "another host"));
+                    }
+                    Ok(http::Response::new(request.into_body()))
+                })
             }
         }
-        Arc::new(Closed)
+        Arc::new(Mirrored)
     }
 }
 
@@ -277,6 +285,17 @@ fn with_http() -> Invocation {
 async fn a_request_is_sent_once_and_answered() {
     let verdict = plugin().run(&with_http(), call("request")).await.unwrap();
     assert_eq!(verdict.message, "207 body http.request");
+}
+
+#[tokio::test]
+async fn the_http_of_wasi_goes_through_the_same_gate() {
+    let denied = plugin()
+        .run(&invocation(), call("wasi-http"))
+        .await
+        .unwrap();
+    assert_eq!(denied.message, "ErrorCode::HttpRequestDenied");
+    let sent = plugin().run(&with_http(), call("wasi-http")).await.unwrap();
+    assert_eq!(sent.message, "200");
 }
 
 #[tokio::test]

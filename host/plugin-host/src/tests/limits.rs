@@ -5,11 +5,9 @@ use crate::{
     CallError, Cancel, Crash, FailureKind, Invocation, Limits,
     log::{Level, Line, Receiver},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 use test_case::test_case;
+use tokio::time::Instant;
 
 fn tight() -> Invocation {
     Invocation {

@@ -1,7 +1,7 @@
 //! What the loader takes and what it refuses, and how it says so.
 
 use super::guests::{call, invocation, logged, odd, plugin};
-use crate::{Host, HostOptions, kind::Kind, load::Error};
+use crate::{FailureKind, Host, HostOptions, kind::Kind, load::Error};
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use test_case::test_case;
 
@@ -200,5 +200,37 @@ async fn a_plugin_loaded_from_the_cache_works() {
         let plugin = cached(&folder).load(odd()).unwrap();
         plugin.run(&invocation(), call("echo")).await.unwrap();
     }
-    drop(logged());
+}
+
+#[tokio::test]
+async fn a_plugin_of_a_later_contract_works_until_it_calls_what_is_not_there() {
+    let component = wat::parse_str(include_str!("later.wat")).expect("the guest can be read");
+    let plugin = host().load(&component).unwrap();
+    assert_eq!(plugin.kinds(), [Kind::StepRunner]);
+    assert_eq!(plugin.unknown_exports(), ["acme:own/extra@1.0.0"]);
+    for (name, function) in [
+        ("touch", "piper:base/state@0.1.3#touch"),
+        ("find", "piper:base/later@0.1.3#find"),
+    ] {
+        let (kept, invocation) = logged();
+        let error = plugin.run(&invocation, call(name)).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.code()),
+            (FailureKind::Permanent, "host.unsupported")
+        );
+        let version = env!("CARGO_PKG_VERSION");
+        let warning =
+            format!("this piper ({version}) does not have `{function}`; a later one does");
+        assert_eq!(kept.messages(), [warning]);
+        let again = plugin.run(&invocation, call(name)).await.unwrap_err();
+        assert_eq!(again.code(), "host.unsupported");
+        assert_eq!(kept.messages().len(), 1, "it warns once");
+    }
+    // A function that cannot say so ends the call.
+    let error = plugin.run(&invocation(), call("count")).await.unwrap_err();
+    assert_eq!(error.code(), "host.unsupported");
+    assert!(
+        error.to_string().contains("piper:base/state@0.1.3#count"),
+        "{error}"
+    );
 }
