@@ -41,6 +41,9 @@ pub enum Error {
     /// It is damaged.
     #[error("the component is damaged: {0}")]
     Damaged(String),
+    /// It is valid, but no instance of it can fit into the limits.
+    #[error("the component asks for more than a plugin may have: {0}")]
+    TooMuch(String),
     /// It uses wasm that plugins may not use.
     #[error("the component uses {0}, which piper does not accept: build it without")]
     Feature(&'static str),
@@ -140,7 +143,7 @@ impl Host {
         // Validation happens here; `parse` has looked at names only. What is not accepted is named.
         parse::check_features(component)?;
         let compiled = Component::from_binary(&running.engine, component)
-            .map_err(|error| Error::Damaged(format!("{error:#}")))?;
+            .map_err(|error| Error::TooMuch(format!("{error:#}")))?;
         if let Some(cache) = &cache {
             // A full disk must not keep a plugin from being run: it will be compiled again the next time.
             let _ = cache.keep(&running.engine, digest, &compiled);

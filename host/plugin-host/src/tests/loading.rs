@@ -105,6 +105,17 @@ fn wasm_that_plugins_may_not_use_is_refused_by_name(part: &str, name: &str) {
     );
 }
 
+#[test_case("(core module (memory 40000))"; "a memory over the ceiling")]
+#[test_case("(core module (memory 1) (memory 1) (memory 1) (memory 1) (memory 1)) (core instance (instantiate 0))"; "many memories")]
+#[test_case("(core module (table 200000 funcref))"; "a large table")]
+fn a_component_that_can_never_fit_is_refused_when_it_is_loaded(part: &str) {
+    let said = refusal(&exporting("piper:step/step-runner@0.1.0", part));
+    assert!(
+        said.starts_with("the component asks for more than a plugin may have: "),
+        "{said}"
+    );
+}
+
 #[test]
 fn an_import_that_nobody_gives_is_refused_by_name() {
     let component = exporting(
