@@ -1,7 +1,8 @@
 //! Every code that a [`Problem`](crate::problem::Problem) can have, each with a page for `piper explain`.
 //!
 //! Codes are for ever: one that is not used any more is not given to something else. They stand in groups: `P00xx` reading the
-//! file, `P01xx` keys and values, `P02xx` steps and pipelines together, `P03xx` the command line.
+//! file, `P01xx` keys and values, `P02xx` steps and pipelines together, `P03xx` the command line, `P06xx` what
+//! plugins ask for and may do.
 
 use crate::problem::Code;
 
@@ -93,6 +94,10 @@ codes! {
     "0314" AMBIGUOUS_BUILD "a prefix of several builds";
     "0315" FILE_EXISTS "a file exists already";
     "0316" UNKNOWN_CODE "unknown code";
+    "0601" BAD_HTTP_RULE "not a rule for requests";
+    "0602" RULE_TOO_WIDE "a rule that reaches strangers";
+    "0603" BAD_TEMPLATE "not a template";
+    "0604" BAD_NETWORK "not a network";
 }
 
 /// The title and the page of a code.

@@ -1,3 +1,12 @@
 //! What a plugin may do: what it asks for, what the operator grants, and what follows from both.
 //!
-//! Pure rules over plain data. Nothing here runs a plugin, opens a file or a connection, or names wasmtime.
+//! Pure rules over plain data. Nothing here runs a plugin, opens a file or a connection, reads a clock or names wasmtime: whoever
+//! calls has the texts, the addresses and the time, and carries out what is decided.
+
+pub mod command;
+pub mod egress;
+pub mod fault;
+pub mod host;
+pub mod http_rule;
+pub mod network;
+pub mod secrets;
