@@ -98,6 +98,20 @@ codes! {
     "0602" RULE_TOO_WIDE "a rule that reaches strangers";
     "0603" BAD_TEMPLATE "not a template";
     "0604" BAD_NETWORK "not a network";
+    "0605" UNKNOWN_PERMISSION "unknown kind of permission";
+    "0606" MANIFEST_VERSION "a manifest of another version";
+    "0607" DECLARED_TWICE "declared twice";
+    "0608" UNDECLARED_SECRET "a secret that is not declared";
+    "0609" BAD_SIZE "not a size";
+    "0610" BAD_VERSION "not a version";
+    "0611" BAD_PATH "not a path or pattern inside the workspace";
+    "0612" BAD_COMMAND "not a command that can be granted";
+    "0613" BAD_SOURCE "not a source of a plugin";
+    "0614" BAD_DIGEST "not a digest";
+    "0615" BAD_ORIGIN "not an origin";
+    "0616" BAD_SECRET_SOURCE "not a source of a secret";
+    "0617" NOT_GRANTED "a permission that is not granted";
+    "0618" PLUGIN_CHANGED "a plugin that changed";
 }
 
 /// The title and the page of a code.

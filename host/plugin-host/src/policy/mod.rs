@@ -5,7 +5,9 @@
 
 pub mod command;
 pub mod egress;
+pub mod exec;
 pub mod fault;
+pub mod files;
 pub mod host;
 pub mod http_rule;
 pub mod network;
