@@ -10,5 +10,7 @@ pub mod fault;
 pub mod files;
 pub mod host;
 pub mod http_rule;
+pub mod manifest;
 pub mod network;
+mod read;
 pub mod secrets;
