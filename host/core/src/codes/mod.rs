@@ -112,6 +112,7 @@ codes! {
     "0616" BAD_SECRET_SOURCE "not a source of a secret";
     "0617" NOT_GRANTED "a permission that is not granted";
     "0618" PLUGIN_CHANGED "a plugin that changed";
+    "0619" SECRET_IN_THE_CLEAR "a secret without encryption";
 }
 
 /// The title and the page of a code.

@@ -98,5 +98,51 @@ pub(super) fn shown(text: &str) -> String {
     if shown.len() < text.len() {
         shown.push('…');
     }
-    format!("`{}`", shown.escape_debug())
+    format!("`{}`", printable(&shown))
+}
+
+/// A text of a stranger as it can stand on a terminal: what cannot be seen, or changes what is seen, is written out.
+pub(super) fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\'' | '"' | '\\' => printable.push(letter),
+            _ => printable.extend(letter.escape_debug()),
+        }
+    }
+    printable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use piper_core::{codes, problem::Source};
+    use std::sync::Arc;
+    use test_case::test_case;
+
+    #[test_case("it's \"x\"", "`it's \"x\"`")]
+    #[test_case("a\x1b[31m\n", "`a\\u{1b}[31m\\n`")]
+    #[test_case("a\u{202e}b", "`a\\u{202e}b`"; "text that turns around")]
+    fn a_strangers_text_is_harmless(text: &str, expected: &str) {
+        assert_eq!(shown(text), expected);
+    }
+
+    #[test_case("a = \"xyz\"", 4..9, "xyz", "y"; "as it reads")]
+    #[test_case("a = 'xyz'", 4..9, "xyz", "y"; "in other quotes")]
+    #[test_case("a = \"\\u0078yz\"", 4..14, "xyz", "\"\\u0078yz\""; "with an escape")]
+    #[test_case("a = \"\"\"xyz\"\"\"", 4..13, "xyz", "\"\"\"xyz\"\"\""; "in three quotes")]
+    fn carets_point_into_a_string_that_is_written_as_it_reads(
+        text: &str,
+        bytes: Range<usize>,
+        value: &str,
+        expected: &str,
+    ) {
+        let source = Arc::new(Source {
+            path: "file".into(),
+            text: text.to_owned(),
+        });
+        let fault = Fault::new(codes::BAD_HTTP_RULE, "wrong", 1..2, "here");
+        let at = fault.in_string(Span { source, bytes }, value).at.unwrap();
+        assert_eq!(&text[at.bytes], expected);
+    }
 }

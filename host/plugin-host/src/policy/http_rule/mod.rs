@@ -133,6 +133,16 @@ impl HttpRule {
         self.host == HostPattern::Any
     }
 
+    /// With or without TLS.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Which hosts it names.
     pub fn host(&self) -> &HostPattern {
         &self.host

@@ -100,8 +100,13 @@ impl HttpTemplate {
                 })
                 .collect::<Result<_, _>>()?;
         }
+        // What the author wrote is only asked for; a `*` that the configuration brings was not meant by anybody.
+        let any_host = match self.is_literal() {
+            true => AnyHost::Acknowledged,
+            false => AnyHost::Refused,
+        };
         let rules = texts.into_iter().map(|rule| {
-            HttpRule::parse(&rule, AnyHost::Refused).map_err(|fault| TemplateError::Rule {
+            HttpRule::parse(&rule, any_host).map_err(|fault| TemplateError::Rule {
                 template: self.text.clone(),
                 message: fault.message,
                 rule,
@@ -110,7 +115,7 @@ impl HttpTemplate {
         rules.collect()
     }
 
-    /// Whether it has gaps.
+    /// Whether it has no gaps.
     pub fn is_literal(&self) -> bool {
         self.parts.iter().all(|part| matches!(part, Part::Text(_)))
     }

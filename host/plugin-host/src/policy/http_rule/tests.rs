@@ -169,6 +169,7 @@ fn the_nearest_reason_is_told() {
 #[test_case("http://{config.host}:{config.port}/x", json!({"host": "[::1]", "port": 8080}), &["http://[::1]:8080/x"]; "an address and a port")]
 #[test_case("https://h.example/{config.room}", json!({"room": "a"}), &["https://h.example/a"]; "a segment")]
 #[test_case("https://h.example", json!({}), &["https://h.example"]; "nothing to fill in")]
+#[test_case("https://*", json!({}), &["https://*"]; "everybody, by the author's own words")]
 #[test_case("{config.url}", json!({}), &[]; "nothing is configured")]
 #[test_case("{config.url}", json!({"url": null}), &[]; "nothing is meant")]
 fn a_template_becomes_rules(text: &str, config: Value, expected: &[&str]) {

@@ -10,6 +10,7 @@ pub use kinds::{
     Batch, Digest, Encoding, LogSink, Notifier, Order, Role, Step, Trigger, Verify, Webhook,
 };
 pub use permissions::{Asked, Permissions, SecretAsk, SecretUse};
+pub(super) use permissions::{argv, files};
 
 use super::{
     fault::shown,

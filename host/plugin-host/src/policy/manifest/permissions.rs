@@ -86,25 +86,6 @@ impl SecretUse {
         *self == Self::default()
     }
 
-    /// What is in both.
-    #[must_use]
-    pub fn intersection(&self, other: &Self) -> Self {
-        Self {
-            headers: self
-                .headers
-                .iter()
-                .filter(|name| other.headers.contains(name))
-                .cloned()
-                .collect(),
-            path: self.path && other.path,
-            body: self.body && other.body,
-            hmac: self.hmac && other.hmac,
-            sign: self.sign && other.sign,
-            verify: self.verify && other.verify,
-            reveal: self.reveal && other.reveal,
-        }
-    }
-
     /// Its parts in words: `header authorization`, `hmac`.
     pub fn parts(&self) -> Vec<String> {
         let headers = self.headers.iter().map(|name| format!("header {name}"));
