@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 // The files alone: the crate `piper-plugin-host` would have every fuzzer wait for wasmtime to be built with a sanitizer.
 #[rustfmt::skip]
-#[expect(dead_code, reason = "not all of it is tried here")]
+#[expect(dead_code, unused_imports, reason = "not all of it is tried here")]
 #[path = "../../../host/plugin-host/src/policy/mod.rs"]
 mod policy;
 
@@ -72,18 +72,28 @@ fn edit(text: &str, grants: &grant::Grants) {
         text: edited,
     });
     let mut expected = grants.clone();
-    let known = expected.plugins.entry(name).or_insert_with(|| grant::PluginGrant {
-        config: serde_json::json!({}),
-        ..grant::PluginGrant::default()
-    });
+    let known = expected
+        .plugins
+        .entry(name)
+        .or_insert_with(|| grant::PluginGrant {
+            config: serde_json::json!({}),
+            ..grant::PluginGrant::default()
+        });
     known.allow.state = true;
-    assert_eq!(grant::load(&source).0.as_ref(), Some(&expected), "{}", source.text);
+    assert_eq!(
+        grant::load(&source).0.as_ref(),
+        Some(&expected),
+        "{}",
+        source.text
+    );
 }
 
 /// What holds is declared and granted.
 fn hold(manifest: &manifest::Manifest, grants: &grant::Grants) {
     for grant in grants.plugins.values() {
-        let Ok(effective) = grant::Effective::new(manifest, Some(grant), grant::Origins::Operator, None) else {
+        let Ok(effective) =
+            grant::Effective::new(manifest, Some(grant), grant::Origins::Operator, None)
+        else {
             continue;
         };
         for rule in &effective.http {
