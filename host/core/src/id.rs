@@ -77,6 +77,8 @@ names! {
     ParamName, true;
     /// The name of an axis of a matrix.
     AxisName, false;
+    /// The name of a plugin: in its manifest, and in the operator's file, which may call it otherwise.
+    PluginName, false;
 }
 
 impl ParamName {
