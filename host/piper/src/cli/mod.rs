@@ -22,7 +22,6 @@ pub mod request;
 pub(crate) mod sample;
 pub mod schema;
 pub mod show;
-pub(crate) mod style;
 
 use crate::{
     exit_code,

@@ -313,7 +313,7 @@ fn candidate(value: &str, about: Option<String>) -> Candidate {
     let line = about.trim().lines().next().unwrap_or_default();
     Candidate {
         value: value.to_owned(),
-        about: crate::cli::style::visible(line).into_owned(),
+        about: crate::ui::sanitize::words(line).into_owned(),
     }
 }
 

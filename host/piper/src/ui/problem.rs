@@ -2,6 +2,7 @@
 //!
 //! What is wrong is said by the problem; nothing here knows any code.
 
+use super::sanitize;
 use piper_core::problem::{Problem, Severity, Span};
 use serde_json::{Value, json};
 use std::{
@@ -366,27 +367,10 @@ fn push_harmless(out: &mut String, c: char) -> usize {
             out.push_str(TAB);
             TAB.len()
         }
-        // Control pictures for ASCII; the replacement character for C1 and for what changes the direction of writing.
-        '\0'..='\x1f' => {
-            out.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'));
-            1
-        }
-        '\x7f' => {
-            out.push('\u{2421}');
-            1
-        }
-        '\u{80}'..='\u{9f}'
-        | '\u{200e}'
-        | '\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}'
-        | '\u{feff}' => {
-            out.push('\u{fffd}');
-            1
-        }
-        _ => {
-            out.push(c);
-            c.width().unwrap_or(0)
+        c => {
+            let shown = sanitize::shown(c);
+            out.push(shown);
+            shown.width().unwrap_or(0)
         }
     }
 }

@@ -20,6 +20,8 @@ pub enum Paint {
     Dim,
     /// What one looks for.
     Strong,
+    /// A name that can be typed.
+    Name,
     /// One of the colours by which steps are told apart.
     Key(u8),
 }
@@ -47,6 +49,7 @@ impl Paint {
             Self::Odd => Some("33"),
             Self::Dim => Some("2"),
             Self::Strong => Some("1"),
+            Self::Name => Some("36"),
             Self::Key(key) => Some(KEYS[usize::from(key) % KEYS.len()]),
         }
     }

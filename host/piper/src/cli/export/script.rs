@@ -3,9 +3,9 @@
 //! Every text of the project stands in single quotes or in a comment of which the line ends are removed: nothing of it is read by the shell
 //! that reads the script. Each build is a subshell, so that the cells of a matrix cannot disturb each other.
 
-use crate::cli::{
-    quote::{quoted, word},
-    style::visible,
+use crate::{
+    cli::quote::{quoted, word},
+    ui::sanitize::words,
 };
 use piper_core::{
     plan::{Plan, PlannedStep, Target, cell_text},
@@ -41,7 +41,7 @@ fn head(plans: &[Plan]) -> String {
     let mut text = format!(
         "#!/bin/sh\n# {what} of {}, as piper {} read it in piper.toml.\n\
          # Run it in the folder of piper.toml; write it again with `piper export {}`.\n#\n",
-        visible(&first.project),
+        words(&first.project),
         env!("CARGO_PKG_VERSION"),
         first.target.name(),
     );

@@ -5,7 +5,7 @@
 mod draw;
 mod edges;
 
-use super::{CliError, GlobalArgs, project::load_project, style::Style};
+use super::{CliError, GlobalArgs, past, project::load_project};
 use crate::{
     exit_code,
     ui::{OutputFormat, Ui},
@@ -48,7 +48,7 @@ pub fn run(args: &GraphArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliErro
     let plan = structure(&loaded.project, args.name.as_deref(), &loaded.name)?;
     let drawing = match (ui.format, args.format) {
         (OutputFormat::Json, _) => draw::json(&plan),
-        (OutputFormat::Text, Format::Text) => draw::text(&plan, Style::of(ui.out)),
+        (OutputFormat::Text, Format::Text) => draw::text(&plan, past::style(ui.out)),
         (OutputFormat::Text, Format::Dot) => draw::dot(&plan),
         (OutputFormat::Text, Format::Mermaid) => draw::mermaid(&plan),
     };

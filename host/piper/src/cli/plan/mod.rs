@@ -5,7 +5,7 @@
 mod json;
 mod text;
 
-use super::{CliError, GlobalArgs, project::load_project, request::RequestArgs, style::Style};
+use super::{CliError, GlobalArgs, past, project::load_project, request::RequestArgs};
 use crate::{
     exit_code,
     ui::{OutputFormat, Ui},
@@ -35,7 +35,7 @@ pub fn run(args: &PlanArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
         plan::resolve(&loaded.project, &request, &loaded.name).map_err(CliError::Problems)?;
     match ui.format {
         OutputFormat::Text => {
-            let style = Style::of(ui.out);
+            let style = past::style(ui.out);
             ui.print(&text::render(&loaded.project, &plans, style, ui.verbose))?;
         }
         OutputFormat::Json => ui.print(&json::render(&loaded.project, &plans))?,
@@ -46,20 +46,30 @@ pub fn run(args: &PlanArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::sample;
+    use crate::{cli::sample, ui::style::Style};
 
     #[test]
     fn a_plan_says_what_runs_and_why() {
         let project = sample::project();
         let plans = plan::resolve(&project, &sample::request(&["_x=1"]), "folder").unwrap();
-        insta::assert_snapshot!(text::render(&project, &plans, Style::plain(), false));
+        insta::assert_snapshot!(text::render(
+            &project,
+            &plans,
+            Style::new(false, true),
+            false
+        ));
     }
 
     #[test]
     fn a_matrix_of_the_pipeline_is_shown_build_by_build() {
         let project = sample::project();
         let plans = plan::resolve(&project, &sample::request(&["cross"]), "folder").unwrap();
-        insta::assert_snapshot!(text::render(&project, &plans, Style::plain(), false));
+        insta::assert_snapshot!(text::render(
+            &project,
+            &plans,
+            Style::new(false, true),
+            false
+        ));
     }
 
     #[test]

@@ -108,7 +108,7 @@ fn piper_s_own_words_are_talk() {
     assert_eq!(out.text(), "text\n");
     assert_eq!(
         err.text(),
-        "unit: workspace is ready\u{fffd}\nunit: some of its output is missing here\n"
+        "unit: workspace is ready␇\nunit: some of its output is missing here\n"
     );
 }
 
