@@ -25,6 +25,12 @@ steps = ["hello", "greet"]
 
 pub(super) fn file(found: &Found) -> String {
     let mut text = HEAD.to_owned();
+    if !found.left_out.is_empty() {
+        text.push_str("#\n# Seen, and left out:\n");
+    }
+    for line in &found.left_out {
+        let _ = writeln!(text, "#  * {line}");
+    }
     if found.kinds.is_empty() {
         text.push_str(HELLO);
         return text;
