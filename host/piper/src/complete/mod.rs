@@ -7,7 +7,7 @@
 mod bash;
 
 use crate::{
-    cli::{graph::structure, project::LoadedProject},
+    cli::{graph::structure, project::LoadedProject, request::param},
     history::{LocalHistory, Place},
 };
 use clap::{Arg, Command};
@@ -261,7 +261,7 @@ impl<'a> Line<'a> {
         self.positionals
             .iter()
             .copied()
-            .find(|word| !word.contains('='))
+            .find(|word| param(word).is_none())
     }
 
     /// The words of `exec`, `plan` and `export`: a name, an environment, parameters.
@@ -269,7 +269,7 @@ impl<'a> Line<'a> {
         let project = &loaded.project;
         let pipeline = project.pipelines.get(self.target().unwrap_or("build"));
         let params = declared_params(project, pipeline);
-        if let Some((name, _)) = current.split_once('=') {
+        if let Some((name, _)) = param(current) {
             let Some((_, param)) = params.iter().find(|(own, _)| own.as_str() == name) else {
                 return Vec::new();
             };
@@ -287,7 +287,7 @@ impl<'a> Line<'a> {
         let names = self
             .positionals
             .iter()
-            .filter(|word| !word.contains('='))
+            .filter(|word| param(word).is_none())
             .count();
         let mut found = match names {
             0 => targets(loaded),

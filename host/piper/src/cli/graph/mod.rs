@@ -62,7 +62,8 @@ pub(crate) fn structure(
     name: Option<&str>,
     folder: &str,
 ) -> Result<Plan, CliError> {
-    let pipeline = project.pipelines.get(name.unwrap_or("build"));
+    let base = name.and_then(|name| name.split('[').next());
+    let pipeline = project.pipelines.get(base.unwrap_or("build"));
     let required = declared_params(project, pipeline)
         .into_iter()
         .filter(|(_, param)| param.default.is_none())
