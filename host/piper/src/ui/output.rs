@@ -229,6 +229,13 @@ impl Outputs {
         self.err.is_some().then_some(&mut self.out)
     }
 
+    /// How wide the terminal is, if one of them is a terminal.
+    pub fn columns(&self) -> Option<usize> {
+        let mut sinks = [Some(&self.out), self.err.as_ref()].into_iter().flatten();
+        let terminal = sinks.find(|sink| sink.face.terminal)?;
+        Some(terminal.size().columns)
+    }
+
     /// Writes what both have collected.
     pub fn flush(&mut self) {
         self.out.flush();

@@ -236,7 +236,7 @@ impl People {
         match event {
             Event::BuildStarted(_) => {
                 let labels = self.progress.steps.iter().map(|step| step.label.as_str());
-                self.lines.align(labels);
+                self.lines.align(labels, self.outputs.columns());
                 if let Some(about) = &self.progress.about {
                     self.say(self.text.build_started(about));
                 }

@@ -92,9 +92,12 @@ fn head(
     }
 }
 
+/// Labels are padded to the widest one, but not further than this: they are there to be typed, so none is cut.
+const WIDEST_LABEL: usize = 64;
+
 fn table(page: &mut String, text: &Text, progress: &Progress) {
     let widest = progress.steps.iter().map(|step| width(&step.label)).max();
-    let pad = widest.unwrap_or(0).min(40);
+    let pad = widest.unwrap_or(0).min(WIDEST_LABEL);
     for step in &progress.steps {
         let (paint, symbol, word) = standing(text, step, progress.end.is_some());
         let spaces = " ".repeat(pad.saturating_sub(width(&step.label)));
