@@ -50,6 +50,7 @@ fn head(plans: &[Plan]) -> String {
          #  * steps side by side: here they run one after another, in the order of the plan;\n\
          #  * a built environment: here steps see all variables of whoever runs the script;\n\
          #  * secrets: they must be in the environment; nothing masks them in the output;\n\
+         #  * limits of outputs: here a step hands on whatever lies in $PIPER_OUTPUTS, not only up to 64 plain files of 4096 bytes;\n\
          #  * `idle-timeout`, the timeout of the whole build and parts of a second in times;\n\
          #  * the log, the history, and an end for processes that outlive their step.\n",
     );
