@@ -258,16 +258,18 @@ fn json(loaded: &LoadedProject) -> Value {
         })
     };
     let step = |(name, step): (&StepName, &Step)| json!({ "name": name.as_str(), "about": step.about, "command": command(step) });
-    json!({
+    let mut object = json!({
         "v": 1,
         "type": "list",
         "project": project.name.as_ref().unwrap_or(&loaded.name),
         "root": loaded.root,
-        "pipelines": project.pipelines.iter().map(pipeline).collect::<Vec<_>>(),
-        "steps": project.steps.iter().map(step).collect::<Vec<_>>(),
         "params": params(&project.params),
         "environments": project.environments.keys().map(|name| name.as_str()).collect::<Vec<_>>(),
-    })
+    });
+    // `json!` would copy all of them, and there may be 100,000.
+    object["pipelines"] = project.pipelines.iter().map(pipeline).collect();
+    object["steps"] = project.steps.iter().map(step).collect();
+    object
 }
 
 #[cfg(test)]
