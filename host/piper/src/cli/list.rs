@@ -262,7 +262,7 @@ fn json(loaded: &LoadedProject) -> Value {
         "v": 1,
         "type": "list",
         "project": project.name.as_ref().unwrap_or(&loaded.name),
-        "root": loaded.root,
+        "root": loaded.root.to_string_lossy(),
         "params": params(&project.params),
         "environments": project.environments.keys().map(|name| name.as_str()).collect::<Vec<_>>(),
     });

@@ -149,11 +149,12 @@ impl From<anyhow::Error> for CliError {
     }
 }
 
+/// What a command writes itself, it writes to standard output.
 impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::Closed,
-            _ => Self::Failed(error.into()),
+            _ => Self::Failed(anyhow::Error::new(error).context("cannot write to standard output")),
         }
     }
 }
@@ -161,7 +162,7 @@ impl From<io::Error> for CliError {
 /// A number of which 0 makes no sense.
 fn at_least_one(text: &str) -> Result<NonZeroU32, String> {
     text.parse()
-        .map_err(|_| "give a whole number from 1 on".to_owned())
+        .map_err(|_| format!("give a whole number from 1 to {}", u32::MAX))
 }
 
 /// The description of the command line.
@@ -175,12 +176,13 @@ pub fn main() -> u8 {
         Ok(cli) => cli,
         Err(mut error) => {
             advise(&mut error, std::env::args_os());
-            // Help and the version are answers; a reader that closed the pipe does not want the rest.
-            let _ = error.print();
+            let printed = error.print();
             return if error.use_stderr() {
                 exit_code::USAGE
             } else {
-                exit_code::SUCCESS
+                // Help and the version are answers.
+                let ui = Ui::new(ColorChoice::Auto, OutputFormat::Text, false, false);
+                printed.map_or_else(|error| report(error.into(), &ui), |()| exit_code::SUCCESS)
             };
         }
     };
@@ -342,6 +344,9 @@ mod tests {
     #[test_case(&["builds", "-n", "0"]; "builds")]
     fn nothing_is_not_a_number_of_things(words: &[&str]) {
         let text = refusal(words);
-        assert!(text.contains("give a whole number from 1 on"), "{text}");
+        assert!(
+            text.contains("give a whole number from 1 to 4294967295"),
+            "{text}"
+        );
     }
 }

@@ -9,6 +9,7 @@ mod bash;
 use crate::{
     cli::{graph::structure, project::LoadedProject, request::param},
     history::{LocalHistory, Place},
+    ui::sanitize,
 };
 use clap::{Arg, Command};
 use piper_core::{
@@ -17,7 +18,7 @@ use piper_core::{
     record::{BuildSummary, Filter, History as _},
 };
 use piper_engine::clock;
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 #[cfg(test)]
 mod tests;
@@ -145,7 +146,8 @@ pub fn answer(cli: &Command, words: &[String], world: &World<'_>) -> Answer {
         Answer::Candidates(mut candidates) => {
             // What a name may contain, a shell can take; a value from a file may be anything.
             candidates.retain(|candidate| {
-                candidate.value.starts_with(current) && !candidate.value.contains(char::is_control)
+                candidate.value.starts_with(current)
+                    && matches!(sanitize::words(&candidate.value), Cow::Borrowed(_))
             });
             Answer::Candidates(candidates)
         }
@@ -313,7 +315,7 @@ fn candidate(value: &str, about: Option<String>) -> Candidate {
     let line = about.trim().lines().next().unwrap_or_default();
     Candidate {
         value: value.to_owned(),
-        about: crate::ui::sanitize::words(line).into_owned(),
+        about: sanitize::words(line).into_owned(),
     }
 }
 

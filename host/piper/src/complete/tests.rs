@@ -20,9 +20,13 @@ fn cli() -> Command {
 }
 
 fn offered(line: &str) -> String {
+    offered_of(&loaded(), line)
+}
+
+fn offered_of(loaded: &LoadedProject, line: &str) -> String {
     let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
     let world = World {
-        project: &|_| Some(loaded()),
+        project: &|_| Some(loaded.clone()),
         builds: &|_| vec![("bcdfghj".to_owned(), "build, failed".to_owned())],
     };
     match answer(&cli(), &words, &world) {
@@ -64,6 +68,15 @@ fn offered(line: &str) -> String {
 #[test_case("list x", ""; "where nothing can stand")]
 fn what_is_offered_fits_the_place(line: &str, expected: &str) {
     assert_eq!(offered(line), expected);
+}
+
+#[test]
+fn a_value_that_would_change_the_terminal_is_not_offered() {
+    let mut loaded = loaded();
+    loaded.project.pipelines[0].params[0].choices = ["plain", "a\nb", "\x1b[2J", "\u{202e}turned"]
+        .map(str::to_owned)
+        .to_vec();
+    assert_eq!(offered_of(&loaded, "plan profile="), "profile=plain");
 }
 
 #[test_case(r"unit\[os", "unit[os"; "escaped")]

@@ -19,6 +19,9 @@ const MOST_SHOWN: usize = 20;
 /// The widest snippet, in columns; a longer line is cut around its place.
 const WIDEST: usize = 120;
 
+/// The longest sentence, in characters: a word that it quotes may have a megabyte.
+const LONGEST: usize = 1_000;
+
 /// How many columns a tab takes in a snippet.
 const TAB: &str = "    ";
 
@@ -190,7 +193,7 @@ impl Painter<'_> {
             ink,
             &format!("{}[{}]", severity(problem.severity), problem.code),
         );
-        self.paint(Ink::Strong, &format!(": {}", harmless(&problem.message)));
+        self.paint(Ink::Strong, &format!(": {}", sentence(&problem.message)));
         self.out.push('\n');
         let main = problem
             .at
@@ -233,7 +236,7 @@ impl Painter<'_> {
         for help in &problem.help {
             self.paint(Ink::Frame, &format!("{:gutter$} = ", ""));
             self.paint(Ink::Strong, "help:");
-            let _ = writeln!(self.out, " {}", harmless(help));
+            let _ = writeln!(self.out, " {}", sentence(help));
         }
         if problem.help.is_empty() {
             self.paint(Ink::Frame, &format!("{:gutter$} = ", ""));
@@ -273,7 +276,7 @@ impl Painter<'_> {
             carets.push('…');
         }
         if !label.is_empty() {
-            let _ = write!(carets, " {}", harmless(label));
+            let _ = write!(carets, " {}", sentence(label));
         }
         self.out.extend(std::iter::repeat_n(' ', cut.before));
         self.paint(ink, &carets);
@@ -349,6 +352,17 @@ fn columns_up_to(line: &str, width: usize) -> Option<usize> {
         };
         (columns > width).then_some(at)
     })
+}
+
+/// A harmless text without the middle of what is too long: the end of a sentence says as much as its beginning.
+fn sentence(text: &str) -> String {
+    let over = text.chars().count().saturating_sub(LONGEST);
+    if over == 0 {
+        return harmless(text);
+    }
+    let begin: String = text.chars().take(LONGEST / 2).collect();
+    let end: String = text.chars().skip(LONGEST / 2 + over).collect();
+    harmless(&format!("{begin} … {end}"))
 }
 
 /// A text that moves no cursor and changes no terminal.
