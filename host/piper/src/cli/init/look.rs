@@ -2,12 +2,8 @@
 //!
 //! Only commands whose tool is installed and whose target exists become steps: the file has to work at once. Nothing is run to find out.
 
-use std::{
-    fs::{self, File},
-    io::Read as _,
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-};
+use crate::find;
+use std::{fs, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -135,8 +131,8 @@ impl Folder<'_> {
     }
 
     fn read(&self, name: &str) -> Option<String> {
-        let file = File::open(self.path.join(name)).ok()?;
-        // A pipe or a device would keep us waiting.
+        let file = find::open(&self.path.join(name)).ok()?;
+        // A device may never end.
         file.metadata().ok().filter(|file| file.is_file())?;
         let mut bytes = Vec::new();
         file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;

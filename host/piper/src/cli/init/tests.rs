@@ -138,6 +138,21 @@ fn nothing_is_left_out_in_silence(files: &[(&str, &str)], line: &str) {
 }
 
 #[test]
+fn what_is_no_plain_file_is_not_waited_for() {
+    let folder = folder(&[("sub/go.mod", "")]);
+    for name in ["Cargo.toml", "package.json", "Makefile", "CMakeLists.txt"] {
+        let path = folder.path().join(name).into_os_string().into_string();
+        let path = std::ffi::CString::new(path.unwrap()).unwrap();
+        // SAFETY: the path is a string that ends with a NUL and lives as long as the call.
+        assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+    }
+    std::os::unix::fs::symlink("/dev/zero", folder.path().join("pyproject.toml")).unwrap();
+    let text = write::file(&look(folder.path(), &|_| true));
+    let body = text.split_once("\n\n").unwrap().1;
+    assert!(body.starts_with("[steps.sub-go-build]\n"), "{text}");
+}
+
+#[test]
 fn where_nothing_is_known_the_file_says_hello() {
     insta::assert_snapshot!(written(&[("README", "")]), @r#"
     # What there is to build here, and how. `piper plan` shows what would run, `piper exec` runs it.

@@ -35,8 +35,11 @@ pub(super) fn file(found: &Found) -> String {
         text.push_str(HELLO);
         return text;
     }
-    text.push_str("\n[steps]\n");
-    for kind in found.kinds.iter().filter(|kind| kind.folder.is_empty()) {
+    let in_root = || found.kinds.iter().filter(|kind| kind.folder.is_empty());
+    if in_root().next().is_some() {
+        text.push_str("\n[steps]\n");
+    }
+    for kind in in_root() {
         for step in &kind.steps {
             let _ = writeln!(text, "{} = {}", step.name, toml_string(&step.run));
         }
