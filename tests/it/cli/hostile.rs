@@ -106,6 +106,29 @@ fn a_line_of_100_000_letters_does_not_fill_the_screen() {
     assert!(done.stderr.len() < 4_000, "{}", done.stderr.len());
 }
 
+#[test]
+fn without_unicode_drawings_are_ascii() {
+    let env = TestEnv::new(
+        "[steps]\na = \"\"\"true\ntrue\"\"\"\nb = 'true'\nc = { run = 'true', needs = [] }\n[pipelines]\nbuild = { steps = ['a', ['b', 'c']] }\n[params]\nx = {}\n",
+    );
+    for args in [&["graph"][..], &["list", "--params"], &["plan", "x=1"]] {
+        let done = env.call(args).env("LC_ALL", "C").finish().succeeds();
+        assert!(done.stdout.is_ascii(), "{}", done.out());
+    }
+}
+
+#[test_case("0"; "nothing")]
+#[test_case("-1"; "less than nothing")]
+#[test_case("99999999999999999999"; "too many")]
+#[test_case("x"; "no number")]
+fn an_odd_width_does_not_break_the_help_into_words(columns: &str) {
+    let env = TestEnv::empty();
+    for args in [&["--help"][..], &["exec", "--help"], &[]] {
+        let done = env.call(args).env("COLUMNS", columns).finish().succeeds();
+        assert!(done.lines().len() < 60, "{}", done.out());
+    }
+}
+
 #[test_case("-j0"; "nothing")]
 #[test_case("-j=-1"; "less than nothing")]
 #[test_case("-j4294967296"; "too many")]

@@ -38,12 +38,11 @@ pub struct ListArgs {
 pub fn run(args: &ListArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let loaded = load_project(global, ui)?;
     let text = match ui.format {
-        OutputFormat::Text => text(
-            &loaded.project,
-            args.params || ui.verbose,
-            past::style(ui.out),
-            past::columns(ui)?,
-        ),
+        OutputFormat::Text => {
+            let style = past::style(ui.out);
+            let params = args.params || ui.verbose;
+            style.drawn(text(&loaded.project, params, style, past::columns(ui)?))
+        }
         OutputFormat::Json => json(&loaded).to_string(),
     };
     if !text.is_empty() {

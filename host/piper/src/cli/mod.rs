@@ -28,7 +28,7 @@ use crate::{
     ui::{ColorChoice, OutputFormat, Ui, problem, sanitize::words},
 };
 use clap::{
-    Args, CommandFactory as _, Parser, Subcommand,
+    Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use piper_core::{
@@ -167,12 +167,20 @@ fn at_least_one(text: &str) -> Result<NonZeroU32, String> {
 
 /// The description of the command line.
 pub(crate) fn description() -> clap::Command {
-    <Cli as clap::CommandFactory>::command()
+    let command = Cli::command();
+    // Where a terminal has no size, some programs say so by these.
+    match std::env::var_os("COLUMNS").is_some_and(|columns| columns == "0") {
+        true => command.term_width(80),
+        false => command,
+    }
 }
 
 /// Runs the command line of this process and says with which status to end.
 pub fn main() -> u8 {
-    let cli = match Cli::try_parse() {
+    let parsed = description()
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(mut error) => {
             advise(&mut error, std::env::args_os());
@@ -191,7 +199,7 @@ pub fn main() -> u8 {
     let result = match cli.command {
         // P-05: no command is a question, not a mistake.
         None => ui
-            .print(&Cli::command().render_help().to_string())
+            .print(&description().render_help().to_string())
             .map(|()| exit_code::SUCCESS)
             .map_err(CliError::from),
         Some(Command::Exec(args)) => exec::run(&args, global, &ui),

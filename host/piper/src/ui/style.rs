@@ -149,6 +149,25 @@ impl Style {
         format!("{}{more}{}", &label[..end], &label[begin..]).into()
     }
 
+    /// A text with lines and arrows in it, in the characters that there are.
+    pub fn drawn(&self, text: String) -> String {
+        if *self.symbols == UNICODE {
+            return text;
+        }
+        let signs = [
+            ("│", "|"),
+            ("├", "|"),
+            ("└", "`"),
+            ("─", "-"),
+            ("┬", "+"),
+            ("←", "<-"),
+            ("…", "..."),
+        ];
+        signs
+            .iter()
+            .fold(text, |text, (sign, ascii)| text.replace(sign, ascii))
+    }
+
     /// The sign that something was cut, if there is room for it.
     fn more(&self, columns: usize) -> &'static str {
         match self.symbols.more {

@@ -48,7 +48,10 @@ pub fn run(args: &GraphArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliErro
     let plan = structure(&loaded.project, args.name.as_deref(), &loaded.name)?;
     let drawing = match (ui.format, args.format) {
         (OutputFormat::Json, _) => draw::json(&plan),
-        (OutputFormat::Text, Format::Text) => draw::text(&plan, past::style(ui.out)),
+        (OutputFormat::Text, Format::Text) => {
+            let style = past::style(ui.out);
+            style.drawn(draw::text(&plan, style))
+        }
         (OutputFormat::Text, Format::Dot) => draw::dot(&plan),
         (OutputFormat::Text, Format::Mermaid) => draw::mermaid(&plan),
     };

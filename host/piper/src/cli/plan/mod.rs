@@ -36,7 +36,8 @@ pub fn run(args: &PlanArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
     match ui.format {
         OutputFormat::Text => {
             let style = past::style(ui.out);
-            ui.print(&text::render(&loaded.project, &plans, style, ui.verbose))?;
+            let text = text::render(&loaded.project, &plans, style, ui.verbose);
+            ui.print(&style.drawn(text))?;
         }
         OutputFormat::Json => ui.print(&json::render(&loaded.project, &plans))?,
     }
