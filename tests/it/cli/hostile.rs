@@ -1,6 +1,6 @@
 //! Surroundings that nobody wishes for: odd words, odd folders, streams that take nothing.
 
-use crate::support::TestEnv;
+use crate::support::{Call, TestEnv};
 use std::{
     ffi::OsStr,
     fs::{self, OpenOptions},
@@ -79,6 +79,15 @@ fn a_pipe_that_does_not_wait_and_a_slow_reader_lose_nothing() {
     let read = thread::spawn(move || read_slowly(reader));
     running.finish().succeeds();
     assert!(read.join().unwrap() == whole);
+}
+
+#[test]
+fn a_limit_of_the_size_of_files_ends_no_build() {
+    let env = TestEnv::sequence(&[("s", "seq 1 100000")]);
+    let script = format!("ulimit -f 1; {} exec", env!("CARGO_BIN_EXE_piper"));
+    let call = Call::of(&env, "/bin/sh".as_ref()).args(&["-c", &script]);
+    let done = call.finish().succeeds().complains("warning");
+    assert_eq!(done.lines().len(), 100_000);
 }
 
 /// Begins to read when a pipe must be full.

@@ -4,7 +4,7 @@
 
 use super::{
     Cell, Command, DEFAULT_SHELL, Order, Plan, PlannedStep, Target, cell_text,
-    order::{self, MOST_CELLS, Place},
+    order::{self, Place},
     params,
     params::declared_params,
     select,
@@ -257,7 +257,10 @@ fn cells_of(matrix: &Matrix, whose: &str, problems: &mut Vec<Problem>) -> Vec<Ce
         .help("its `exclude` leaves nothing to run"),
         None => Problem::error(
             codes::MATRIX_TOO_LARGE,
-            format!("the matrix of {whose} has more than {MOST_CELLS} cells"),
+            format!(
+                "the matrix of {whose} has more than {} cells",
+                Matrix::MOST_CELLS
+            ),
         )
         .help("take values or axes away"),
     };

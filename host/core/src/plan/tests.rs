@@ -501,7 +501,7 @@ fn a_matrix_without_a_cell_or_with_too_many_is_refused() {
     none.exclude
         .push([(AxisName::parse("x").unwrap(), "1".to_owned())].into());
     insta::assert_snapshot!(problems(&project, &Request::default()), @r"
-    P0119: the matrix of step `a` has more than 4096 cells
+    P0119: the matrix of step `a` has more than 1000 cells
       take values or axes away
     ");
     project.pipelines[0].matrix = Some(none);

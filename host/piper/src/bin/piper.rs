@@ -12,5 +12,8 @@ fn main() -> ExitCode {
         watcher::watch(&build.to_string_lossy());
         return ExitCode::SUCCESS;
     }
+    // A limit of the size of files (`ulimit -f`) is then a failed write, as a full disk is, and ends no build.
+    // SAFETY: installs no code, and nobody else in the process cares for this signal.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     ExitCode::from(piper::cli::main())
 }
