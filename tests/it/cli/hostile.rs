@@ -163,3 +163,21 @@ fn the_name_of_a_folder_cannot_write_to_the_terminals_controls() {
         .complains("cannot be used")
         .never_says("\x1b");
 }
+
+#[test]
+fn settings_that_are_a_fifo_keep_no_build_waiting() {
+    let env = TestEnv::sequence(&[("a", "true")]);
+    let folder = env.beside("config").join("piper");
+    fs::create_dir_all(&folder).unwrap();
+    let fifo = std::ffi::CString::new(folder.join("config.toml").as_os_str().as_bytes()).unwrap();
+    // SAFETY: the path ends with a null and lives until the call returns.
+    assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+    env.piper(&["exec"]).succeeds();
+    env.piper(&["gc"]).succeeds();
+}
+
+#[test]
+fn a_limit_of_builds_below_one_is_refused_by_its_value() {
+    let env = TestEnv::sequence(&[("a", "true")]);
+    env.piper(&["builds", "-n", "-5"]).exits(2).complains("-5");
+}
