@@ -7,7 +7,7 @@ mod screen;
 mod workspace;
 
 use crate::{
-    history::LocalRecorder,
+    history::{LocalRecorder, Place},
     ui::{
         Ui,
         lines::Sharing,
@@ -179,16 +179,16 @@ impl<'a> Runner<'a> {
         if report.signal.is_some() {
             screen.skip_backlog();
         }
-        screen
+        let shown = screen
             .join()
-            .context("could not show the build, which is done")?;
-        self.signals.take_back();
-        let trouble = self.recorder.end(order.id, end);
+            .context("could not show the build, which is done");
         folders.tidy();
+        let trouble = self.recorder.end(order.id, end);
+        self.signals.take_back();
         for warning in warnings.take().iter().chain(&trouble) {
             self.ui.warn(warning);
         }
-        Ok(report)
+        shown.map(|()| report)
     }
 
     /// All that the engine needs but the folders, which belong to the record.
@@ -354,10 +354,7 @@ impl Folders {
             temporary.push(folder.clone());
             Ok(folder)
         };
-        let artifacts = make(
-            file.map(|file| file.with_extension("artifacts")),
-            "artifacts",
-        )?;
+        let artifacts = make(file.map(Place::artifacts), "artifacts")?;
         let cache = make(Some(cache_folder(build)), "cache")?;
         Ok(Self {
             artifacts,

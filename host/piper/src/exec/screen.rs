@@ -17,7 +17,7 @@ use piper_engine::{
 };
 use std::{
     collections::VecDeque,
-    io, iter, mem,
+    io, iter,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
@@ -108,15 +108,23 @@ pub(super) struct Screen {
     thread: Thread,
 }
 
-/// Makes the reporter and shows everything until the end.
-type Showing = Box<dyn FnOnce() -> io::Result<()> + Send>;
+/// Makes the reporter and shows everything until the end: once, on the thread that comes first. A thread that cannot be started
+/// must not take it along.
+struct Showing(Mutex<Option<Once>>);
+
+type Once = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+impl Showing {
+    fn run(&self) -> io::Result<()> {
+        let show = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        show.map_or(Ok(()), |show| show())
+    }
+}
 
 enum Thread {
-    /// The build is still a short one.
-    NotYet(Showing),
+    /// The build is still a short one, or there can be no thread.
+    NotYet(Arc<Showing>),
     Runs(JoinHandle<io::Result<()>>),
-    /// It could not be started, or it has been waited for.
-    None(io::Result<()>),
 }
 
 impl Screen {
@@ -153,7 +161,7 @@ impl Screen {
             log_end: 0,
             queue,
             warnings,
-            thread: Thread::NotYet(Box::new(show)),
+            thread: Thread::NotYet(Arc::new(Showing(Mutex::new(Some(Box::new(show)))))),
         }
     }
 
@@ -204,12 +212,11 @@ impl Screen {
     /// # Errors
     ///
     /// When nothing could be shown at all.
-    pub(super) fn join(mut self) -> io::Result<()> {
-        match mem::replace(&mut self.thread, Thread::None(Ok(()))) {
-            Thread::NotYet(show) => show(),
+    pub(super) fn join(self) -> io::Result<()> {
+        match self.thread {
+            Thread::NotYet(show) => show.run(),
             // A panic there has printed its message, and the build is recorded.
             Thread::Runs(thread) => thread.join().unwrap_or(Ok(())),
-            Thread::None(shown) => shown,
         }
     }
 
@@ -264,16 +271,18 @@ impl Listener for Screen {
 
     fn lasts(&mut self) {
         self.log.keep_up();
-        self.thread = match mem::replace(&mut self.thread, Thread::None(Ok(()))) {
-            Thread::NotYet(show) => {
-                let spawned = thread::Builder::new()
-                    .name("screen".to_owned())
-                    .stack_size(STACK)
-                    .spawn(show);
-                spawned.map_or_else(|error| Thread::None(Err(error)), Thread::Runs)
-            }
-            other => other,
+        let Thread::NotYet(show) = &self.thread else {
+            return;
         };
+        let theirs = Arc::clone(show);
+        let spawned = thread::Builder::new()
+            .name("screen".to_owned())
+            .stack_size(STACK)
+            .spawn(move || theirs.run());
+        // Without a thread, the build is shown at its end.
+        if let Ok(thread) = spawned {
+            self.thread = Thread::Runs(thread);
+        }
     }
 
     fn about_to_stop(&mut self) {
