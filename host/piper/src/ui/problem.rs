@@ -38,7 +38,10 @@ pub fn text(problems: &[Problem], color: bool, directory: Option<&Path>) -> Stri
         painter.out.push('\n');
     }
     if let Some(more @ 1..) = problems.len().checked_sub(MOST_SHOWN) {
-        let _ = writeln!(out, "… and {more} more");
+        let _ = writeln!(
+            out,
+            "… and {more} more; `piper check --output json` gives all of them"
+        );
     } else {
         // No empty line behind the last one.
         out.pop();

@@ -121,6 +121,15 @@ impl Reporter {
         }
     }
 
+    /// Whether nobody reads what steps print any more.
+    pub fn is_deaf(&mut self) -> bool {
+        let sink = match self {
+            Self::People(people) => people.outputs.sink(Stream::Stdout),
+            Self::Programs(stream) => stream.sink(),
+        };
+        sink.is_dead()
+    }
+
     /// When [`tick`](Self::tick) has something to do, if nothing else happens before.
     pub fn next_tick(&self, now: Monotonic) -> Option<Monotonic> {
         match self {
