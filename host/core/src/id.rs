@@ -77,7 +77,7 @@ names! {
     ParamName, true;
     /// The name of an axis of a matrix.
     AxisName, false;
-    /// The name of a plugin: a key of `[plugins]`, one of the operator's, or a built-in one.
+    /// The name of a plugin: a key of `[plugins]`, one of the operator's (who may call it otherwise than its manifest), or a built-in one.
     PluginName, false;
     /// The name of one of the step types that a plugin has.
     StepType, false;

@@ -245,6 +245,17 @@ pub struct Matrix {
     pub exclude: Vec<IndexMap<AxisName, String>>,
 }
 
+impl Matrix {
+    /// The most cells of one matrix, before any is excluded: more is a slip, and each is a process or a build.
+    pub const MOST_CELLS: usize = 1000;
+
+    /// How many cells there are before any is excluded.
+    pub fn size(&self) -> usize {
+        let lengths = self.axes.values().map(Vec::len);
+        lengths.fold(1, usize::saturating_mul)
+    }
+}
+
 /// A signal that asks a process to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopSignal {

@@ -50,7 +50,7 @@ pub struct BuildEnd {
     pub reason: Option<String>,
     /// How long it took. If its piper was killed: at least, up to the last sign of life in its file.
     pub duration: Duration,
-    /// How large its file is, in bytes.
+    /// How large its file and what its steps left are, in bytes.
     pub size: u64,
 }
 

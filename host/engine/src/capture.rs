@@ -150,9 +150,9 @@ impl Capture {
         })
     }
 
-    /// See [`LogWriter::keeps_up`].
-    pub fn log_keeps_up(&self) -> bool {
-        self.log.keeps_up()
+    /// See [`LogWriter::is_long`].
+    pub fn log_is_long(&self) -> bool {
+        self.log.is_long()
     }
 
     /// Watches a started try.

@@ -95,12 +95,7 @@ fn read(path: &Path, user: u32) -> Result<Vec<u8>, Box<Problem>> {
         .help("the project file is a plain file that you may read")
         .into()
     };
-    // Opening a FIFO would wait for its writer; this way it is opened at once and refused below.
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path);
-    let file = opened.map_err(|error| match error.kind() {
+    let file = open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => unreadable("it is a link to something that does not exist"),
         _ => unreadable(&reason(&error)),
     })?;
@@ -123,6 +118,14 @@ fn read(path: &Path, user: u32) -> Result<Vec<u8>, Box<Problem>> {
         .help("a project file holds commands; keep data in files of its own")
         .into()
     })
+}
+
+/// Opens what should be a plain file, at once also if it is a FIFO, which would wait for its writer otherwise.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
 }
 
 /// Whoever owns the file decides what this user runs: that may be this user or root, nobody else.

@@ -3,7 +3,7 @@
 //! The builds' own files are the truth. Whatever stands here can be lost and is gathered from them again, so nothing is ever
 //! synced to the disk, and a damaged index is put aside rather than mended.
 //!
-//! One short transaction when a build begins and one when it ends: many processes share the file without meeting.
+//! Builds do not write here, only whoever looks at them: in short transactions, so that many processes share the file without meeting.
 
 use piper_core::{
     id::BuildId,
@@ -15,13 +15,18 @@ use rusqlite::{
     Connection, OpenFlags, Row, ToSql, TransactionBehavior, config::DbConfig, ffi, params,
 };
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
 mod schema;
+
+/// How long to wait for another process that makes the index, which takes milliseconds, and how often to look.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_POLL: Duration = Duration::from_millis(5);
 
 /// How long to wait for another process's transaction. They take microseconds; who holds the file longer than this is stuck,
 /// and a build must not wait for it.
@@ -422,7 +427,15 @@ fn lock(path: &Path) -> Result<File, Error> {
             .create(true)
             .append(true)
             .open(suffixed(path, ".lock"))?;
-        file.lock()?;
+        // Whoever holds it for longer was stopped or has a disk that hangs; nobody should hang with him.
+        let mut waited = Duration::ZERO;
+        while let Err(error) = file.try_lock() {
+            if !matches!(error, TryLockError::WouldBlock) || waited >= LOCK_PATIENCE {
+                return Err(error.into());
+            }
+            thread::sleep(LOCK_POLL);
+            waited += LOCK_POLL;
+        }
         Ok(file)
     };
     open().map_err(|source| file_error("lock", path, source))

@@ -4,6 +4,7 @@ mod commands;
 mod damage;
 mod export;
 mod history;
+mod hostile;
 mod init;
 mod logs;
 mod output;

@@ -1,6 +1,6 @@
 //! What a step sees: variables, parameters, its folder, its shell, its version.
 
-use crate::support::TestEnv;
+use crate::support::{TestEnv, have};
 use test_case::test_case;
 
 const PARAMS: &str = "[steps]
@@ -197,6 +197,9 @@ fn every_step_starts_in_the_root_or_in_its_own_folder_and_knows_where_it_was_cal
 
 #[test]
 fn the_shell_can_be_another_one() {
+    if !have(&["bash", "python3"]) {
+        return;
+    }
     let env = TestEnv::new(
         "[project]\nshell = ['bash', '-euo', 'pipefail', '-c']\n[steps]\n\
          a = 'false | true'\nb = { run = 'print(1 + 1)', shell = ['python3', '-c'] }\n",

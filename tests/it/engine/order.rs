@@ -223,3 +223,24 @@ fn a_step_asked_for_alone_needs_no_pipeline_named_build() {
         .succeeds()
         .says("2\n");
 }
+
+#[test]
+fn cells_of_a_matrix_can_be_run_alone() {
+    let env = TestEnv::new(
+        "[steps]\nfirst = 'echo first'\n\
+         unit = { run = 'echo $PIPER_MATRIX_N', needs = ['first'], matrix = { n = [1, 2] } }\n\
+         [pipelines.cross]\nsteps = ['first']\nmatrix = { os = ['linux', 'mac'], n = [1, 2] }\n",
+    );
+    env.piper(&["exec", "unit[n=2]"])
+        .succeeds()
+        .says("first\n2\n");
+    env.piper(&["exec", "cross[n=1,os=mac]"])
+        .succeeds()
+        .says("first\n");
+    env.piper(&["exec", "cross[n=1]"])
+        .succeeds()
+        .says("first\nfirst\n");
+    env.piper(&["exec", "cross[n=3]"])
+        .exits(2)
+        .complains("its cells are `os=linux,n=1`");
+}

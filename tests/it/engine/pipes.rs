@@ -1,7 +1,7 @@
 //! Steps that do odd things with their three streams.
 
-use crate::support::{TestEnv, signal, wait_gone, wait_until};
-use std::time::Duration;
+use crate::support::{Running, TestEnv, signal, wait_gone, wait_until};
+use std::{io::PipeReader, time::Duration};
 
 #[test]
 fn the_standard_input_of_a_step_is_empty() {
@@ -104,6 +104,42 @@ fn a_closed_standard_output_does_not_end_the_build() {
         env.piper(&["logs", "@/loud"]).succeeds().lines().len(),
         2000
     );
+}
+
+/// A build that is over, and its flood, of which nobody has read much.
+fn flooded(env: &TestEnv) -> (Running, PipeReader) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let running = env.call(&["exec"]).start_with_stdout(writer.into());
+    wait_until("the last step to have run", || env.path("done").exists());
+    // The flood is in the log by then, and the screen waits for the pipe.
+    (running, reader)
+}
+
+const FLOOD: [(&str, &str); 2] = [
+    ("loud", "head -c 4000000 /dev/zero | tr '\\0' '\\n'"),
+    ("after", ": > done"),
+];
+
+#[test]
+fn the_rest_of_a_flood_is_left_out_if_its_reader_goes() {
+    let env = TestEnv::sequence(&FLOOD);
+    let (running, reader) = flooded(&env);
+    drop(reader);
+    let done = running.finish().succeeds();
+    done.complains("the rest of what was printed is not shown")
+        .complains("finished successfully");
+}
+
+#[test]
+fn the_rest_of_a_flood_is_left_out_after_a_signal_and_the_end_is_said() {
+    let env = TestEnv::sequence(&FLOOD);
+    let (running, reader) = flooded(&env);
+    running.signal(libc::SIGINT);
+    let all = std::thread::spawn(move || std::io::copy(&mut { reader }, &mut std::io::sink()));
+    let done = running.finish().dies_of(libc::SIGINT);
+    done.complains("the rest of what was printed is not shown")
+        .complains("finished successfully");
+    assert!(all.join().unwrap().unwrap() < 4_000_000);
 }
 
 #[test]

@@ -5,10 +5,12 @@
 mod finished;
 mod running;
 mod terminal;
+mod tools;
 
 pub(crate) use finished::Finished;
 pub(crate) use running::{Call, Running};
 pub(crate) use terminal::Terminal;
+pub(crate) use tools::have;
 
 use std::{
     fs,

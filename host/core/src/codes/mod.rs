@@ -1,7 +1,8 @@
 //! Every code that a [`Problem`](crate::problem::Problem) can have, each with a page for `piper explain`.
 //!
 //! Codes are for ever: one that is not used any more is not given to something else. They stand in groups: `P00xx` reading the
-//! file, `P01xx` keys and values, `P02xx` steps and pipelines together, `P03xx` the command line.
+//! file, `P01xx` keys and values, `P02xx` steps and pipelines together, `P03xx` the command line, `P06xx` what
+//! plugins ask for and may do.
 
 use crate::problem::Code;
 
@@ -97,6 +98,25 @@ codes! {
     "0315" FILE_EXISTS "a file exists already";
     "0316" UNKNOWN_CODE "unknown code";
     "0317" BAD_ANSWER "a plan that cannot be used";
+    "0601" BAD_HTTP_RULE "not a rule for requests";
+    "0602" RULE_TOO_WIDE "a rule that reaches strangers";
+    "0603" BAD_TEMPLATE "not a template";
+    "0604" BAD_NETWORK "not a network";
+    "0605" UNKNOWN_PERMISSION "unknown kind of permission";
+    "0606" MANIFEST_VERSION "a manifest of another version";
+    "0607" DECLARED_TWICE "declared twice";
+    "0608" UNDECLARED_SECRET "a secret that is not declared";
+    "0609" BAD_SIZE "not a size";
+    "0610" BAD_VERSION "not a version";
+    "0611" BAD_PATH "not a path or pattern inside the workspace";
+    "0612" BAD_COMMAND "not a command that can be granted";
+    "0613" BAD_SOURCE "not a source of a plugin";
+    "0614" BAD_DIGEST "not a digest";
+    "0615" BAD_ORIGIN "not an origin";
+    "0616" BAD_SECRET_SOURCE "not a source of a secret";
+    "0617" NOT_GRANTED "a permission that is not granted";
+    "0618" PLUGIN_CHANGED "a plugin that changed";
+    "0619" SECRET_IN_THE_CLEAR "a secret without encryption";
 }
 
 /// The title and the page of a code.

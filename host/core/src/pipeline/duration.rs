@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 pub(super) const PATTERN: &str = "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";
 
 /// Reads whole numbers with units, each unit at most once, the larger before the smaller; `None` for anything else.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub fn parse(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut units = UNITS.iter();
     let mut millis: u64 = 0;
@@ -34,7 +34,7 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
 }
 
 /// What somebody may have meant who wrote `10 minutes`, `5 sec` or `600`.
-pub(super) fn guess(text: &str) -> Option<String> {
+pub fn guess(text: &str) -> Option<String> {
     let lower: String = text.to_lowercase().split_whitespace().collect();
     let mut rest = lower.as_str();
     let mut guess = String::new();

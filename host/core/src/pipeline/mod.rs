@@ -17,9 +17,12 @@ use crate::{
     project::Project,
 };
 use std::{path::PathBuf, sync::Arc};
+use toml::de::DeTable;
 
 use decode::Author;
+pub use duration::{guess as guess_duration, parse as parse_duration};
 pub use locate::{Located, locate};
+pub use read::{quoted, text};
 pub use schema::schema;
 
 /// What became of a project file.
@@ -65,21 +68,11 @@ pub(crate) fn load_planned(source: Arc<Source>) -> Loaded {
 }
 
 fn load_as(source: Arc<Source>, by: Author) -> Loaded {
-    let mut syntax = read::parse(&source.text);
-    let masked = syntax.without_bad_lines(&source.text);
-    if let Some(masked) = &masked {
-        syntax = syntax.complete(read::parse(masked));
-    }
-    let (table, mut problems) = syntax.finish(&source);
-    let mut project = None;
-    if let Some(table) = table {
-        let (decoded, places, mut found) = decode::decode(&source, &table, by);
+    let (project, problems) = decode_tables(&source, |table| {
+        let (decoded, places, mut found) = decode::decode(&source, table, by);
         found.extend(check::check(&source, &decoded, &places));
-        read::Syntax::remove_children(&problems, &mut found);
-        problems.extend(found);
-        project = Some(decoded);
-    }
-    problems.sort_by_key(|problem| problem.at.as_ref().map_or(0, |span| span.bytes.start));
+        (decoded, found)
+    });
     let mut loaded = Loaded {
         source,
         project,
@@ -89,6 +82,31 @@ fn load_as(source: Arc<Source>, by: Author) -> Loaded {
         loaded.project = None;
     }
     loaded
+}
+
+/// Reads the tables of any file that people write, and lets `decode` say what they mean and what is wrong with them.
+///
+/// Returns what `decode` made, if the tables can be as they were meant, and all problems in the order of the file; those that are
+/// only children of what is wrong with the syntax are left out.
+pub fn decode_tables<T>(
+    source: &Arc<Source>,
+    decode: impl FnOnce(&DeTable<'_>) -> (T, Vec<Problem>),
+) -> (Option<T>, Vec<Problem>) {
+    let mut syntax = read::parse(&source.text);
+    let masked = syntax.without_bad_lines(&source.text);
+    if let Some(masked) = &masked {
+        syntax = syntax.complete(read::parse(masked));
+    }
+    let (table, mut problems) = syntax.finish(source);
+    let mut decoded = None;
+    if let Some(table) = table {
+        let (value, mut found) = decode(&table);
+        read::Syntax::remove_children(&problems, &mut found);
+        problems.extend(found);
+        decoded = Some(value);
+    }
+    problems.sort_by_key(|problem| problem.at.as_ref().map_or(0, |span| span.bytes.start));
+    (decoded, problems)
 }
 
 /// The first of some words, for a message.

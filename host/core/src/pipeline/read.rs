@@ -10,7 +10,7 @@ use std::{ops::Range, path::PathBuf, sync::Arc};
 use toml::de::{DeTable, Error};
 
 /// Makes a text of the bytes, and reports bytes that are none.
-pub(super) fn text(path: PathBuf, bytes: Vec<u8>) -> (Arc<Source>, Option<Problem>) {
+pub fn text(path: PathBuf, bytes: Vec<u8>) -> (Arc<Source>, Option<Problem>) {
     let error = match String::from_utf8(bytes) {
         Ok(text) => return (Arc::new(Source { path, text }), None),
         Err(error) => error,
@@ -459,7 +459,7 @@ fn trim(text: &str, at: Range<usize>) -> Range<usize> {
 }
 
 /// A text as TOML writes it, with the quotes that need the least escaping.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     if text.contains(['"', '\\']) && !text.contains('\'') && !text.contains(char::is_control) {
         format!("'{text}'")
     } else {

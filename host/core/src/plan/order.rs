@@ -75,16 +75,9 @@ fn step<'a>(project: &'a Project, name: &StepName) -> &'a Step {
         .expect("the loader checked that every step that is named is declared")
 }
 
-/// More cells than this are surely a slip, and would only be found out when the memory is full.
-pub(super) const MOST_CELLS: usize = 4096;
-
-/// The cells of a matrix, the last axis turning fastest; `None` if there are more than [`MOST_CELLS`] before any is excluded.
+/// The cells of a matrix, the last axis turning fastest; `None` if there are more than [`Matrix::MOST_CELLS`].
 pub(super) fn cells(matrix: &Matrix) -> Option<Vec<super::Cell>> {
-    let count = matrix
-        .axes
-        .values()
-        .try_fold(1_usize, |count, values| count.checked_mul(values.len()))?;
-    if count > MOST_CELLS {
+    if matrix.size() > Matrix::MOST_CELLS {
         return None;
     }
     let mut cells = vec![Vec::new()];

@@ -30,7 +30,7 @@ pub(super) fn values(
     problems: &mut Vec<Problem>,
 ) -> IndexMap<ParamName, String> {
     let declared = declared_params(project, pipeline);
-    for (word, _) in &request.params {
+    for (word, value) in &request.params {
         if declared.keys().any(|name| name.as_str() == word) {
             continue;
         }
@@ -39,6 +39,13 @@ pub(super) fn values(
             codes::UNKNOWN_PARAM,
             format!("`{}` has no parameter named `{word}`", target.name()),
         );
+        let axes = pipeline.and_then(|pipeline| pipeline.matrix.as_ref());
+        if axes.is_some_and(|matrix| matrix.axes.contains_key(word.as_str())) {
+            problem = problem.help(format!(
+                "`{word}` is an axis of its matrix: '{}[{word}={value}]' runs its cells of that value",
+                target.name()
+            ));
+        }
         problem = match closest(word, names()) {
             Some(name) => problem.help(format!("did you mean `{name}`?")),
             None if names().len() == 0 => problem.help("it has no parameters at all; declare them in `[params]`, or in `params` of a pipeline"),

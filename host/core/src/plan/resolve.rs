@@ -4,7 +4,7 @@
 
 use super::{
     Cell, Command, DEFAULT_SHELL, Order, Plan, PlannedStep, PluginCall, Target, cell_text,
-    order::{self, MOST_CELLS, Place},
+    order::{self, Place},
     params,
     params::declared_params,
     select,
@@ -22,7 +22,8 @@ use std::{collections::HashMap, ops::Range};
 /// What somebody asked for, in the words that they used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
-    /// A pipeline, else a step with all that it needs; `build`, if nothing is named.
+    /// A pipeline, else a step with all that it needs; `build`, if nothing is named. With values of its matrix in brackets, as
+    /// in `unit[rust=1.80]`, only the cells that have them.
     pub target: Option<String>,
     /// Where to run it; where the pipeline says, else `local`, if nothing is named.
     pub environment: Option<String>,
@@ -59,6 +60,10 @@ pub fn resolve(
         Target::Pipeline(name) => project.pipelines.get(name.as_str()),
         Target::Step(_) => None,
     };
+    let only = request
+        .target
+        .as_deref()
+        .and_then(|word| in_brackets(word).1);
     let mut problems = Vec::new();
     let environment = environment(project, pipeline, request, &mut problems);
     let params = params::values(project, pipeline, &target, request, &mut problems);
@@ -76,6 +81,9 @@ pub fn resolve(
             &mut problems,
         );
     }
+    if pipeline.is_some() {
+        retain(&mut cells, only, target.name(), &mut problems);
+    }
 
     let mut plans = Vec::with_capacity(cells.len());
     for cell in cells {
@@ -85,6 +93,7 @@ pub fn resolve(
             target: &target,
             params: &params,
             cell: &cell,
+            only,
         };
         let (steps, last) = scope.steps(&places, &mut problems);
         let keep = select::selection(project, &steps, request, target.name(), &mut problems);
@@ -118,14 +127,14 @@ fn target(project: &Project, request: &Request) -> Result<Target, Vec<Problem>> 
     let has = |word: &str| project.pipelines.contains_key(word) || project.steps.contains_key(word);
     // `--step X` alone is enough to say what is meant where there is no `build` that X could be a part of.
     let alone = match request.step.as_slice() {
-        [label] if !has(DEFAULT_TARGET) => label.split('[').next(),
+        [label] if !has(DEFAULT_TARGET) => Some(label.as_str()),
         _ => None,
     };
     let word = request
         .target
         .as_deref()
         .or(alone)
-        .unwrap_or(DEFAULT_TARGET);
+        .map_or(DEFAULT_TARGET, |word| in_brackets(word).0);
     if let Some((name, _)) = project.pipelines.get_key_value(word) {
         return Ok(Target::Pipeline(name.clone()));
     }
@@ -135,7 +144,7 @@ fn target(project: &Project, request: &Request) -> Result<Target, Vec<Problem>> 
     let pipelines = || project.pipelines.keys().map(|name| name.as_str());
     let steps = || project.steps.keys().map(|name| name.as_str());
     let mut problem = match &request.target {
-        Some(word) => Problem::error(
+        Some(_) => Problem::error(
             codes::UNKNOWN_TARGET,
             format!("no pipeline or step is named `{word}`"),
         ),
@@ -144,11 +153,8 @@ fn target(project: &Project, request: &Request) -> Result<Target, Vec<Problem>> 
             format!("nothing was named, and no pipeline or step is named `{DEFAULT_TARGET}`"),
         ),
     };
-    let suggestion = request
-        .target
-        .as_deref()
-        .and_then(|word| closest(word, pipelines().chain(steps())));
-    if let Some(name) = suggestion {
+    let named = request.target.as_ref();
+    if let Some(name) = named.and_then(|_| closest(word, pipelines().chain(steps()))) {
         problem = problem.help(format!("did you mean `{name}`?"));
     }
     if pipelines().len() > 0 {
@@ -209,6 +215,38 @@ fn environment(
     builtin[0].clone()
 }
 
+/// `unit[rust=1.80]` as the name and what stands in the brackets.
+fn in_brackets(word: &str) -> (&str, Option<&str>) {
+    let inner = word.strip_suffix(']').and_then(|rest| rest.split_once('['));
+    inner.map_or((word, None), |(name, cell)| (name, Some(cell)))
+}
+
+/// Keeps the cells that have all the values of `only`: `os=linux,rust=1.80`, in any order.
+fn retain(cells: &mut Vec<Cell>, only: Option<&str>, whose: &str, problems: &mut Vec<Problem>) {
+    let Some(only) = only else { return };
+    let all: Vec<String> = cells.iter().map(cell_text).collect();
+    cells.retain(|cell| {
+        let text = cell_text(cell);
+        let mut wanted = only.split(',');
+        wanted.all(|value| text.split(',').any(|own| own == value))
+    });
+    if all.is_empty() || !cells.is_empty() {
+        return;
+    }
+    let problem = Problem::error(
+        codes::UNKNOWN_TARGET,
+        format!("`{whose}` has no cell `{only}`"),
+    );
+    problems.push(if all == [""] {
+        problem.help(format!("it has no matrix: `piper exec {whose}` runs it"))
+    } else {
+        problem.help(format!(
+            "its cells are {}",
+            list(all.iter().map(String::as_str))
+        ))
+    });
+}
+
 fn cells_of(matrix: &Matrix, whose: &str, problems: &mut Vec<Problem>) -> Vec<Cell> {
     let wrong = match order::cells(matrix) {
         Some(cells) if !cells.is_empty() => return cells,
@@ -219,7 +257,10 @@ fn cells_of(matrix: &Matrix, whose: &str, problems: &mut Vec<Problem>) -> Vec<Ce
         .help("its `exclude` leaves nothing to run"),
         None => Problem::error(
             codes::MATRIX_TOO_LARGE,
-            format!("the matrix of {whose} has more than {MOST_CELLS} cells"),
+            format!(
+                "the matrix of {whose} has more than {} cells",
+                Matrix::MOST_CELLS
+            ),
         )
         .help("take values or axes away"),
     };
@@ -234,6 +275,8 @@ struct Scope<'a> {
     target: &'a Target,
     params: &'a IndexMap<ParamName, String>,
     cell: &'a Cell,
+    /// Which cells of the target were asked for, if not all.
+    only: Option<&'a str>,
 }
 
 impl Scope<'_> {
@@ -274,10 +317,13 @@ impl Scope<'_> {
                 ),
                 (None, None) => (Vec::new(), None, Order::Listed),
             };
-            let cells = match &place.step.matrix {
+            let mut cells = match &place.step.matrix {
                 Some(matrix) => cells_of(matrix, &format!("step `{}`", place.name), problems),
                 None => vec![Cell::new()],
             };
+            if matches!(self.target, Target::Step(name) if name == place.name) {
+                retain(&mut cells, self.only, place.name.as_str(), problems);
+            }
             for cell in cells {
                 let mut step = self.step(place, cell, problems);
                 step.waits_for.clone_from(&waits_for);

@@ -415,6 +415,83 @@ fn a_reference_that_only_a_pipeline_can_resolve_says_which() {
     ");
 }
 
+fn two_by_two() -> Project {
+    let mut project = project("a unit", &[("unit", &["a"])]);
+    let axes = matrix(&[("os", &["linux", "mac"]), ("rust", &["1.80", "1.95"])]);
+    project.steps[1].matrix = Some(axes.clone());
+    let cross = Pipeline {
+        matrix: Some(axes),
+        steps: vec![Slot::One(StepName::parse("a").unwrap())],
+        ..Pipeline::default()
+    };
+    project
+        .pipelines
+        .insert(PipelineName::parse("cross").unwrap(), cross);
+    project
+}
+
+#[test_case("unit[rust=1.80,os=mac]", &["a; unit[os=mac,rust=1.80]<a"]; "one cell of a step, in any order of its axes")]
+#[test_case("unit[os=linux]", &["a; unit[os=linux,rust=1.80]<a; unit[os=linux,rust=1.95]<a"]; "all cells of a step with a value")]
+#[test_case("cross[os=mac,rust=1.80]", &["os=mac,rust=1.80 a"]; "one cell of a pipeline")]
+#[test_case("cross[rust=1.80]", &["os=linux,rust=1.80 a", "os=mac,rust=1.80 a"]; "all cells of a pipeline with a value")]
+fn cells_of_the_target_can_be_named(target: &str, expected: &[&str]) {
+    let request = Request {
+        target: Some(target.to_owned()),
+        ..Request::default()
+    };
+    let plans = resolve(&two_by_two(), &request, "folder").unwrap();
+    let shown = plans.iter().map(|plan| {
+        format!("{} {}", cell_text(&plan.cell), order_of(plan))
+            .trim()
+            .to_owned()
+    });
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn arguments_reach_the_only_cell_that_is_left() {
+    let request = Request {
+        target: Some("unit[os=mac,rust=1.80]".into()),
+        args: words(&["x"]),
+        ..Request::default()
+    };
+    let plan = only(&two_by_two(), &request);
+    assert_eq!(*plan.steps[1].command.argv().last().unwrap(), "x");
+}
+
+#[test]
+fn a_cell_that_does_not_exist_is_said_with_those_that_do() {
+    let said = ["unit[os=bsd]", "cross[rust]", "a[os=mac]", "unti[os=mac]"].map(|target| {
+        let request = Request {
+            target: Some(target.into()),
+            ..Request::default()
+        };
+        problems(&two_by_two(), &request)
+    });
+    insta::assert_snapshot!(said.join("\n"), @"
+    P0301: `unit` has no cell `os=bsd`
+      its cells are `os=linux,rust=1.80`, `os=linux,rust=1.95`, `os=mac,rust=1.80`, `os=mac,rust=1.95`
+    P0301: `cross` has no cell `rust`
+      its cells are `os=linux,rust=1.80`, `os=linux,rust=1.95`, `os=mac,rust=1.80`, `os=mac,rust=1.95`
+    P0301: `a` has no cell `os=mac`
+      it has no matrix: `piper exec a` runs it
+    P0301: no pipeline or step is named `unti`
+      did you mean `unit`?
+      pipelines: `build`, `cross`
+      steps: `a`, `unit`
+    ");
+    let request = Request {
+        target: Some("cross".into()),
+        params: vec![("os".into(), "mac".into())],
+        ..Request::default()
+    };
+    insta::assert_snapshot!(problems(&two_by_two(), &request), @"
+    P0303: `cross` has no parameter named `os`
+      `os` is an axis of its matrix: 'cross[os=mac]' runs its cells of that value
+      it has no parameters at all; declare them in `[params]`, or in `params` of a pipeline
+    ");
+}
+
 #[test]
 fn a_matrix_without_a_cell_or_with_too_many_is_refused() {
     let mut project = project("a", &[]);
@@ -424,7 +501,7 @@ fn a_matrix_without_a_cell_or_with_too_many_is_refused() {
     none.exclude
         .push([(AxisName::parse("x").unwrap(), "1".to_owned())].into());
     insta::assert_snapshot!(problems(&project, &Request::default()), @r"
-    P0119: the matrix of step `a` has more than 4096 cells
+    P0119: the matrix of step `a` has more than 1000 cells
       take values or axes away
     ");
     project.pipelines[0].matrix = Some(none);

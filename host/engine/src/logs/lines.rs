@@ -1,6 +1,6 @@
 //! The capture loop's end of the log: bytes of many streams in, numbered records out.
 //!
-//! Nothing here waits but [`LogWriter::publish`], and that only while the recorder is a whole ring behind. Nothing here reads a
+//! Nothing here waits but [`LogWriter::publish`] and [`LogWriter::wait_for_room`], and that only while the recorder is a whole ring behind. Nothing here reads a
 //! clock or opens a file.
 //!
 //! Bytes are read straight into the text of the batch under construction. At most one stream has an unfinished line at the end
@@ -30,6 +30,9 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+
+/// How much text waits for the end of a short build.
+const LONG: usize = 128 * 1024;
 
 /// How long an unfinished line may wait for its end before readers see what is there of it.
 pub const PARTIAL_AFTER: Duration = Duration::from_millis(50);
@@ -95,6 +98,8 @@ pub struct LogWriter {
     unfinished: Vec<Key>,
     next_seq: u64,
     last_at: Timestamp,
+    /// How many bytes were handed on.
+    published: usize,
 }
 
 impl LogWriter {
@@ -111,6 +116,7 @@ impl LogWriter {
             unfinished: Vec::new(),
             next_seq: 0,
             last_at: Timestamp::default(),
+            published: 0,
         }
     }
 
@@ -269,15 +275,17 @@ impl LogWriter {
             let empty = self.ring().spare_buffer();
             std::mem::replace(&mut self.text, empty)
         };
+        self.published += text.len();
         self.ring().push(Batch { text, runs });
-        if !self.log.0.keeps_up() && self.ring().hurries() {
+        if self.is_long() {
             self.log.keep_up();
         }
+        self.log.0.record_inline();
     }
 
-    /// Whether so much has come that it is written while it comes.
-    pub fn keeps_up(&self) -> bool {
-        self.log.0.keeps_up()
+    /// Whether so much has come that it is to be written and shown while it comes, however young the build is.
+    pub fn is_long(&self) -> bool {
+        self.published >= LONG
     }
 
     /// Whether more can be read without waiting for the recorder; waits so long for that to become true.

@@ -39,6 +39,7 @@ use ring::Ring;
 use std::{
     fmt,
     fs::File,
+    mem,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -100,66 +101,90 @@ pub struct LogEnd {
 struct Shared {
     ring: Arc<Ring>,
     file: Option<Arc<File>>,
-    recorder: Mutex<Running>,
-    /// There is no recorder that waits to be given a thread.
-    keeps_up: AtomicBool,
+    recording: Mutex<Recording>,
+    /// Whether the recording is inline, for those who need not lock it if it is not.
+    is_inline: AtomicBool,
 }
 
-enum Running {
-    /// It does what cannot wait, on the thread of whoever brings it, and the rest at the end.
-    Put(Box<Recorder>),
-    Thread(JoinHandle<Recorded>),
-    Ended {
+enum Recording {
+    /// On the thread of whoever brings something: what cannot wait at once, the rest at the end.
+    Inline {
+        recorder: Box<Recorder>,
+        /// There can be no thread, so that nothing may wait.
+        threadless: bool,
+    },
+    OnThread(JoinHandle<Recorded>),
+    Over {
         bytes: u64,
         lost: Option<Lost>,
     },
-}
-
-impl Running {
-    fn take(&mut self) -> Self {
-        let nothing = Self::Ended {
-            bytes: 0,
-            lost: None,
-        };
-        std::mem::replace(self, nothing)
-    }
+    /// Somebody is about to put the next one here.
+    Taken,
 }
 
 impl Shared {
-    fn running(&self) -> MutexGuard<'_, Running> {
-        self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    fn recording(&self) -> MutexGuard<'_, Recording> {
+        self.recording
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keeps_up(&self) -> bool {
-        self.keeps_up.load(Ordering::Relaxed)
-    }
-
-    /// Gives the recorder a thread, if it has none.
+    /// Gives the recorder a thread, if it has none and can have one.
     fn keep_up(&self) {
-        if self.keeps_up.swap(true, Ordering::Relaxed) {
+        if !self.is_inline.load(Ordering::Relaxed) {
             return;
         }
-        let mut running = self.running();
-        *running = match running.take() {
-            Running::Put(recorder) => {
-                let warn = recorder.warn();
-                let spawned = thread::Builder::new()
-                    .name("piper-log".to_owned())
-                    .stack_size(RECORDER_STACK)
-                    .spawn(move || recorder.run());
-                match spawned {
-                    Ok(thread) => Running::Thread(thread),
-                    Err(error) => {
-                        self.ring.file_is_gone();
-                        let why = format!("could not start a thread: {error}");
-                        warn(format!("the log of this build is not kept: {why}"));
-                        let lost = Some(Lost { first: 0, why });
-                        Running::Ended { bytes: 0, lost }
-                    }
-                }
+        let mut recording = self.recording();
+        if let Recording::Inline { threadless, .. } = &mut *recording {
+            if *threadless {
+                return;
             }
-            other => other,
+            // A thread that cannot be started must leave the recorder here.
+            *threadless = true;
+        }
+        let Recording::Inline { recorder, .. } = mem::replace(&mut *recording, Recording::Taken)
+        else {
+            return;
         };
+        let slot = Arc::new(Mutex::new(Some(recorder)));
+        let take = |slot: &Mutex<Option<Box<Recorder>>>| {
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.take().expect("the thread or, without one, we take it")
+        };
+        let theirs = Arc::clone(&slot);
+        let spawned = thread::Builder::new()
+            .name("piper-log".to_owned())
+            .stack_size(RECORDER_STACK)
+            .spawn(move || take(&theirs).run());
+        *recording = match spawned {
+            Ok(thread) => {
+                self.is_inline.store(false, Ordering::Relaxed);
+                Recording::OnThread(thread)
+            }
+            Err(_) => Recording::Inline {
+                recorder: take(&slot),
+                threadless: true,
+            },
+        };
+    }
+
+    /// Does what cannot wait, if there is no thread to do it.
+    fn record_inline(&self) {
+        if !self.is_inline.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Recording::Inline {
+            recorder,
+            threadless,
+        } = &mut *self.recording()
+        {
+            if *threadless {
+                self.ring.hurry();
+            }
+            if self.ring.hurries() {
+                recorder.turn();
+            }
+        }
     }
 }
 
@@ -186,19 +211,22 @@ pub fn start(options: LogOptions) -> (LogWriter, LogHandle) {
         }
     }
     let ring = Arc::new(Ring::new(file.is_some()));
-    let recorder = match &file {
+    let recording = match &file {
         Some(file) => {
             let plog = plog::PlogWriter::new(Arc::clone(file), options.build, options.attempt);
             let recorder = Recorder::new(Arc::clone(&ring), plog, options.warn);
-            Running::Put(Box::new(recorder))
+            Recording::Inline {
+                recorder: Box::new(recorder),
+                threadless: false,
+            }
         }
-        None => Running::Ended { bytes: 0, lost },
+        None => Recording::Over { bytes: 0, lost },
     };
     let handle = LogHandle(Arc::new(Shared {
-        keeps_up: AtomicBool::new(file.is_none()),
+        is_inline: AtomicBool::new(file.is_some()),
         ring,
         file,
-        recorder: Mutex::new(recorder),
+        recording: Mutex::new(recording),
     }));
     (LogWriter::new(handle.clone(), options.masker), handle)
 }
@@ -207,12 +235,7 @@ impl LogHandle {
     /// Keeps an event, a line of `wire::v1` without its line end. The first one is written at once, the others soon.
     pub fn event(&self, line: &[u8]) {
         self.0.ring.push_event(line);
-        if !self.0.keeps_up()
-            && self.0.ring.hurries()
-            && let Running::Put(recorder) = &mut *self.0.running()
-        {
-            recorder.turn();
-        }
+        self.0.record_inline();
     }
 
     /// Writes what comes within 200 ms, on a thread. Until this is called, or a lot has come, the log is in memory alone: most short
@@ -230,17 +253,18 @@ impl LogHandle {
     /// calling it again returns the same.
     pub fn finish(&self) -> LogEnd {
         let records = self.0.ring.finish();
-        let mut running = self.0.running();
-        let Recorded { bytes, lost } = match running.take() {
-            Running::Put(recorder) => recorder.run(),
-            Running::Ended { bytes, lost } => Recorded { bytes, lost },
-            Running::Thread(thread) => thread.join().unwrap_or_else(|_| {
+        let mut recording = self.0.recording();
+        let Recorded { bytes, lost } = match mem::replace(&mut *recording, Recording::Taken) {
+            Recording::Inline { recorder, .. } => recorder.run(),
+            Recording::Over { bytes, lost } => Recorded { bytes, lost },
+            Recording::Taken => Recorded::default(),
+            Recording::OnThread(thread) => thread.join().unwrap_or_else(|_| {
                 let why = "the thread that writes the log panicked".to_owned();
                 let lost = Some(Lost { first: 0, why });
                 Recorded { bytes: 0, lost }
             }),
         };
-        *running = Running::Ended {
+        *recording = Recording::Over {
             bytes,
             lost: lost.clone(),
         };

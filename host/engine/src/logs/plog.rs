@@ -12,7 +12,7 @@ use super::{
 };
 use piper_core::{id::BuildId, time::Timestamp};
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
@@ -56,8 +56,8 @@ pub(super) fn create(path: &Path) -> io::Result<Arc<File>> {
         // What builds print is their owner's business alone.
         .mode(0o600)
         .open(path)?;
-    // Others only ever look whether it is locked, so that this does not wait.
-    file.lock()?;
+    // Others only ever look whether it is locked, so that this does not wait. A file without a lock would look like a dead build.
+    file.lock().inspect_err(|_| drop(fs::remove_file(path)))?;
     Ok(Arc::new(file))
 }
 

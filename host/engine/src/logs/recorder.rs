@@ -1,4 +1,5 @@
-//! The recorder: takes records and events from the ring and writes them to the build's file, on a thread of its own or at the end.
+//! The recorder: takes records and events from the ring and writes them to the build's file, on a thread of its own, or on that of
+//! whoever has something that cannot wait.
 //!
 //! It fails nothing. When the file cannot be written, it says so once; from then on the log is only in memory.
 
@@ -45,10 +46,6 @@ impl Recorder {
             deadline: None,
             lost: None,
         }
-    }
-
-    pub(super) fn warn(&self) -> Warn {
-        Arc::clone(&self.warn)
     }
 
     /// Writes until the log is finished.

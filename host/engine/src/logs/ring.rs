@@ -249,6 +249,11 @@ impl Ring {
         }
     }
 
+    /// Makes the recorder write at once.
+    pub(super) fn hurry(&self) {
+        self.lock().urgent = true;
+    }
+
     /// Whether the recorder is to write at once, or has a lot to do.
     pub(super) fn hurries(&self) -> bool {
         self.lock().hurries()
@@ -258,11 +263,12 @@ impl Ring {
     pub(super) fn work(&self, deadline: &mut Option<Instant>) -> Work {
         let mut state = self.lock();
         let flush = loop {
-            if state.hurries() {
-                break state.urgent || state.finishing;
-            }
+            // Also of what is taken at once, because it is not written at once.
             if deadline.is_none() && state.has_something() {
                 *deadline = Some(now() + WRITE_WITHIN);
+            }
+            if state.hurries() {
+                break state.urgent || state.finishing;
             }
             let Some(by) = *deadline else {
                 state.sleep = Sleep::Idle;

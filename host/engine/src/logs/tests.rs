@@ -631,17 +631,61 @@ fn a_short_log_is_in_the_file_at_its_end_and_its_first_event_at_once() {
     assert_eq!(reader.records(), 1);
 }
 
-#[test]
-fn a_log_that_grows_is_written_although_nobody_asked() {
+/// How many records the file has within a second.
+fn records_soon(path: &Path, wanted: u64) -> u64 {
+    let mut found = 0;
+    for _ in 0..100 {
+        found = PlogReader::open(path).map_or(0, |reader| reader.records());
+        if found >= wanted {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    found
+}
+
+#[test_case(100 * 1024, 0; "a little waits for the end")]
+#[test_case(128 * 1024, 1; "as much as wakes the recorder")]
+#[test_case(200 * 1024, 1; "less than a frame")]
+#[test_case(9 * 1024 * 1024, 1; "more than memory may hold")]
+fn a_log_that_grows_is_written_while_the_build_is_silent(bytes: usize, records: u64) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("build.plog");
     let (options, _) = options(Some(path.clone()));
     let (mut writer, handle) = super::start(options);
     let source = writer.register(StepIx(0), 1, "s");
-    for _ in 0..200 {
-        writer.append(source, Stream::Stdout, &[b'x'; 64 * 1024], Timestamp(1));
-        writer.append(source, Stream::Stdout, b"\n", Timestamp(1));
+    for line in vec![b'x'; bytes].chunks_mut(64 * 1024) {
+        *line.last_mut().expect("chunks are not empty") = b'\n';
+        writer.append(source, Stream::Stdout, line, Timestamp(1));
         writer.publish();
+    }
+    let all = if records == 0 {
+        0
+    } else {
+        bytes.div_ceil(64 * 1024) as u64
+    };
+    assert_eq!(records_soon(&path, all), all);
+    drop(writer);
+    assert_eq!(handle.finish().lost, None);
+}
+
+#[test]
+fn without_a_thread_everything_is_written_by_whoever_brings_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("build.plog");
+    let (options, _) = options(Some(path.clone()));
+    let (mut writer, handle) = super::start(options);
+    if let Recording::Inline { threadless, .. } = &mut *handle.0.recording() {
+        *threadless = true;
+    }
+    handle.keep_up();
+    let source = writer.register(StepIx(0), 1, "s");
+    for n in 1..=100 {
+        let mut line = vec![b'x'; 100 * 1024];
+        line.push(b'\n');
+        writer.append(source, Stream::Stdout, &line, Timestamp(n));
+        writer.publish();
+        assert_eq!(PlogReader::open(&path).unwrap().records(), n * 2);
     }
     drop(writer);
     assert_eq!(handle.finish().lost, None);

@@ -109,7 +109,7 @@ impl Dispatcher<'_> {
             if self.build.next_deadline().is_some_and(|at| at <= now) {
                 self.tick();
             }
-            let lasts = now.0 >= LASTS_AFTER || self.executor.prints_a_lot();
+            let lasts = now.0 >= LASTS_AFTER || self.executor.log_is_long();
             if lasts && !self.lasts && !self.build.is_finished() {
                 self.last();
             }

@@ -320,9 +320,9 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    /// Whether the log is so large already that it is written while it comes.
-    pub(super) fn prints_a_lot(&self) -> bool {
-        self.capture.log_keeps_up()
+    /// Whether the log is long already, however young the build is.
+    pub(super) fn log_is_long(&self) -> bool {
+        self.capture.log_is_long()
     }
 
     /// What steps left running, but for what is to be kept.

@@ -36,7 +36,7 @@ pub struct BuildsArgs {
     #[arg(long)]
     failed: bool,
     /// List at most this many
-    #[arg(short = 'n', long = "limit", value_name = "N", default_value = "20", value_parser = at_least_one)]
+    #[arg(short = 'n', long = "limit", value_name = "N", default_value = "20", value_parser = at_least_one, allow_negative_numbers = true)]
     limit: NonZeroU32,
 }
 

@@ -38,12 +38,14 @@ pub fn run(_args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliErr
     match ui.format {
         OutputFormat::Json => {
             for mut object in problem::json(problems, here.as_deref()) {
+                object["v"] = json!(1);
                 object["type"] = json!("problem");
                 ui.print(&object.to_string())?;
             }
             let (steps, pipelines) = sizes(loaded);
             ui.print(
                 &json!({
+                    "v": 1,
                     "type": "checked",
                     "errors": errors,
                     "warnings": warnings,

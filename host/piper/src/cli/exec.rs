@@ -32,7 +32,7 @@ pub struct ExecArgs {
     #[command(flatten)]
     request: RequestArgs,
     /// How many cores steps may take together; all of them, if not given
-    #[arg(short, long, value_name = "N", value_parser = at_least_one)]
+    #[arg(short, long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     jobs: Option<NonZeroU32>,
     /// Pass all of your environment on to the steps, not only what the project file names
     #[arg(long)]

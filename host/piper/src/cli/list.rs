@@ -5,11 +5,14 @@
 use super::{
     CliError, GlobalArgs, past,
     project::{LoadedProject, load_project},
-    style::{Style, pad, visible, width},
 };
 use crate::{
     exit_code,
-    ui::{Face, OutputFormat, Ui},
+    ui::{
+        OutputFormat, Ui,
+        sanitize::words,
+        style::{Paint, Style, width},
+    },
 };
 use clap::Args;
 use indexmap::IndexMap;
@@ -35,12 +38,11 @@ pub struct ListArgs {
 pub fn run(args: &ListArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let loaded = load_project(global, ui)?;
     let text = match ui.format {
-        OutputFormat::Text => text(
-            &loaded.project,
-            args.params || ui.verbose,
-            Style::of(ui.out),
-            past::columns(ui)?,
-        ),
+        OutputFormat::Text => {
+            let style = past::style(ui.out);
+            let params = args.params || ui.verbose;
+            style.drawn(text(&loaded.project, params, style, past::columns(ui)?))
+        }
         OutputFormat::Json => json(&loaded).to_string(),
     };
     if !text.is_empty() {
@@ -54,130 +56,144 @@ pub fn run(args: &ListArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
 
 /// Of what a name is for, at least this much is shown.
 const LEAST_ABOUT: usize = 16;
-/// The longest name that the others are aligned to; longer ones push their text to the right.
-const WIDEST_NAME: usize = 32;
+/// Between a name and what it is for.
+const GAP: usize = 2;
 
 fn text(project: &Project, with_params: bool, style: Style, columns: usize) -> String {
     let names = project.pipelines.keys().map(|name| name.as_str());
     let names = names.chain(project.steps.keys().map(|name| name.as_str()));
-    let column = names
-        .map(width)
-        .filter(|&own| own <= WIDEST_NAME)
-        .max()
-        .unwrap_or(0)
-        + 2;
-    let plain = past::style(Face {
-        terminal: false,
-        color: false,
-    });
+    let table = Table::new(names, "  ", style, columns);
     let mut text = String::new();
-    let line = |text: &mut String, name: &str, about: &str, spare: &str| {
-        text.push_str("  ");
-        match (about, spare) {
-            ("", "") => text.push_str(&style.name(name)),
-            (about, spare) => {
-                // A name as wide as the column still needs a blank after it.
-                pad(text, name, &style.name(name), column.max(width(name) + 2));
-                let room = columns.saturating_sub(2 + column.max(width(name) + 2));
-                let cut = |text| plain.cut(text, room.max(LEAST_ABOUT)).into_owned();
-                text.push_str(&cut(about));
-                text.push_str(&style.dim(&cut(spare)));
-            }
-        }
-        text.push('\n');
-    };
     if !project.pipelines.is_empty() {
-        text.push_str(&style.bold("Pipelines"));
-        text.push('\n');
+        heading(&mut text, "Pipelines", style);
         for (name, pipeline) in &project.pipelines {
-            let names = match &pipeline.about {
-                Some(_) => String::new(),
-                None => slots(&pipeline.steps),
+            let about = match &pipeline.about {
+                Some(about) => (Paint::Plain, first_line(about)),
+                None => (Paint::Dim, slots(&pipeline.steps)),
             };
-            line(
-                &mut text,
-                name.as_str(),
-                &first_line(pipeline.about.as_deref()),
-                &names,
-            );
+            table.row(&mut text, (Paint::Name, name.as_str()), [about]);
             if with_params {
-                params(&mut text, &pipeline.params, "    ", style);
+                params(&mut text, &pipeline.params, "    ", style, columns);
             }
         }
     }
     if !project.steps.is_empty() {
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        text.push_str(&style.bold("Steps"));
-        text.push('\n');
+        heading(&mut text, "Steps", style);
         for (name, step) in &project.steps {
-            let command = match &step.about {
-                Some(_) => String::new(),
-                None => command(step),
+            let about = match &step.about {
+                Some(about) => (Paint::Plain, first_line(about)),
+                None => (Paint::Dim, command(step)),
             };
-            line(
-                &mut text,
-                name.as_str(),
-                &first_line(step.about.as_deref()),
-                &command,
-            );
+            table.row(&mut text, (Paint::Name, name.as_str()), [about]);
         }
     }
     if with_params && !project.params.is_empty() {
-        text.push('\n');
-        text.push_str(&style.bold("Parameters of all"));
-        text.push('\n');
-        params(&mut text, &project.params, "  ", style);
+        heading(&mut text, "Parameters of all", style);
+        params(&mut text, &project.params, "  ", style, columns);
     }
     text.pop();
     text
 }
 
-fn params(text: &mut String, params: &IndexMap<ParamName, Param>, indent: &str, style: Style) {
-    let shown: Vec<(String, &Param)> = params
+fn heading(text: &mut String, words: &str, style: Style) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(&style.paint(Paint::Strong, words));
+    text.push('\n');
+}
+
+fn params(
+    text: &mut String,
+    params: &IndexMap<ParamName, Param>,
+    indent: &str,
+    style: Style,
+    columns: usize,
+) {
+    let shown: Vec<String> = params
         .iter()
-        .map(|(name, param)| {
-            let values = match (param.choices.as_slice(), &param.default) {
-                ([], Some(default)) => visible(default).into_owned(),
-                ([], None) => "…".to_owned(),
-                (choices, _) => choices
-                    .iter()
-                    .map(|choice| visible(choice))
-                    .collect::<Vec<_>>()
-                    .join("|"),
-            };
-            (format!("{name}={values}"), param)
-        })
+        .map(|(name, param)| format!("{name}={}", values(param)))
         .collect();
-    let column = shown
-        .iter()
-        .map(|(word, _)| width(word))
-        .filter(|&own| own <= WIDEST_NAME)
-        .max()
-        .unwrap_or(0)
-        + 2;
-    for (word, param) in shown {
-        text.push_str(indent);
-        pad(text, &word, &word, column.max(width(&word) + 2));
-        text.push_str(&first_line(param.about.as_deref()));
+    let table = Table::new(shown.iter().map(String::as_str), indent, style, columns);
+    for (word, param) in shown.iter().zip(params.values()) {
+        let about = first_line(param.about.as_deref().unwrap_or_default());
+        let gap = if about.is_empty() { "" } else { " " };
         let note = match &param.default {
-            None => "(required)".to_owned(),
+            None => format!("{gap}(required)"),
             Some(_) if param.choices.is_empty() => String::new(),
-            Some(default) => format!("(default {})", visible(default)),
+            Some(default) => format!("{gap}(default {})", words(default)),
         };
-        if param.about.is_some() && !note.is_empty() {
-            text.push(' ');
+        let parts = [(Paint::Plain, about), (Paint::Dim, note)];
+        table.row(text, (Paint::Plain, word), parts);
+    }
+}
+
+/// What a parameter can be.
+fn values(param: &Param) -> String {
+    match (param.choices.as_slice(), &param.default) {
+        ([], Some(default)) => words(default).into_owned(),
+        ([], None) => "…".to_owned(),
+        (choices, _) => {
+            let shown: Vec<_> = choices.iter().map(|choice| words(choice)).collect();
+            shown.join("|")
         }
-        text.push_str(&style.dim(&note));
-        text.truncate(text.trim_end().len());
+    }
+}
+
+/// Names with what they are for, in two columns, one line each.
+struct Table<'a> {
+    indent: &'a str,
+    style: Style,
+    /// Where the second column begins, counted from the indent.
+    second: usize,
+    /// How wide the terminal is.
+    columns: usize,
+}
+
+impl<'a> Table<'a> {
+    /// Aligned to the longest of these names that takes at most half of the line; longer ones push their own text to the right.
+    fn new<'n>(
+        names: impl Iterator<Item = &'n str>,
+        indent: &'a str,
+        style: Style,
+        columns: usize,
+    ) -> Self {
+        let widths = names.map(width).filter(|&own| own <= columns / 2);
+        Self {
+            indent,
+            style,
+            second: widths.max().unwrap_or(0) + GAP,
+            columns,
+        }
+    }
+
+    fn row<const N: usize>(
+        &self,
+        text: &mut String,
+        (paint, name): (Paint, &str),
+        parts: [(Paint, String); N],
+    ) {
+        text.push_str(self.indent);
+        text.push_str(&self.style.paint(paint, name));
+        let mut at = width(name);
+        let second = self.second.max(at + GAP);
+        let room = self.columns.saturating_sub(self.indent.len() + second);
+        let end = second.saturating_add(room.max(LEAST_ABOUT));
+        for (paint, part) in parts {
+            if !part.is_empty() {
+                text.extend(std::iter::repeat_n(' ', second.saturating_sub(at)));
+                let part = self.style.cut(&part, end - at.max(second));
+                text.push_str(&self.style.paint(paint, &*part));
+                at = at.max(second) + width(&part);
+            }
+        }
         text.push('\n');
     }
 }
 
-fn first_line(about: Option<&str>) -> String {
-    let line = about.unwrap_or_default().trim().lines().next();
-    visible(line.unwrap_or_default()).into_owned()
+fn first_line(about: &str) -> String {
+    let line = about.trim().lines().next();
+    words(line.unwrap_or_default()).into_owned()
 }
 
 /// A pipeline's list as the file writes it.
@@ -196,19 +212,19 @@ fn slots(slots: &[Slot]) -> String {
 fn command(step: &Step) -> String {
     match &step.action {
         Action::Run(script) => match script.trim().split_once('\n') {
-            None => visible(script.trim()).into_owned(),
-            Some((first, _)) => format!("{} …", visible(first)),
+            None => words(script.trim()).into_owned(),
+            Some((first, _)) => format!("{} …", words(first)),
         },
         Action::Argv(argv) => argv.iter().map(word).collect::<Vec<_>>().join(" "),
         Action::Plugin(uses, with) => {
-            visible(format!("{uses} {}", with.one_line()).trim_end()).into_owned()
+            words(format!("{uses} {}", with.one_line()).trim_end()).into_owned()
         }
     }
 }
 
 fn word(word: &Word) -> String {
     match word {
-        Word::Text(text) => visible(&super::quote::word(text)).into_owned(),
+        Word::Text(text) => words(&super::quote::word(text)).into_owned(),
         Word::Param(name) => format!("{{param {name}}}"),
         Word::Matrix(axis) => format!("{{matrix {axis}}}"),
     }
@@ -244,16 +260,18 @@ fn json(loaded: &LoadedProject) -> Value {
         })
     };
     let step = |(name, step): (&StepName, &Step)| json!({ "name": name.as_str(), "about": step.about, "command": command(step) });
-    json!({
+    let mut object = json!({
         "v": 1,
         "type": "list",
         "project": project.name.as_ref().unwrap_or(&loaded.name),
-        "root": loaded.root,
-        "pipelines": project.pipelines.iter().map(pipeline).collect::<Vec<_>>(),
-        "steps": project.steps.iter().map(step).collect::<Vec<_>>(),
+        "root": loaded.root.to_string_lossy(),
         "params": params(&project.params),
         "environments": project.environments.keys().map(|name| name.as_str()).collect::<Vec<_>>(),
-    })
+    });
+    // `json!` would copy all of them, and there may be 100,000.
+    object["pipelines"] = project.pipelines.iter().map(pipeline).collect();
+    object["steps"] = project.steps.iter().map(step).collect();
+    object
 }
 
 #[cfg(test)]
@@ -263,7 +281,7 @@ mod tests {
 
     #[test]
     fn pipelines_and_steps_are_listed_in_columns() {
-        insta::assert_snapshot!(text(&sample::project(), false, Style::plain(), usize::MAX), @r#"
+        insta::assert_snapshot!(text(&sample::project(), false, Style::new(false, true), usize::MAX), @r#"
         Pipelines
           build    Compile and test
           cross    fmt
@@ -288,7 +306,7 @@ mod tests {
         project.pipelines[1]
             .params
             .insert(ParamName::parse("to").unwrap(), required);
-        insta::assert_snapshot!(text(&project, true, Style::plain(), usize::MAX), @r#"
+        insta::assert_snapshot!(text(&project, true, Style::new(false, true), usize::MAX), @r#"
         Pipelines
           build  Compile and test
             profile=debug|release  cargo profile (default debug)
@@ -305,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_narrow_list_has_one_line_for_each_name() {
-        insta::assert_snapshot!(text(&sample::project(), false, Style::plain(), 28), @"
+        insta::assert_snapshot!(text(&sample::project(), false, Style::new(false, true), 28), @"
         Pipelines
           build    Compile and test
           cross    fmt
@@ -320,10 +338,41 @@ mod tests {
     }
 
     #[test]
+    fn names_up_to_half_a_line_are_aligned_and_longer_ones_push_their_own_text() {
+        let mut project = sample::project();
+        let step = project.steps[0].clone();
+        project.pipelines.clear();
+        project.steps.truncate(2);
+        for name in ["x".repeat(30), "y".repeat(40)] {
+            let name = StepName::parse(&name).unwrap();
+            project.steps.insert(name, step.clone());
+        }
+        insta::assert_snapshot!(text(&project, false, Style::new(false, true), 60), @"
+        Steps
+          fmt                             cargo fmt --check
+          compile                         Compile everything
+          xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx  cargo fmt --check
+          yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy  cargo fmt --che…
+        ");
+    }
+
+    #[test]
+    fn parameters_keep_to_one_line_each() {
+        let mut project = sample::project();
+        for (_, param) in &mut project.pipelines[0].params {
+            param.about = Some("a long story ".repeat(20));
+        }
+        let text = text(&project, true, Style::new(false, true), 60);
+        assert!(text.lines().all(|line| width(line) <= 60), "{text}");
+    }
+
+    #[test]
     fn what_the_file_says_cannot_reach_the_terminals_controls() {
         let mut project = sample::project();
         project.steps[0].about = Some("\x1b]0;owned\x07 about\nsecond".into());
-        assert!(!text(&project, true, Style::plain(), usize::MAX).contains(['\x1b', '\x07']));
+        assert!(
+            !text(&project, true, Style::new(false, true), usize::MAX).contains(['\x1b', '\x07'])
+        );
     }
 
     #[test]

@@ -23,18 +23,20 @@ pub mod request;
 pub(crate) mod sample;
 pub mod schema;
 pub mod show;
-pub(crate) mod style;
 
 use crate::{
     exit_code,
-    ui::{ColorChoice, OutputFormat, Ui, problem},
+    ui::{ColorChoice, OutputFormat, Ui, problem, sanitize::words},
 };
 use clap::{
-    Args, CommandFactory as _, Parser, Subcommand,
-    error::{ContextKind, ContextValue},
+    Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
 };
-use piper_core::{id::StepName, problem::Problem};
-use std::{io, num::NonZeroU32, path::PathBuf};
+use piper_core::{
+    id::{ParamName, StepName},
+    problem::Problem,
+};
+use std::{ffi::OsString, io, num::NonZeroU32, path::PathBuf};
 
 /// Build and test a project here the same way as on its build farm
 #[derive(Debug, Parser)]
@@ -148,11 +150,12 @@ impl From<anyhow::Error> for CliError {
     }
 }
 
+/// What a command writes itself, it writes to standard output.
 impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::Closed,
-            _ => Self::Failed(error.into()),
+            _ => Self::Failed(anyhow::Error::new(error).context("cannot write to standard output")),
         }
     }
 }
@@ -160,26 +163,35 @@ impl From<io::Error> for CliError {
 /// A number of which 0 makes no sense.
 fn at_least_one(text: &str) -> Result<NonZeroU32, String> {
     text.parse()
-        .map_err(|_| "give a whole number from 1 on".to_owned())
+        .map_err(|_| format!("give a whole number from 1 to {}", u32::MAX))
 }
 
 /// The description of the command line.
 pub(crate) fn description() -> clap::Command {
-    <Cli as clap::CommandFactory>::command()
+    let command = Cli::command();
+    // Where a terminal has no size, some programs say so by these.
+    match std::env::var_os("COLUMNS").is_some_and(|columns| columns == "0") {
+        true => command.term_width(80),
+        false => command,
+    }
 }
 
 /// Runs the command line of this process and says with which status to end.
 pub fn main() -> u8 {
-    let cli = match Cli::try_parse() {
+    let parsed = description()
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(mut error) => {
-            advise(&mut error);
-            // Help and the version are answers; a reader that closed the pipe does not want the rest.
-            let _ = error.print();
+            advise(&mut error, std::env::args_os());
+            let printed = error.print();
             return if error.use_stderr() {
                 exit_code::USAGE
             } else {
-                exit_code::SUCCESS
+                // Help and the version are answers.
+                let ui = Ui::new(ColorChoice::Auto, OutputFormat::Text, false, false);
+                printed.map_or_else(|error| report(error.into(), &ui), |()| exit_code::SUCCESS)
             };
         }
     };
@@ -188,7 +200,7 @@ pub fn main() -> u8 {
     let result = match cli.command {
         // P-05: no command is a question, not a mistake.
         None => ui
-            .print(&Cli::command().render_help().to_string())
+            .print(&description().render_help().to_string())
             .map(|()| exit_code::SUCCESS)
             .map_err(CliError::from),
         Some(Command::Exec(args)) => exec::run(&args, global, &ui),
@@ -210,18 +222,56 @@ pub fn main() -> u8 {
     result.unwrap_or_else(|error| report(error, &ui))
 }
 
-/// Adds what the parser cannot know: a word that is no command may well be a pipeline or a step.
-fn advise(error: &mut clap::Error) {
-    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
-        return;
-    };
-    if StepName::parse(word).is_ok() {
-        let tip = format!("to run a pipeline or a step of that name, use 'piper exec {word}'");
-        error.insert(
-            ContextKind::Suggested,
-            ContextValue::StyledStrs(vec![tip.into()]),
+/// Adds what the parser cannot know: a word that is no command may well be a pipeline or a step, and an option that is none a parameter.
+fn advise(error: &mut clap::Error, args: impl Iterator<Item = OsString>) {
+    let mut tips = Vec::new();
+    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
+        && StepName::parse(word).is_ok()
+    {
+        tips.push(
+            format!("to run a pipeline or a step of that name, use 'piper exec {word}'").into(),
         );
     }
+    if let Some(tip) = parameter_tip(error, args) {
+        tips.push(tip.into());
+        // What the parser said beside it stays.
+        if let Some(ContextValue::StyledStrs(others)) = error.get(ContextKind::Suggested) {
+            tips.extend_from_slice(others);
+        }
+    }
+    if !tips.is_empty() {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+}
+
+/// How to write a parameter that somebody wrote as an option.
+fn parameter_tip(error: &clap::Error, mut args: impl Iterator<Item = OsString>) -> Option<String> {
+    let ContextValue::String(option) = error.get(ContextKind::InvalidArg)? else {
+        return None;
+    };
+    let takes_parameters = error
+        .get(ContextKind::Usage)?
+        .to_string()
+        .contains("[KEY=VALUE]");
+    // A slip of the hand is more likely than a parameter that is nearly called like an option.
+    let is_slip = error.get(ContextKind::SuggestedArg).is_some();
+    let name = option.strip_prefix("--")?;
+    if error.kind() != ErrorKind::UnknownArgument
+        || !takes_parameters
+        || is_slip
+        || ParamName::parse(name).is_err()
+    {
+        return None;
+    }
+    let value = args.find_map(|arg| {
+        let value = arg.to_str()?.strip_prefix(option)?.strip_prefix('=')?;
+        Some(value.to_owned())
+    });
+    let word = format!("{name}={}", value.as_deref().unwrap_or("VALUE"));
+    Some(format!(
+        "to give the parameter '{name}' a value, use {}",
+        words(&quote::quoted(&word))
+    ))
 }
 
 /// Tells the user why nothing came of it, and says with which status to end.
@@ -247,8 +297,8 @@ mod tests {
 
     fn refusal(words: &[&str]) -> String {
         let words = ["piper"].iter().chain(words);
-        let mut error = Cli::try_parse_from(words).unwrap_err();
-        advise(&mut error);
+        let mut error = Cli::try_parse_from(words.clone()).unwrap_err();
+        advise(&mut error, words.map(OsString::from));
         error.to_string()
     }
 
@@ -272,10 +322,40 @@ mod tests {
         assert!(!refusal(&["a b"]).contains("piper exec"));
     }
 
+    #[test]
+    fn an_option_that_there_is_not_may_be_a_parameter() {
+        insta::assert_snapshot!(refusal(&["exec", "greet", "--name=you"]), @"
+        error: unexpected argument '--name' found
+
+          tip: to give the parameter 'name' a value, use 'name=you'
+          tip: to pass '--name' as a value, use '-- --name'
+
+        Usage: piper exec [OPTIONS] [NAME] [ENVIRONMENT] [KEY=VALUE]... [-- <ARGS>...]
+
+        For more information, try '--help'.
+        ");
+    }
+
+    #[test_case(&["exec", "--msg=it's a\x1b[2J"], Some(r"use 'msg=it'\''s a␛[2J'"); "a value to quote")]
+    #[test_case(&["plan", "--name", "you"], Some("use 'name=VALUE'"); "a value that may be something else")]
+    #[test_case(&["exec", "--quiett"], None; "a slip")]
+    #[test_case(&["list", "--name=you"], None; "a command without parameters")]
+    #[test_case(&["exec", "-n"], None; "a short option")]
+    fn only_what_can_be_a_parameter_is_called_one(words: &[&str], tip: Option<&str>) {
+        let text = refusal(words);
+        match tip {
+            Some(tip) => assert!(text.contains(tip), "{text}"),
+            None => assert!(!text.contains("parameter"), "{text}"),
+        }
+    }
+
     #[test_case(&["exec", "-j0"]; "jobs")]
     #[test_case(&["builds", "-n", "0"]; "builds")]
     fn nothing_is_not_a_number_of_things(words: &[&str]) {
         let text = refusal(words);
-        assert!(text.contains("give a whole number from 1 on"), "{text}");
+        assert!(
+            text.contains("give a whole number from 1 to 4294967295"),
+            "{text}"
+        );
     }
 }

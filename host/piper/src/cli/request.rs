@@ -9,7 +9,8 @@ use std::{fs::File, io::Read as _, path::Path};
 /// What to run.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RequestArgs {
-    /// A pipeline or a step (`build` if there is none), an environment, and parameters; `KEY=@FILE` reads the value from a file
+    /// A pipeline or a step (`build` if there is none), an environment, and parameters; `NAME[AXIS=VALUE]` runs these cells of a
+    /// matrix alone, and `KEY=@FILE` reads the value from a file
     #[arg(value_name = "NAME] [ENVIRONMENT] [KEY=VALUE")]
     pub words: Vec<String>,
     /// Run this step alone, without what it needs; may be given several times
@@ -37,7 +38,7 @@ impl RequestArgs {
         let mut names = Vec::new();
         let mut params = Vec::new();
         for word in &self.words {
-            let Some((name, value)) = word.split_once('=') else {
+            let Some((name, value)) = param(word) else {
                 names.push(word.clone());
                 continue;
             };
@@ -87,6 +88,11 @@ impl RequestArgs {
             keep_going: self.keep_going,
         })
     }
+}
+
+/// A word as a parameter and its value; `unit[rust=1.80]` is the name of a cell.
+pub(crate) fn param(word: &str) -> Option<(&str, &str)> {
+    word.split_once('=').filter(|(name, _)| !name.contains('['))
 }
 
 fn malformed(message: String) -> Problem {
@@ -147,6 +153,7 @@ mod tests {
     #[test_case(&[], None, None, &[]; "nothing")]
     #[test_case(&["a=b"], None, None, &[("a", "b")]; "only a parameter")]
     #[test_case(&["x=1", "deploy", "y=a=b", "clean"], Some("deploy"), Some("clean"), &[("x", "1"), ("y", "a=b")]; "mixed")]
+    #[test_case(&["mx[a=1,b=x]", "c=[d]"], Some("mx[a=1,b=x]"), None, &[("c", "[d]")]; "a cell of a matrix")]
     #[test_case(&["a=", "_b=@@x"], None, None, &[("a", ""), ("_b", "@x")]; "empty and literal at sign")]
     fn words_with_an_equals_sign_are_parameters(
         words: &[&str],

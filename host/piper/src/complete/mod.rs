@@ -7,8 +7,9 @@
 mod bash;
 
 use crate::{
-    cli::{graph::structure, project::LoadedProject},
+    cli::{graph::structure, project::LoadedProject, request::param},
     history::{LocalHistory, Place},
+    ui::sanitize,
 };
 use clap::{Arg, Command};
 use piper_core::{
@@ -17,7 +18,7 @@ use piper_core::{
     record::{BuildSummary, Filter, History as _},
 };
 use piper_engine::clock;
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 #[cfg(test)]
 mod tests;
@@ -147,7 +148,8 @@ pub fn answer(cli: &Command, words: &[String], world: &World<'_>) -> Answer {
         Answer::Candidates(mut candidates) => {
             // What a name may contain, a shell can take; a value from a file may be anything.
             candidates.retain(|candidate| {
-                candidate.value.starts_with(current) && !candidate.value.contains(char::is_control)
+                candidate.value.starts_with(current)
+                    && matches!(sanitize::words(&candidate.value), Cow::Borrowed(_))
             });
             Answer::Candidates(candidates)
         }
@@ -274,7 +276,7 @@ impl<'a> Line<'a> {
         self.positionals
             .iter()
             .copied()
-            .find(|word| !word.contains('='))
+            .find(|word| param(word).is_none())
     }
 
     /// The words of `exec`, `plan` and `export`: a name, an environment, parameters.
@@ -282,7 +284,7 @@ impl<'a> Line<'a> {
         let project = &loaded.project;
         let pipeline = project.pipelines.get(self.target().unwrap_or("build"));
         let params = declared_params(project, pipeline);
-        if let Some((name, _)) = current.split_once('=') {
+        if let Some((name, _)) = param(current) {
             let Some((_, param)) = params.iter().find(|(own, _)| own.as_str() == name) else {
                 return Vec::new();
             };
@@ -300,7 +302,7 @@ impl<'a> Line<'a> {
         let names = self
             .positionals
             .iter()
-            .filter(|word| !word.contains('='))
+            .filter(|word| param(word).is_none())
             .count();
         let mut found = match names {
             0 => targets(loaded),
@@ -326,7 +328,7 @@ fn candidate(value: &str, about: Option<String>) -> Candidate {
     let line = about.trim().lines().next().unwrap_or_default();
     Candidate {
         value: value.to_owned(),
-        about: crate::cli::style::visible(line).into_owned(),
+        about: sanitize::words(line).into_owned(),
     }
 }
 

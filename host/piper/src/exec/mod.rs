@@ -7,7 +7,7 @@ mod screen;
 mod workspace;
 
 use crate::{
-    history::LocalRecorder,
+    history::{LocalRecorder, Place},
     ui::{
         Ui,
         lines::Sharing,
@@ -42,9 +42,17 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 pub use workspace::{Origin as WorkspaceOrigin, Workspace};
+
+/// How often it is looked whether somebody interrupts what is still being shown.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long the rest of an interrupted build is shown.
+const BACKLOG: Duration = Duration::from_millis(100);
+/// How long a terminal may be behind a build that is over.
+const BACKLOG_ON_TERMINAL: Duration = Duration::from_secs(1);
 
 /// How to run, beside what.
 #[derive(Debug, Clone)]
@@ -167,7 +175,7 @@ impl<'a> Runner<'a> {
         let about = self.about(&order, &summary);
         screen.tell(clock.now(), v1::Event::BuildStarted(Box::new(about)));
 
-        let report = match runner::run(&order, writer, clock, self.signals, &mut screen) {
+        let mut report = match runner::run(&order, writer, clock, self.signals, &mut screen) {
             Ok(report) => report,
             Err(error) => screen.give_up(&error),
         };
@@ -177,21 +185,47 @@ impl<'a> Runner<'a> {
             duration: report.duration,
             size: log.finish().bytes,
         };
-        // All is recorded, so nobody needs to wait any more until a slow terminal has seen it.
+        self.see_through(&screen, &mut report);
+        // All is recorded, so whoever cannot wait for a slow terminal may go.
         self.signals.let_go();
-        if report.signal.is_some() {
-            screen.skip_backlog();
-        }
-        screen
+        let shown = screen
             .join()
-            .context("could not show the build, which is done")?;
-        self.signals.take_back();
-        let trouble = self.recorder.end(order.id, end);
+            .context("could not show the build, which is done");
         folders.tidy();
+        let trouble = self.recorder.end(order.id, end);
+        self.signals.take_back();
         for warning in warnings.take().iter().chain(&trouble) {
             self.ui.warn(warning);
         }
-        Ok(report)
+        shown.map(|()| report)
+    }
+
+    /// Waits until all is shown. Whoever interrupts a flood does not want to see the rest of it, nor does whoever looks at a terminal
+    /// when the step is long over.
+    fn see_through(&self, screen: &Screen, report: &mut Report) {
+        let mut waited = Duration::ZERO;
+        while !screen.is_shown_within(LOOK_EVERY) {
+            waited += LOOK_EVERY;
+            let interrupted = match self.signals.take() {
+                Some(libc::SIGWINCH) | None => report.signal.is_some() && waited >= BACKLOG,
+                Some(libc::SIGTSTP) => {
+                    self.signals.stop_here();
+                    false
+                }
+                // The second one is meant.
+                Some(signal) if report.signal.is_some() => {
+                    self.signals.die_of(signal);
+                    true
+                }
+                Some(signal) => {
+                    report.signal = Some(signal);
+                    true
+                }
+            };
+            if interrupted || self.ui.out.terminal && waited >= BACKLOG_ON_TERMINAL {
+                screen.skip_backlog();
+            }
+        }
     }
 
     /// All that the engine needs but the folders, which belong to the record.
@@ -358,10 +392,7 @@ impl Folders {
             temporary.push(folder.clone());
             Ok(folder)
         };
-        let artifacts = make(
-            file.map(|file| file.with_extension("artifacts")),
-            "artifacts",
-        )?;
+        let artifacts = make(file.map(Place::artifacts), "artifacts")?;
         let cache = make(Some(cache_folder(build)), "cache")?;
         Ok(Self {
             artifacts,

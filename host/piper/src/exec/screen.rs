@@ -17,7 +17,7 @@ use piper_engine::{
 };
 use std::{
     collections::VecDeque,
-    io, iter, mem,
+    io, iter,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
@@ -25,8 +25,6 @@ use std::{
 
 /// How long Ctrl-Z waits for the screen to be left in order. A terminal stopped by Ctrl-S would keep it waiting for ever.
 const ABOUT_TO_STOP: Duration = Duration::from_millis(200);
-/// How long the rest of an interrupted build is shown.
-const BACKLOG: Duration = Duration::from_millis(100);
 /// How long the thread lets small things gather: being woken for each of them costs short steps as much as they cost themselves.
 const GATHER: Duration = Duration::from_millis(4);
 /// Records of so many bytes do not gather: they would only leave the memory before they are shown.
@@ -108,15 +106,23 @@ pub(super) struct Screen {
     thread: Thread,
 }
 
-/// Makes the reporter and shows everything until the end.
-type Showing = Box<dyn FnOnce() -> io::Result<()> + Send>;
+/// Makes the reporter and shows everything until the end: once, on the thread that comes first. A thread that cannot be started
+/// must not take it along.
+struct Showing(Mutex<Option<Once>>);
+
+type Once = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+impl Showing {
+    fn run(&self) -> io::Result<()> {
+        let show = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        show.map_or(Ok(()), |show| show())
+    }
+}
 
 enum Thread {
-    /// The build is still a short one.
-    NotYet(Showing),
+    /// The build is still a short one, or there can be no thread.
+    NotYet(Arc<Showing>),
     Runs(JoinHandle<io::Result<()>>),
-    /// It could not be started, or it has been waited for.
-    None(io::Result<()>),
 }
 
 impl Screen {
@@ -137,6 +143,7 @@ impl Screen {
                 reporter,
                 reader,
                 queue: shown,
+                build,
                 clock,
                 events: VecDeque::new(),
                 ended: false,
@@ -153,7 +160,7 @@ impl Screen {
             log_end: 0,
             queue,
             warnings,
-            thread: Thread::NotYet(Box::new(show)),
+            thread: Thread::NotYet(Arc::new(Showing(Mutex::new(Some(Box::new(show)))))),
         }
     }
 
@@ -183,19 +190,23 @@ impl Screen {
         }
     }
 
-    /// Leaves out what is not shown after a moment: whoever interrupts a flood does not want to see the rest of it.
-    pub(super) fn skip_backlog(&self) {
+    /// Waits a moment for everything to be shown; `false` if something still is, on another thread.
+    pub(super) fn is_shown_within(&self, most: Duration) -> bool {
         if !matches!(self.thread, Thread::Runs(_)) {
-            return;
+            return true;
         }
         let shows = |waiting: &mut Waiting| !waiting.finished;
-        let (mut waiting, _) = self
+        let (waiting, _) = self
             .queue
             .changed
-            .wait_timeout_while(self.queue.lock(), BACKLOG, shows)
+            .wait_timeout_while(self.queue.lock(), most, shows)
             .unwrap_or_else(PoisonError::into_inner);
-        waiting.skip_backlog = true;
-        drop(waiting);
+        waiting.finished
+    }
+
+    /// Leaves out what is not shown yet, but for how the build ended.
+    pub(super) fn skip_backlog(&self) {
+        self.queue.lock().skip_backlog = true;
         self.queue.changed.notify_all();
     }
 
@@ -204,12 +215,11 @@ impl Screen {
     /// # Errors
     ///
     /// When nothing could be shown at all.
-    pub(super) fn join(mut self) -> io::Result<()> {
-        match mem::replace(&mut self.thread, Thread::None(Ok(()))) {
-            Thread::NotYet(show) => show(),
+    pub(super) fn join(self) -> io::Result<()> {
+        match self.thread {
+            Thread::NotYet(show) => show.run(),
             // A panic there has printed its message, and the build is recorded.
             Thread::Runs(thread) => thread.join().unwrap_or(Ok(())),
-            Thread::None(shown) => shown,
         }
     }
 
@@ -264,16 +274,18 @@ impl Listener for Screen {
 
     fn lasts(&mut self) {
         self.log.keep_up();
-        self.thread = match mem::replace(&mut self.thread, Thread::None(Ok(()))) {
-            Thread::NotYet(show) => {
-                let spawned = thread::Builder::new()
-                    .name("screen".to_owned())
-                    .stack_size(STACK)
-                    .spawn(show);
-                spawned.map_or_else(|error| Thread::None(Err(error)), Thread::Runs)
-            }
-            other => other,
+        let Thread::NotYet(show) = &self.thread else {
+            return;
         };
+        let theirs = Arc::clone(show);
+        let spawned = thread::Builder::new()
+            .name("screen".to_owned())
+            .stack_size(STACK)
+            .spawn(move || theirs.run());
+        // Without a thread, the build is shown at its end.
+        if let Ok(thread) = spawned {
+            self.thread = Thread::Runs(thread);
+        }
     }
 
     fn about_to_stop(&mut self) {
@@ -291,6 +303,7 @@ struct Show {
     reporter: Reporter,
     reader: LiveReader,
     queue: Arc<Queue>,
+    build: BuildId,
     clock: Clock,
     events: VecDeque<Told>,
     /// There are no more records.
@@ -304,7 +317,10 @@ impl Show {
         loop {
             self.show_events(self.reader.position());
             if self.finished {
-                return self.reporter.finish(self.clock.now().mono);
+                self.reporter.finish(self.clock.now().mono);
+                self.queue.lock().finished = true;
+                self.queue.changed.notify_all();
+                return;
             }
             let now = self.clock.now().mono;
             let wait = self
@@ -327,8 +343,12 @@ impl Show {
     fn show_events(&mut self, shown: u64) {
         let mut waiting = self.queue.lock();
         self.events.extend(waiting.told.drain(..));
-        self.ended |= waiting.skip_backlog;
+        let skipped = waiting.skip_backlog || waiting.hurry && self.reporter.is_deaf();
         drop(waiting);
+        if skipped && !self.ended {
+            self.ended = true;
+            self.say_what_is_left_out();
+        }
         while let Some(told) = self.events.front() {
             if !self.ended && told.after > shown {
                 return;
@@ -338,11 +358,7 @@ impl Show {
             };
             self.reporter.event(told.now, &told.event);
             match told.event {
-                Event::BuildFinished { .. } => {
-                    self.finished = true;
-                    self.queue.lock().finished = true;
-                    self.queue.changed.notify_all();
-                }
+                Event::BuildFinished { .. } => self.finished = true,
                 Event::BuildPaused {} => {
                     let mut waiting = self.queue.lock();
                     waiting.pauses.1 += 1;
@@ -352,6 +368,19 @@ impl Show {
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn say_what_is_left_out(&mut self) {
+        let shown = self.reader.position();
+        let left = self.events.iter().map(|told| told.after).max();
+        if left.is_some_and(|all| all > shown) {
+            let message = format!(
+                "the rest of what was printed is not shown; all of it is in `piper logs {}`",
+                self.build.short()
+            );
+            self.reporter
+                .event(self.clock.now(), &Event::Warning { message });
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a log record; the index is not known here.
 
+use super::Place;
 use piper_core::{
     id::BuildId,
     record::{BuildEnd, BuildSummary},
@@ -10,7 +11,7 @@ use piper_core::{
 };
 use piper_engine::logs::{Dead, PlogReader, State};
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -102,7 +103,7 @@ fn try_settle(path: &Path) -> Result<Option<BuildSummary>, Error> {
         }
     }
     if let Some(end) = &mut story.build.end {
-        end.size = fs::metadata(path).map_err(read)?.len();
+        end.size = Place::size(path);
     }
     Ok(Some(story.build))
 }

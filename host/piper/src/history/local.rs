@@ -227,17 +227,26 @@ fn select(index: &Index, limits: Limits, now: Timestamp) -> Result<Swept, Error>
     Ok(Swept { builds, bytes })
 }
 
-/// Removes builds: their files first, because what has a file is found again.
+/// Removes builds: their files first, because what has a file is found again; and before those what they left, because nobody
+/// would find that without them.
 fn remove(index: &mut Index, place: &Place, builds: &[BuildId]) -> Result<(), HistoryError> {
     for &id in builds {
-        match fs::remove_file(place.file(id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(HistoryError {
-                    doing: format!("remove `{}`", place.file(id).display()),
-                    source: error.into(),
-                });
+        let file = place.file(id);
+        let artifacts = Place::artifacts(&file);
+        let removed = [
+            (fs::remove_dir_all(&artifacts), &artifacts),
+            (fs::remove_file(&file), &file),
+        ];
+        for (result, path) in removed {
+            match result {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(HistoryError {
+                        doing: format!("remove `{}`", path.display()),
+                        source: error.into(),
+                    });
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
     index

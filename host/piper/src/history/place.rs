@@ -141,6 +141,17 @@ impl Place {
         self.folder.join("builds").join(format!("{build}.plog"))
     }
 
+    /// The folder of what a build's steps leave in `$PIPER_ARTIFACTS`.
+    pub fn artifacts(file: &Path) -> PathBuf {
+        file.with_extension("artifacts")
+    }
+
+    /// How many bytes a build takes: its file and what its steps left. What cannot be looked at does not count.
+    pub(super) fn size(file: &Path) -> u64 {
+        let log = fs::metadata(file).map_or(0, |file| file.len());
+        log + size_below(&Self::artifacts(file))
+    }
+
     /// The list of the builds since old ones were removed.
     pub(super) fn recent(&self) -> PathBuf {
         self.folder.join("recent")
@@ -150,6 +161,18 @@ impl Place {
     pub fn index(&self) -> PathBuf {
         self.folder.join("index.db")
     }
+}
+
+fn size_below(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return 0;
+    };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => size_below(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
 }
 
 fn is_ours(metadata: &Metadata) -> bool {

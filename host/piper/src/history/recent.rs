@@ -6,7 +6,7 @@
 use super::{Place, retention::Limits};
 use piper_core::time::Timestamp;
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read, Seek, Write},
     os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
@@ -37,12 +37,19 @@ impl Recent {
             .append(true)
             .mode(0o600)
             .open(&self.path)?;
-        // One write, so that lines of builds that end together do not mix.
+        // Somebody may have been stopped while he held it, and a line that is missing is no harm.
+        if file.try_lock().is_err() {
+            return Ok(false);
+        }
         file.write_all(format!("{} {size}\n", now.0).as_bytes())?;
         file.rewind()?;
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
-        Ok(is_due(&text, now, limits) && fs::remove_file(&self.path).is_ok())
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let due = is_due(&String::from_utf8_lossy(&text), now, limits);
+        if due {
+            file.set_len(0)?;
+        }
+        Ok(due)
     }
 }
 
@@ -86,6 +93,17 @@ mod tests {
     #[test_case("x\n\n-1 5\n7\n", false; "rubbish")]
     fn old_builds_are_removed_when_enough_has_gathered(text: &str, due: bool) {
         assert_eq!(is_due(text, NOW, LIMITS), due);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_do_not_end_it() {
+        let (_folder, place) = sample::place();
+        std::fs::write(place.recent(), b"\xff\xfe\n").unwrap();
+        let recent = Recent::in_place(&place);
+        let due: Vec<bool> = (0..3)
+            .map(|_| recent.note(NOW, 1, LIMITS).unwrap())
+            .collect();
+        assert_eq!(due, [false, false, true]);
     }
 
     #[test]

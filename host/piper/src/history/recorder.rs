@@ -1,7 +1,7 @@
 //! Says where a build's file goes, and now and then has old builds removed.
 //!
-//! A running build writes nothing but its own file: the index is brought up to date by whoever looks at the history, so no build
-//! pays for a database or waits for one.
+//! A running build writes nothing but its own file: the index is brought up to date by whoever looks at the history. A build that
+//! ended looks itself when it is time to remove old ones, after all is recorded and shown, and while Ctrl-C ends it.
 
 use super::{Place, chain, local::sweep, recent::Recent, settings};
 use piper_core::{
@@ -9,7 +9,7 @@ use piper_core::{
     record::{BuildEnd, BuildSummary, Recorder},
     time::Timestamp,
 };
-use std::{collections::HashMap, path::PathBuf};
+use std::{collections::HashMap, io, path::PathBuf};
 
 /// Keeps builds in a [`Place`].
 #[derive(Debug)]
@@ -71,7 +71,8 @@ impl Recorder for LocalRecorder {
     fn end(&mut self, build: BuildId, end: BuildEnd) -> Vec<String> {
         let mut warnings: Vec<String> = self.warning.take().into_iter().collect();
         if let (Some(began), Ok(place)) = (self.running.remove(&build), &self.place) {
-            warnings.extend(tidy(place, began + end.duration, end.size));
+            let size = Place::size(&place.file(build));
+            warnings.extend(tidy(place, began + end.duration, size));
         }
         warnings
     }
@@ -84,16 +85,28 @@ fn tidy(place: &Place, now: Timestamp, size: u64) -> Vec<String> {
             let messages: Vec<_> = problems.into_iter().map(|p| p.message).collect();
             messages.join(", ")
         })
-        .and_then(|limits| {
-            let recent = Recent::in_place(place);
-            // A note that cannot be written means a disk that the build has warned of already.
-            if recent.note(now, size, limits).unwrap_or(false) {
-                sweep(place.clone(), limits, now).map_err(|error| chain(&error))
-            } else {
-                Ok(Vec::new())
-            }
-        });
+        .and_then(
+            |limits| match Recent::in_place(place).note(now, size, limits) {
+                Ok(true) => sweep(place.clone(), limits, now).map_err(|error| chain(&error)),
+                Ok(false) => Ok(Vec::new()),
+                // The build has warned of that already.
+                Err(error) if is_full(&error) => Ok(Vec::new()),
+                Err(error) => Err(format!(
+                    "cannot note this build in `{}`: {error}",
+                    place.recent().display()
+                )),
+            },
+        );
     swept.unwrap_or_else(|why| vec![format!("old builds are not removed: {why}; see `piper gc`")])
+}
+
+/// Whether there is no room, or nothing can be written at all.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(
+        error.kind(),
+        FileTooLarge | QuotaExceeded | ReadOnlyFilesystem | StorageFull
+    )
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! The user's own settings of the history: `$XDG_CONFIG_HOME/piper/config.toml`, table `[history]`.
 //!
-//! Read only when old builds are looked for. All that is wrong is reported at once; there is no setting that is guessed.
+//! Read at the end of each build, and when old ones are removed. All that is wrong is reported at once; there is no setting that is guessed.
 
 use super::{place::base, retention::Limits};
+use crate::find;
 use piper_core::{
     codes::{BAD_VALUE, SYNTAX, UNKNOWN_KEY, UNREADABLE},
     problem::{Problem, Source, Span},
 };
-use std::{env, fs, io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
+use std::{env, io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -26,7 +27,8 @@ pub fn limits() -> Result<Limits, Vec<Problem>> {
     let Some(path) = config.map(|config| config.join("piper").join("config.toml")) else {
         return Ok(Limits::default());
     };
-    match fs::read_to_string(&path) {
+    // Read by every build, which must not wait for whoever may write to a FIFO.
+    match find::open(&path).and_then(io::read_to_string) {
         Ok(text) => parse(path, text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Limits::default()),
         Err(error) => {

@@ -24,8 +24,14 @@ const PART_AFTER: Duration = Duration::from_secs(1);
 /// A part of a line is shown when it is longer than this, so that a line without end takes no memory.
 const PART_BYTES: usize = 64 * 1024;
 
-/// Labels are padded to the widest one, but not further than this; a longer one is shown in full.
-const PAD: usize = 20;
+/// On a terminal, labels leave this many parts of a line but one to what the steps print; longer ones are cut.
+const SHARE: usize = 3;
+
+/// But they have at least this many columns.
+const LEAST_LABEL: usize = 8;
+
+/// Elsewhere nothing is cut: labels are padded to the widest one, but not further than this.
+const PAD: usize = 48;
 
 /// How many lines of a failed step are shown again at the end, and how many bytes they may have.
 const TAIL_LINES: usize = 50;
@@ -48,8 +54,12 @@ pub struct Lines {
     tty: BTreeSet<u32>,
     /// Steps that were not told to print colours: nothing has to be taken out of their output again.
     colorless: BTreeSet<u32>,
-    /// Padding of labels.
-    pad: usize,
+    /// How wide the widest label is.
+    widest: usize,
+    /// How wide the terminal is, if there is one.
+    columns: Option<usize>,
+    /// What is left of several labels when they are cut: no name for any of them.
+    ambiguous: BTreeSet<String>,
     /// Steps that print.
     steps: BTreeMap<u32, StepLines>,
     /// Whether to keep the last lines of each step, in case it fails.
@@ -92,7 +102,9 @@ impl Lines {
             unicode,
             tty: BTreeSet::new(),
             colorless: BTreeSet::new(),
-            pad: 0,
+            widest: 0,
+            columns: None,
+            ambiguous: BTreeSet::new(),
             steps: BTreeMap::new(),
             keep_tails,
         }
@@ -108,9 +120,33 @@ impl Lines {
         self.colorless.insert(place);
     }
 
-    /// Aligns to these labels.
-    pub fn align<'a>(&mut self, labels: impl Iterator<Item = &'a str>) {
-        self.pad = labels.map(width).max().unwrap_or(0).min(PAD);
+    /// Aligns to these labels, on a terminal of so many columns if there is one.
+    pub fn align<'a>(
+        &mut self,
+        labels: impl Iterator<Item = &'a str> + Clone,
+        columns: Option<usize>,
+    ) {
+        self.widest = labels.clone().map(width).max().unwrap_or(0);
+        self.columns = columns;
+        let Some(most) = self.most_columns().filter(|most| *most < self.widest) else {
+            return;
+        };
+        let style = Style::new(false, self.unicode);
+        let mut seen = BTreeSet::new();
+        for label in labels.filter(|label| width(label) > most) {
+            let cut = style.cut_label(label, most).into_owned();
+            if seen.contains(&cut) {
+                self.ambiguous.insert(cut);
+            } else {
+                seen.insert(cut);
+            }
+        }
+    }
+
+    /// How many columns a label may have on the terminal.
+    fn most_columns(&self) -> Option<usize> {
+        let columns = self.columns?;
+        Some((columns / SHARE).max(LEAST_LABEL))
     }
 
     /// Adds a record to the stream that it belongs to.
@@ -228,9 +264,15 @@ impl Lines {
 
     fn prefix(&self, face: Face, label: &str) -> Vec<u8> {
         let style = Style::new(face.color, self.unicode);
-        let padding = " ".repeat(self.pad.saturating_sub(width(label)));
+        let most = self.most_columns().filter(|_| face.terminal);
+        let shown = match most.map(|most| style.cut_label(label, most)) {
+            Some(cut) if !self.ambiguous.contains(&*cut) => cut,
+            Some(_) | None => label.into(),
+        };
+        let pad = self.widest.min(most.unwrap_or(PAD));
+        let padding = " ".repeat(pad.saturating_sub(width(&shown)));
         let bar = style.symbols.bar;
-        let before = style.paint(Paint::of_step(label), format!("{label}{padding} {bar}"));
+        let before = style.paint(Paint::of_step(label), format!("{shown}{padding} {bar}"));
         format!("{before} ").into_bytes()
     }
 

@@ -231,11 +231,9 @@ impl Live {
             .into_iter()
             .map(|step| {
                 let mut row = Row::default();
-                let spaces = " ".repeat(pad.saturating_sub(width(&step.label)));
-                row.add(
-                    Paint::of_step(&step.label),
-                    format!("  {}{spaces}  ", step.label),
-                );
+                let label = self.text.style.cut_label(&step.label, pad);
+                let spaces = " ".repeat(pad.saturating_sub(width(&label)));
+                row.add(Paint::of_step(&step.label), format!("  {label}{spaces}  "));
                 row.add(Paint::Plain, self.state(step, now));
                 row
             })

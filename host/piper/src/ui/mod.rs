@@ -24,7 +24,7 @@ mod stage;
 pub mod style;
 pub mod text;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -105,21 +105,19 @@ impl Ui {
     ///
     /// When standard output cannot be written to; a closed pipe becomes [`CliError::Closed`](crate::cli::CliError::Closed).
     pub fn print(&self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.write_all(b"\n")
+        output::write_line(io::stdout(), text)
     }
 
     /// Writes talk to standard error, followed by a line end; whoever closed it does not want to hear it.
     pub fn say(&self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(io::stderr().lock(), "{text}");
+            self.complain(text);
         }
     }
 
     /// Writes an error to standard error, followed by a line end, also when asked to be quiet.
     pub fn complain(&self, text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
+        let _ = output::write_line(io::stderr(), text.trim_end_matches('\n'));
     }
 
     /// Says what the user should know, and what fails nothing.
@@ -136,6 +134,9 @@ impl Ui {
 
     fn labelled(&self, paint: style::Paint, word: &str, message: &str) {
         let style = style::Style::new(self.err.color, false);
+        // A tool that is quoted may have said several lines.
+        let lines: Vec<_> = message.lines().map(sanitize::words).collect();
+        let message = lines.join("\n");
         self.complain(&format!("{}: {message}", style.paint(paint, word)));
     }
 }

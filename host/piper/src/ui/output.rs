@@ -35,6 +35,13 @@ pub trait Target: Write {
 /// A file descriptor.
 struct Descriptor(File);
 
+impl Descriptor {
+    /// The same open file as `of`, whose buffers are passed by.
+    fn of(of: impl AsFd) -> io::Result<Self> {
+        Ok(Self(File::from(of.as_fd().try_clone_to_owned()?)))
+    }
+}
+
 impl Write for Descriptor {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes)
@@ -71,6 +78,38 @@ impl Target for Descriptor {
             rows: size.ws_row.into(),
         })
     }
+}
+
+/// Writes all of `bytes`, however long it takes.
+fn write_whole(target: &mut dyn Target, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match target.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                // Somebody who shares the terminal or the pipe, node for one, made it non-blocking.
+                io::ErrorKind::WouldBlock => target.wait_for_room(),
+                _ => return Err(error),
+            },
+        }
+    }
+    Ok(())
+}
+
+/// Writes a text and a line end to a stream of the process.
+///
+/// # Errors
+///
+/// When it takes no more, or was closed.
+pub(super) fn write_line(stream: impl AsFd, text: &str) -> io::Result<()> {
+    let mut target = Descriptor::of(stream)?;
+    // Two writes could be parted by those of another process, but what is long would be copied for it.
+    if text.len() <= BUFFER {
+        return write_whole(&mut target, format!("{text}\n").as_bytes());
+    }
+    write_whole(&mut target, text.as_bytes())?;
+    write_whole(&mut target, b"\n")
 }
 
 /// One stream: a buffer before a [`Target`].
@@ -124,18 +163,8 @@ impl Sink {
 
     /// Writes all that was collected.
     pub fn flush(&mut self) {
-        let mut rest = self.buffer.as_slice();
-        while !rest.is_empty() && self.dead.is_none() {
-            match self.target.write(rest) {
-                Ok(0) => self.dead = Some(io::ErrorKind::WriteZero.into()),
-                Ok(written) => rest = &rest[written..],
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    // Somebody who shares the terminal or the pipe, node for one, made it non-blocking.
-                    io::ErrorKind::WouldBlock => self.target.wait_for_room(),
-                    _ => self.dead = Some(error),
-                },
-            }
+        if self.dead.is_none() {
+            self.dead = write_whole(&mut *self.target, &self.buffer).err();
         }
         self.buffer.clear();
     }
@@ -175,9 +204,9 @@ impl Outputs {
     ///
     /// When the process has no descriptor left.
     pub fn of_process(out: Face, err: Face) -> io::Result<Self> {
-        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-        let same = match (stdout.metadata(), stderr.metadata()) {
+        let stdout = Descriptor::of(io::stdout())?;
+        let stderr = Descriptor::of(io::stderr())?;
+        let same = match (stdout.0.metadata(), stderr.0.metadata()) {
             (Ok(a), Ok(b)) => {
                 // `/dev/tty` is the same terminal under another name.
                 let alias = libc::makedev(5, 0);
@@ -188,8 +217,8 @@ impl Outputs {
             _ => false,
         };
         Ok(Self::new(
-            Sink::new(Box::new(Descriptor(stdout)), out),
-            (!same).then(|| Sink::new(Box::new(Descriptor(stderr)), err)),
+            Sink::new(Box::new(stdout), out),
+            (!same).then(|| Sink::new(Box::new(stderr), err)),
         ))
     }
 
@@ -199,11 +228,8 @@ impl Outputs {
     ///
     /// When the process has no descriptor left.
     pub fn of_stdout(out: Face) -> io::Result<Self> {
-        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        Ok(Self::new(
-            Sink::new(Box::new(Descriptor(stdout)), out),
-            None,
-        ))
+        let stdout = Descriptor::of(io::stdout())?;
+        Ok(Self::new(Sink::new(Box::new(stdout), out), None))
     }
 
     /// These sinks; `err` is `None` if both streams go to the same place.
@@ -227,6 +253,13 @@ impl Outputs {
     /// Standard output, if it does not go where the words go.
     pub fn data(&mut self) -> Option<&mut Sink> {
         self.err.is_some().then_some(&mut self.out)
+    }
+
+    /// How wide the terminal is, if one of them is a terminal.
+    pub fn columns(&self) -> Option<usize> {
+        let mut sinks = [Some(&self.out), self.err.as_ref()].into_iter().flatten();
+        let terminal = sinks.find(|sink| sink.face.terminal)?;
+        Some(terminal.size().columns)
     }
 
     /// Writes what both have collected.

@@ -2,6 +2,7 @@
 //!
 //! What is wrong is said by the problem; nothing here knows any code.
 
+use super::sanitize;
 use piper_core::problem::{Problem, Severity, Span};
 use serde_json::{Value, json};
 use std::{
@@ -17,6 +18,9 @@ const MOST_SHOWN: usize = 20;
 
 /// The widest snippet, in columns; a longer line is cut around its place.
 const WIDEST: usize = 120;
+
+/// The longest sentence, in characters: a word that it quotes may have a megabyte.
+const LONGEST: usize = 1_000;
 
 /// How many columns a tab takes in a snippet.
 const TAB: &str = "    ";
@@ -34,7 +38,10 @@ pub fn text(problems: &[Problem], color: bool, directory: Option<&Path>) -> Stri
         painter.out.push('\n');
     }
     if let Some(more @ 1..) = problems.len().checked_sub(MOST_SHOWN) {
-        let _ = writeln!(out, "… and {more} more");
+        let _ = writeln!(
+            out,
+            "… and {more} more; `piper check --output json` gives all of them"
+        );
     } else {
         // No empty line behind the last one.
         out.pop();
@@ -189,7 +196,7 @@ impl Painter<'_> {
             ink,
             &format!("{}[{}]", severity(problem.severity), problem.code),
         );
-        self.paint(Ink::Strong, &format!(": {}", harmless(&problem.message)));
+        self.paint(Ink::Strong, &format!(": {}", sentence(&problem.message)));
         self.out.push('\n');
         let main = problem
             .at
@@ -232,7 +239,7 @@ impl Painter<'_> {
         for help in &problem.help {
             self.paint(Ink::Frame, &format!("{:gutter$} = ", ""));
             self.paint(Ink::Strong, "help:");
-            let _ = writeln!(self.out, " {}", harmless(help));
+            let _ = writeln!(self.out, " {}", sentence(help));
         }
         if problem.help.is_empty() {
             self.paint(Ink::Frame, &format!("{:gutter$} = ", ""));
@@ -272,7 +279,7 @@ impl Painter<'_> {
             carets.push('…');
         }
         if !label.is_empty() {
-            let _ = write!(carets, " {}", harmless(label));
+            let _ = write!(carets, " {}", sentence(label));
         }
         self.out.extend(std::iter::repeat_n(' ', cut.before));
         self.paint(ink, &carets);
@@ -350,6 +357,17 @@ fn columns_up_to(line: &str, width: usize) -> Option<usize> {
     })
 }
 
+/// A harmless text without the middle of what is too long: the end of a sentence says as much as its beginning.
+fn sentence(text: &str) -> String {
+    let over = text.chars().count().saturating_sub(LONGEST);
+    if over == 0 {
+        return harmless(text);
+    }
+    let begin: String = text.chars().take(LONGEST / 2).collect();
+    let end: String = text.chars().skip(LONGEST / 2 + over).collect();
+    harmless(&format!("{begin} … {end}"))
+}
+
 /// A text that moves no cursor and changes no terminal.
 fn harmless(text: &str) -> String {
     let mut harmless = String::with_capacity(text.len());
@@ -366,27 +384,10 @@ fn push_harmless(out: &mut String, c: char) -> usize {
             out.push_str(TAB);
             TAB.len()
         }
-        // Control pictures for ASCII; the replacement character for C1 and for what changes the direction of writing.
-        '\0'..='\x1f' => {
-            out.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'));
-            1
-        }
-        '\x7f' => {
-            out.push('\u{2421}');
-            1
-        }
-        '\u{80}'..='\u{9f}'
-        | '\u{200e}'
-        | '\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}'
-        | '\u{feff}' => {
-            out.push('\u{fffd}');
-            1
-        }
-        _ => {
-            out.push(c);
-            c.width().unwrap_or(0)
+        c => {
+            let shown = sanitize::shown(c);
+            out.push(shown);
+            shown.width().unwrap_or(0)
         }
     }
 }

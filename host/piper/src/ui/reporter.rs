@@ -121,6 +121,15 @@ impl Reporter {
         }
     }
 
+    /// Whether nobody reads what steps print any more.
+    pub fn is_deaf(&mut self) -> bool {
+        let sink = match self {
+            Self::People(people) => people.outputs.sink(Stream::Stdout),
+            Self::Programs(stream) => stream.sink(),
+        };
+        sink.is_dead()
+    }
+
     /// When [`tick`](Self::tick) has something to do, if nothing else happens before.
     pub fn next_tick(&self, now: Monotonic) -> Option<Monotonic> {
         match self {
@@ -236,7 +245,7 @@ impl People {
         match event {
             Event::BuildStarted(_) => {
                 let labels = self.progress.steps.iter().map(|step| step.label.as_str());
-                self.lines.align(labels);
+                self.lines.align(labels, self.outputs.columns());
                 if let Some(about) = &self.progress.about {
                     self.say(self.text.build_started(about));
                 }

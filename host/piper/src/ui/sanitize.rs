@@ -406,16 +406,26 @@ fn character_len(text: &[u8], len: usize) -> usize {
 
 /// A name, reason or command as a part of one of piper's own lines: it came from a file that somebody wrote.
 pub fn words(text: &str) -> Cow<'_, str> {
-    let hurts = |c: char| c.is_control() || is_harmful(c);
-    if !text.contains(hurts) {
+    if text.chars().all(|c| c == shown(c)) {
         return Cow::Borrowed(text);
     }
     let clean = text.trim_end().chars().map(|c| match c {
         '\n' | '\t' => ' ',
-        c if hurts(c) => '\u{fffd}',
-        c => c,
+        c => shown(c),
     });
     Cow::Owned(clean.collect())
+}
+
+/// The character, or what is shown of one that would move, ring, hide or reorder: its picture if it has one.
+pub(super) fn shown(c: char) -> char {
+    match c {
+        '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
+        '\x7f' => '\u{2421}',
+        // In a line of its own a mark of direction may stand; here it would reorder what piper says beside it.
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{feff}' => '\u{fffd}',
+        c if is_harmful(c) => '\u{fffd}',
+        c => c,
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ use piper_core::{
 };
 use std::{fmt::Write, path::Path};
 
+/// Labels are padded to the widest one, but not further than this: they are there to be typed, so none is cut.
+const WIDEST_LABEL: usize = 64;
+
 /// What a page shows beside the events of its build.
 #[derive(Debug)]
 pub struct Page<'a> {
@@ -115,7 +118,7 @@ impl Page<'_> {
 
     fn table(&self, page: &mut String, progress: &Progress, has_ended: bool) {
         let widest = progress.steps.iter().map(|step| width(&step.label)).max();
-        let pad = widest.unwrap_or(0).min(40);
+        let pad = widest.unwrap_or(0).min(WIDEST_LABEL);
         for step in &progress.steps {
             let (paint, symbol, word) = self.standing(step, has_ended);
             let spaces = " ".repeat(pad.saturating_sub(width(&step.label)));

@@ -20,6 +20,8 @@ pub enum Paint {
     Dim,
     /// What one looks for.
     Strong,
+    /// A name that can be typed.
+    Name,
     /// One of the colours by which steps are told apart.
     Key(u8),
 }
@@ -47,6 +49,7 @@ impl Paint {
             Self::Odd => Some("33"),
             Self::Dim => Some("2"),
             Self::Strong => Some("1"),
+            Self::Name => Some("36"),
             Self::Key(key) => Some(KEYS[usize::from(key) % KEYS.len()]),
         }
     }
@@ -128,19 +131,59 @@ impl Style {
         if width(text) <= columns {
             return text.into();
         }
-        let more = if width(self.symbols.more) < columns {
-            self.symbols.more
-        } else {
-            ""
-        };
-        let room = columns - width(more);
-        let mut used = 0;
-        let end = text.char_indices().find_map(|(at, c)| {
-            used += c.width().unwrap_or(0);
-            (used > room).then_some(at)
-        });
+        let more = self.more(columns);
+        let end = fitting(text.char_indices(), columns - width(more));
         format!("{}{more}", &text[..end.unwrap_or(text.len())]).into()
     }
+
+    /// The beginning and the end of a label that fit into `columns`: the one has the step's name, the other what tells its cells apart.
+    pub fn cut_label<'a>(&self, label: &'a str, columns: usize) -> Cow<'a, str> {
+        if width(label) <= columns {
+            return label.into();
+        }
+        let more = self.more(columns);
+        let room = columns - width(more);
+        let end = fitting(label.char_indices(), room.div_ceil(2)).unwrap_or(label.len());
+        let begin = fitting(label.char_indices().rev(), room / 2);
+        let begin = begin.map_or(0, |last| label.ceil_char_boundary(last + 1));
+        format!("{}{more}{}", &label[..end], &label[begin..]).into()
+    }
+
+    /// A text with lines and arrows in it, in the characters that there are.
+    pub fn drawn(&self, text: String) -> String {
+        if *self.symbols == UNICODE {
+            return text;
+        }
+        let signs = [
+            ("│", "|"),
+            ("├", "|"),
+            ("└", "`"),
+            ("─", "-"),
+            ("┬", "+"),
+            ("←", "<-"),
+            ("…", "..."),
+        ];
+        signs
+            .iter()
+            .fold(text, |text, (sign, ascii)| text.replace(sign, ascii))
+    }
+
+    /// The sign that something was cut, if there is room for it.
+    fn more(&self, columns: usize) -> &'static str {
+        match self.symbols.more {
+            more if width(more) < columns => more,
+            _ => "",
+        }
+    }
+}
+
+/// Where the first character is that does not fit into `columns`.
+fn fitting(mut chars: impl Iterator<Item = (usize, char)>, columns: usize) -> Option<usize> {
+    let mut used = 0;
+    chars.find_map(|(at, c)| {
+        used += c.width().unwrap_or(0);
+        (used > columns).then_some(at)
+    })
 }
 
 /// How many columns a text without control characters takes.
@@ -184,6 +227,17 @@ mod tests {
     #[test_case("unit", 0, ""; "no room at all")]
     fn a_text_is_cut_to_the_columns_there_are(text: &str, columns: usize, cut: &str) {
         assert_eq!(Style::new(false, true).cut(text, columns), cut);
+    }
+
+    #[test_case("unit[rust=1.80]", 15, "unit[rust=1.80]"; "fits")]
+    #[test_case("unit[rust=1.80]", 11, "unit[…1.80]"; "an odd number of columns")]
+    #[test_case("unit[rust=1.80]", 10, "unit[….80]"; "an even number")]
+    #[test_case("漢字漢字漢字", 8, "漢字…字"; "wide characters")]
+    #[test_case("unit", 2, "u…"; "no room for an end")]
+    #[test_case("unit", 1, "u"; "no room for a sign")]
+    #[test_case("unit", 0, ""; "no room at all")]
+    fn a_label_keeps_its_beginning_and_its_end(label: &str, columns: usize, cut: &str) {
+        assert_eq!(Style::new(false, true).cut_label(label, columns), cut);
     }
 
     #[test]

@@ -311,3 +311,17 @@ fn fifty_threads_that_find_it_damaged_make_one_new_index() {
         .collect();
     assert_eq!(found.len(), 50);
 }
+
+#[test]
+fn who_holds_the_lock_for_ever_keeps_nobody_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index.db");
+    let held = super::lock(&path).unwrap();
+    let error = Index::open(&path).unwrap_err();
+    assert!(
+        matches!(error, Error::File { doing: "lock", .. }),
+        "{error:?}"
+    );
+    drop(held);
+    Index::open(&path).unwrap();
+}

@@ -14,9 +14,6 @@ use crate::{
 };
 use indexmap::IndexMap;
 
-/// The most cells of one matrix: more is a slip, and each is a process or a build.
-const MOST_CELLS: usize = 1000;
-
 impl Decoder<'_> {
     /// The axes and exclusions of a matrix.
     pub(super) fn matrix(&mut self, fields: &Fields<'_>) -> Option<Matrix> {
@@ -53,13 +50,9 @@ impl Decoder<'_> {
             self.report_empty(format!("{owner} has no axis"), node.span());
             return None;
         }
-        let cells = matrix
-            .axes
-            .values()
-            .fold(1, |cells: usize, axis| cells.saturating_mul(axis.len()));
-        if cells > MOST_CELLS {
+        if matrix.size() > Matrix::MOST_CELLS {
             self.report(
-                Problem::error(codes::MATRIX_TOO_LARGE, format!("{owner} has more than {MOST_CELLS} cells"))
+                Problem::error(codes::MATRIX_TOO_LARGE, format!("{owner} has more than {} cells", Matrix::MOST_CELLS))
                     .help("the number of cells is the product of the lengths of its axes: shorten one, or split the step"),
                 node.span(),
                 "too many combinations",

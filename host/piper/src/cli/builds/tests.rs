@@ -30,7 +30,7 @@ fn builds_stand_in_columns() {
     insta::assert_snapshot!(drawn(usize::MAX), @"
     BUILD    PIPELINE                        OUTCOME  WHEN       TOOK  REVISION  ENVIRONMENT
     nfbbbbb  build[rust=1.80]                running  5 min ago        0123456   local
-    nbbbbbb  a-long-name-for-a-pipeline�[2J  failed   6 min ago  1.0s            local
+    nbbbbbb  a-long-name-for-a-pipeline␛[2J  failed   6 min ago  1.0s            local
     ");
 }
 

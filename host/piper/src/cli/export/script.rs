@@ -3,9 +3,9 @@
 //! Every text of the project stands in single quotes or in a comment of which the line ends are removed: nothing of it is read by the shell
 //! that reads the script. Each build is a subshell, so that the cells of a matrix cannot disturb each other.
 
-use crate::cli::{
-    quote::{quoted, word},
-    style::visible,
+use crate::{
+    cli::quote::{quoted, word},
+    ui::sanitize::words,
 };
 use piper_core::{
     plan::{Command, Plan, PlannedStep, Target, cell_text},
@@ -41,7 +41,7 @@ fn head(plans: &[Plan]) -> String {
     let mut text = format!(
         "#!/bin/sh\n# {what} of {}, as piper {} read it in piper.toml.\n\
          # Run it in the folder of piper.toml; write it again with `piper export {}`.\n#\n",
-        visible(&first.project),
+        words(&first.project),
         env!("CARGO_PKG_VERSION"),
         first.target.name(),
     );
@@ -50,6 +50,7 @@ fn head(plans: &[Plan]) -> String {
          #  * steps side by side: here they run one after another, in the order of the plan;\n\
          #  * a built environment: here steps see all variables of whoever runs the script;\n\
          #  * secrets: they must be in the environment; nothing masks them in the output;\n\
+         #  * limits of outputs: here a step hands on whatever lies in $PIPER_OUTPUTS, not only up to 64 plain files of 4096 bytes;\n\
          #  * `idle-timeout`, the timeout of the whole build and parts of a second in times;\n\
          #  * the log, the history, and an end for processes that outlive their step.\n",
     );
@@ -167,7 +168,7 @@ fn planned(text: &mut String, plan: &Plan, place: usize, step: &PlannedStep) {
             "{} is the plugin {}, which only piper can run",
             step.label, call.uses
         );
-        let _ = writeln!(text, "say {}\nexit 1\n}}", quoted(&visible(&message)));
+        let _ = writeln!(text, "say {}\nexit 1\n}}", quoted(&words(&message)));
     } else {
         process(text, step);
     }

@@ -1,7 +1,10 @@
 //! A plan as a drawing, in each of the languages.
 
 use super::edges::{direct, layers};
-use crate::cli::style::{Style, visible, width};
+use crate::ui::{
+    sanitize::words,
+    style::{Paint, Style, width},
+};
 use piper_core::{
     plan::{Plan, PlannedStep},
     project::WhenStatus,
@@ -25,7 +28,7 @@ pub(super) fn text(plan: &Plan, style: Style) -> String {
         .max()
         .unwrap_or(0);
 
-    let mut text = style.bold(plan.target.name());
+    let mut text = style.paint(Paint::Strong, plan.target.name()).into_owned();
     let mut any_arrow = false;
     for (at, &place) in order.iter().enumerate() {
         let step = &plan.steps[place];
@@ -64,7 +67,7 @@ pub(super) fn text(plan: &Plan, style: Style) -> String {
                 text,
                 "{:blanks$}{}",
                 "",
-                style.dim(&visible(&notes.join(", ")))
+                style.paint(Paint::Dim, words(&notes.join(", ")))
             );
         }
     }
@@ -72,7 +75,7 @@ pub(super) fn text(plan: &Plan, style: Style) -> String {
         let _ = write!(
             text,
             "\n\n{}",
-            style.dim("← waits for these and what they wait for; without an arrow, for everything above its bracket")
+            style.paint(Paint::Dim, "← waits for these and what they wait for; without an arrow, for everything above its bracket")
         );
     }
     text

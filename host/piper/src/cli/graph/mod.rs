@@ -5,7 +5,7 @@
 mod draw;
 mod edges;
 
-use super::{CliError, GlobalArgs, project::load_project, style::Style};
+use super::{CliError, GlobalArgs, past, project::load_project};
 use crate::{
     exit_code,
     plugins::plugins,
@@ -52,7 +52,10 @@ pub fn run(args: &GraphArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliErro
         .map_err(CliError::Problems)?;
     let drawing = match (ui.format, args.format) {
         (OutputFormat::Json, _) => draw::json(&plan),
-        (OutputFormat::Text, Format::Text) => draw::text(&plan, Style::of(ui.out)),
+        (OutputFormat::Text, Format::Text) => {
+            let style = past::style(ui.out);
+            style.drawn(draw::text(&plan, style))
+        }
         (OutputFormat::Text, Format::Dot) => draw::dot(&plan),
         (OutputFormat::Text, Format::Mermaid) => draw::mermaid(&plan),
     };
@@ -66,7 +69,8 @@ pub(crate) fn structure(
     name: Option<&str>,
     folder: &str,
 ) -> Result<Plan, CliError> {
-    let pipeline = project.pipelines.get(name.unwrap_or("build"));
+    let base = name.and_then(|name| name.split('[').next());
+    let pipeline = project.pipelines.get(base.unwrap_or("build"));
     let required = declared_params(project, pipeline)
         .into_iter()
         .filter(|(_, param)| param.default.is_none())

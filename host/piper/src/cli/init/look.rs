@@ -2,11 +2,8 @@
 //!
 //! Only commands whose tool is installed and whose target exists become steps: the file has to work at once. Nothing is run to find out.
 
-use std::{
-    fs::{self, File},
-    io::Read as _,
-    path::Path,
-};
+use crate::find;
+use std::{fs, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -45,6 +42,14 @@ pub(super) enum Part {
 const MOST_FOLDERS: usize = 16;
 /// What make looks for, in its order.
 const MAKEFILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
+/// What else may say how to build: nothing is done with it, but it must not be passed by in silence.
+const UNKNOWN: [(&str, &str); 5] = [
+    ("meson.build", "Meson"),
+    ("BUILD.bazel", "Bazel"),
+    ("pom.xml", "Maven"),
+    ("build.gradle", "Gradle"),
+    ("build.gradle.kts", "Gradle"),
+];
 /// Folders whose files somebody else wrote.
 const FOREIGN: [&str; 5] = ["node_modules", "vendor", "third_party", "target", "dist"];
 
@@ -59,8 +64,9 @@ pub(super) fn look(root: &Path, has_tool: &dyn Fn(&str) -> bool) -> Found {
     .look(&mut found);
     let mut in_root: Vec<&str> = found.kinds.iter().map(|kind| kind.name).collect();
     // One that was left out is there all the same, and calls those below it.
-    if MAKEFILES.iter().any(|name| root.join(name).is_file()) {
-        in_root.push("make");
+    let native = ["CMakeLists.txt", "configure"].iter().chain(&MAKEFILES);
+    if native.into_iter().any(|name| root.join(name).is_file()) {
+        in_root.extend(["make", "CMake"]);
     }
     let mut folders: Vec<String> = fs::read_dir(root)
         .into_iter()
@@ -102,20 +108,31 @@ impl Folder<'_> {
         let kinds = [
             self.cargo(found),
             self.go(found),
-            self.cmake(found),
             self.node(found),
             self.python(found),
         ];
         found.kinds.extend(kinds.into_iter().flatten());
-        // A makefile beside another tool chain is a list of shortcuts to it; alone it is the build.
         let alone = found.kinds.iter().all(|kind| kind.folder != self.below);
+        // Who releases a `configure` that is ready to run builds with it; CMake beside it is for other systems or still on trial.
+        // Debian's tools choose the same.
+        let configure = self.configure(found, alone);
+        let cmake = self.cmake(found, configure.is_some());
+        let native = configure.or(cmake);
+        // A makefile beside another tool chain is a list of shortcuts to it; alone it is the build.
+        let alone = alone && native.is_none();
+        found.kinds.extend(native);
         let make = self.make(found, alone);
         found.kinds.extend(make);
+        for (file, name) in UNKNOWN {
+            if self.has(file) {
+                self.leave_out(found, file, &format!("`piper init` does not know {name}"));
+            }
+        }
     }
 
     fn read(&self, name: &str) -> Option<String> {
-        let file = File::open(self.path.join(name)).ok()?;
-        // A pipe or a device would keep us waiting.
+        let file = find::open(&self.path.join(name)).ok()?;
+        // A device may never end.
         file.metadata().ok().filter(|file| file.is_file())?;
         let mut bytes = Vec::new();
         file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
@@ -126,22 +143,20 @@ impl Folder<'_> {
         self.path.join(name).is_file()
     }
 
-    /// What stands before the names of this folder's files.
-    fn place(&self) -> String {
-        match self.below {
-            "" => String::new(),
-            below => format!("{below}/"),
-        }
+    /// Says that a file of this folder was seen, and why nothing comes of it.
+    fn leave_out(&self, found: &mut Found, file: &str, why: &str) {
+        let line = match self.below {
+            "" => format!("{file}: {why}"),
+            below => format!("{below}/{file}: {why}"),
+        };
+        found.left_out.push(line);
     }
 
     /// Says once that a tool is missing.
     fn needs(&self, tool: &str, file: &str, found: &mut Found) -> bool {
         let there = (self.has_tool)(tool);
         if !there {
-            let place = self.place();
-            found
-                .left_out
-                .push(format!("{place}{file}: `{tool}` is not installed"));
+            self.leave_out(found, file, &format!("`{tool}` is not installed"));
         }
         there
     }
@@ -214,8 +229,12 @@ impl Folder<'_> {
         self.kind("Go", &steps)
     }
 
-    fn cmake(&self, found: &mut Found) -> Option<Kind> {
+    fn cmake(&self, found: &mut Found, is_configured: bool) -> Option<Kind> {
         let lists = self.read("CMakeLists.txt")?;
+        if is_configured {
+            self.leave_out(found, "CMakeLists.txt", "`configure` builds the same");
+            return None;
+        }
         if !self.needs("cmake", "CMakeLists.txt", found) {
             return None;
         }
@@ -357,56 +376,69 @@ impl Folder<'_> {
         self.kind("Python", &steps)
     }
 
-    fn make(&self, found: &mut Found, alone: bool) -> Option<Kind> {
-        // With a `configure`, the makefile is what that makes, and one that is there already only says so.
-        let configure = self.has("configure");
-        let names: &[&str] = match configure {
-            true => &["Makefile.in"],
-            false => &MAKEFILES,
+    /// A script that makes the makefile: by autoconf, or written by hand.
+    fn configure(&self, found: &mut Found, alone: bool) -> Option<Kind> {
+        let file = "configure";
+        let Ok(meta) = self.path.join(file).metadata() else {
+            if self.has("configure.ac") {
+                let why = "`autoreconf -i` has to make its `configure` first";
+                self.leave_out(found, "configure.ac", why);
+            }
+            return None;
         };
-        let text = names.iter().find_map(|name| self.read(name));
-        if text.is_none() && !configure {
-            if alone && self.has("configure.ac") {
-                let place = self.place();
-                found.left_out.push(format!(
-                    "{place}configure.ac: `autoreconf -i` has to make its `configure` first"
-                ));
-            }
+        if !meta.is_file() {
             return None;
         }
-        let targets = targets(text.as_deref().unwrap_or_default());
-        let has = |target: &str| targets.iter().any(|own| own == target);
         if !alone {
-            if ["all", "build", "test", "check", "lint"]
-                .into_iter()
-                .any(has)
-            {
-                let place = self.place();
-                found.left_out.push(format!(
-                    "{place}Makefile: beside another tool chain it mostly calls that"
-                ));
-            }
+            self.leave_out(found, file, "another tool chain was found beside it");
             return None;
         }
+        if meta.permissions().mode() & 0o111 == 0 {
+            self.leave_out(found, file, "it is not executable");
+            return None;
+        }
+        if !self.needs("make", file, found) {
+            return None;
+        }
+        // A makefile that is there already only says that this has to run, or is what it made.
+        let targets = targets(&self.read("Makefile.in").unwrap_or_default());
+        let build = if targets.has("all") {
+            ("make-all", "make all", Part::Build)
+        } else {
+            ("make", "make", Part::Build)
+        };
+        let mut steps = vec![("configure", "./configure", Part::Build), build];
+        steps.extend(targets.test());
+        self.kind("make", &steps)
+    }
+
+    fn make(&self, found: &mut Found, alone: bool) -> Option<Kind> {
+        // With a `configure`, that makes it.
+        if self.has("configure") {
+            return None;
+        }
+        let targets = targets(&MAKEFILES.iter().find_map(|name| self.read(name))?);
         let mut steps = Vec::new();
-        if configure {
-            steps.push(("configure", "./configure", Part::Build));
+        if targets.has("all") {
+            steps.push(("make-all", "make all", Part::Build));
+        } else if targets.has("build") {
+            steps.push(("make-build", "make build", Part::Build));
+        } else if alone && !targets.0.is_empty() {
+            steps.push(("make", "make", Part::Build));
         }
-        match ["all", "build"].into_iter().find(|target| has(target)) {
-            Some("all") => steps.push(("make-all", "make all", Part::Build)),
-            Some(_) => steps.push(("make-build", "make build", Part::Build)),
-            None if configure || !targets.is_empty() => steps.push(("make", "make", Part::Build)),
-            None => {}
-        }
-        match ["test", "check"].into_iter().find(|target| has(target)) {
-            Some("test") => steps.push(("make-test", "make test", Part::Test)),
-            Some(_) => steps.push(("make-check", "make check", Part::Test)),
-            None => {}
-        }
-        if has("lint") {
+        steps.extend(targets.test());
+        if targets.has("lint") {
             steps.push(("make-lint", "make lint", Part::Lint));
         }
-        if steps.is_empty() || !self.needs("make", "Makefile", found) {
+        if steps.is_empty() {
+            return None;
+        }
+        if !alone {
+            let why = "beside another tool chain it mostly calls that";
+            self.leave_out(found, "Makefile", why);
+            return None;
+        }
+        if !self.needs("make", "Makefile", found) {
             return None;
         }
         self.kind("make", &steps)
@@ -414,7 +446,26 @@ impl Folder<'_> {
 }
 
 /// The plain targets of a makefile: no patterns, no variables, no special ones.
-fn targets(text: &str) -> Vec<String> {
+struct Targets(Vec<String>);
+
+impl Targets {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|own| own == name)
+    }
+
+    /// The step that runs the tests.
+    fn test(&self) -> Option<(&'static str, &'static str, Part)> {
+        [
+            ("test", "make-test", "make test"),
+            ("check", "make-check", "make check"),
+        ]
+        .into_iter()
+        .find(|(target, ..)| self.has(target))
+        .map(|(_, name, run)| (name, run, Part::Test))
+    }
+}
+
+fn targets(text: &str) -> Targets {
     let mut targets = Vec::new();
     for line in text.lines() {
         let Some((names, rest)) = line.split_once(':') else {
@@ -431,5 +482,5 @@ fn targets(text: &str) -> Vec<String> {
             targets.extend(plain.map(str::to_owned));
         }
     }
-    targets
+    Targets(targets)
 }

@@ -11,7 +11,7 @@ mod tests;
 use super::{CliError, GlobalArgs};
 use crate::{
     exit_code,
-    ui::{OutputFormat, Ui},
+    ui::{OutputFormat, Ui, sanitize::words},
 };
 use anyhow::Context as _;
 use clap::Args;
@@ -65,7 +65,7 @@ pub fn run(args: &InitArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
                 .iter()
                 .map(|kind| json!({ "kind": kind.name, "folder": kind.folder }))
                 .collect();
-            let line = json!({ "v": 1, "type": "init", "file": file, "found": kinds, "left_out": found.left_out });
+            let line = json!({ "v": 1, "type": "init", "file": file.to_string_lossy(), "found": kinds, "left_out": found.left_out });
             ui.print(&line.to_string())?;
         }
         OutputFormat::Text => {
@@ -86,7 +86,7 @@ pub fn run(args: &InitArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
             }
             ui.say(&format!(
                 "wrote {}; next: `piper plan` shows what would run, `piper exec` runs it",
-                file.display()
+                words(&file.to_string_lossy())
             ));
         }
     }

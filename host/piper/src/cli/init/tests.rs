@@ -9,10 +9,15 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     for (name, text) in files {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::write(&path, text).unwrap();
+        if text.starts_with("#!") {
+            fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        }
     }
     folder
 }
+
+const SCRIPT: &str = "#!/bin/sh\n";
 
 fn written(files: &[(&str, &str)]) -> String {
     write::file(&look(folder(files).path(), &|_| true))
@@ -44,8 +49,11 @@ fn commands(files: &[(&str, &str)], missing: &[&str]) -> String {
 #[test_case(&[("Makefile", "all: x\ntest:\n"), ("go.mod", "")], &[], "go build ./...; go test ./...; go vet ./..."; "make that repeats another")]
 #[test_case(&[("Makefile", "all: x\n"), ("go.mod", ""), ("sub/Makefile", "all: x\n")], &[], "go build ./...; go test ./...; go vet ./..."; "make below make")]
 #[test_case(&[("Makefile", "$(PLATFORMS) help test:\n\tx\n")], &[], "make; make test"; "make with variables among its targets")]
-#[test_case(&[("Makefile", "all:\n\t@echo run ./configure first"), ("Makefile.in", "all: x\ncheck: all\n"), ("configure", "")], &[], "./configure; make all; make check"; "configure")]
-#[test_case(&[("configure", ""), ("CMakeLists.txt", "")], &[], "cmake -S . -B build; cmake --build build"; "configure beside another")]
+#[test_case(&[("Makefile", "all:\n\t@echo run ./configure first"), ("Makefile.in", "all: x\ncheck: all\n"), ("configure", SCRIPT)], &[], "./configure; make all; make check"; "configure")]
+#[test_case(&[("configure", SCRIPT), ("CMakeLists.txt", ""), ("lib/CMakeLists.txt", "")], &[], "./configure; make"; "configure and cmake")]
+#[test_case(&[("configure", ""), ("CMakeLists.txt", "")], &[], "cmake -S . -B build; cmake --build build"; "configure that cannot be run")]
+#[test_case(&[("configure", SCRIPT), ("CMakeLists.txt", "")], &["make"], "cmake -S . -B build; cmake --build build"; "configure without make")]
+#[test_case(&[("configure", SCRIPT), ("go.mod", "")], &[], "go build ./...; go test ./...; go vet ./..."; "configure beside another")]
 #[test_case(&[("pyproject.toml", "[tool.ruff]\n[tool.pytest]"), ("uv.lock", "")], &["pytest"], "uv sync; python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; uv run pytest; uv run ruff check ."; "python with uv")]
 #[test_case(&[("setup.py", ""), ("tests/a.py", "")], &["ruff"], "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; pytest"; "python")]
 #[test_case(&[("Cargo.toml", ""), ("sub/Cargo.toml", ""), ("web/package.json", r#"{"scripts":{"build":"x"}}"#), ("node_modules/x/go.mod", "")], &["cargo-fmt", "cargo-clippy"], "cargo build; cargo test; npm run build"; "several")]
@@ -101,6 +109,47 @@ fn several_tool_chains_share_one_file() {
     about = "Look for mistakes without running anything"
     steps = ["cargo-fmt", "cargo-clippy"]
     "#);
+}
+
+#[test]
+fn the_file_says_what_was_left_out() {
+    let text = written(&[
+        ("configure", SCRIPT),
+        ("CMakeLists.txt", "project(x)"),
+        ("meson.build", ""),
+    ]);
+    let head = text.split("\n\n").next().unwrap();
+    insta::assert_snapshot!(head, @"
+    # What there is to build here, and how. `piper plan` shows what would run, `piper exec` runs it.
+    #
+    # Seen, and left out:
+    #  * CMakeLists.txt: `configure` builds the same
+    #  * meson.build: `piper init` does not know Meson
+    ");
+    assert!(text.contains("\nconfigure = \"./configure\"\n"), "{text}");
+}
+
+#[test_case(&[("go.mod", ""), ("configure", SCRIPT)], "configure: another tool chain was found beside it")]
+#[test_case(&[("CMakeLists.txt", ""), ("Makefile", "all:\n")], "Makefile: beside another tool chain it mostly calls that")]
+#[test_case(&[("CMakeLists.txt", ""), ("configure.ac", "")], "configure.ac: `autoreconf -i` has to make its `configure` first")]
+#[test_case(&[("configure", "")], "configure: it is not executable")]
+fn nothing_is_left_out_in_silence(files: &[(&str, &str)], line: &str) {
+    assert_eq!(look(folder(files).path(), &|_| true).left_out, [line]);
+}
+
+#[test]
+fn what_is_no_plain_file_is_not_waited_for() {
+    let folder = folder(&[("sub/go.mod", "")]);
+    for name in ["Cargo.toml", "package.json", "Makefile", "CMakeLists.txt"] {
+        let path = folder.path().join(name).into_os_string().into_string();
+        let path = std::ffi::CString::new(path.unwrap()).unwrap();
+        // SAFETY: the path is a string that ends with a NUL and lives as long as the call.
+        assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+    }
+    std::os::unix::fs::symlink("/dev/zero", folder.path().join("pyproject.toml")).unwrap();
+    let text = write::file(&look(folder.path(), &|_| true));
+    let body = text.split_once("\n\n").unwrap().1;
+    assert!(body.starts_with("[steps.sub-go-build]\n"), "{text}");
 }
 
 #[test]

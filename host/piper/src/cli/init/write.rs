@@ -25,12 +25,21 @@ steps = ["hello", "greet"]
 
 pub(super) fn file(found: &Found) -> String {
     let mut text = HEAD.to_owned();
+    if !found.left_out.is_empty() {
+        text.push_str("#\n# Seen, and left out:\n");
+    }
+    for line in &found.left_out {
+        let _ = writeln!(text, "#  * {line}");
+    }
     if found.kinds.is_empty() {
         text.push_str(HELLO);
         return text;
     }
-    text.push_str("\n[steps]\n");
-    for kind in found.kinds.iter().filter(|kind| kind.folder.is_empty()) {
+    let in_root = || found.kinds.iter().filter(|kind| kind.folder.is_empty());
+    if in_root().next().is_some() {
+        text.push_str("\n[steps]\n");
+    }
+    for kind in in_root() {
         for step in &kind.steps {
             let _ = writeln!(text, "{} = {}", step.name, toml_string(&step.run));
         }

@@ -4,28 +4,60 @@ use piper_core::{
     plan::{Cell, Command, Order, Plan, PlannedStep, Target},
     project::{EnvPattern, EnvironmentKind, Project, RetryOn, StopSignal, Survivors, WhenStatus},
 };
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 pub(super) fn render(project: &Project, plans: &[Plan]) -> String {
-    let mut object = json!({
-        "v": 1,
-        "type": "plan",
-        "project": plans.first().map(|plan| &plan.project),
-    });
-    // Here and in `build`: `json!` would copy all of it, and there may be 100,000 steps.
-    object["builds"] = plans.iter().map(|plan| build(project, plan)).collect();
-    object.to_string()
+    let build = |plan| Build {
+        head: head(plan),
+        steps: Steps { project, plan },
+    };
+    let whole = Whole {
+        v: 1,
+        r#type: "plan",
+        project: plans.first().map(|plan| plan.project.as_str()),
+        builds: plans.iter().map(build).collect(),
+    };
+    serde_json::to_string(&whole).expect("every key is a text")
 }
 
-fn build(project: &Project, plan: &Plan) -> Value {
+#[derive(Serialize)]
+struct Whole<'a> {
+    v: u8,
+    r#type: &'a str,
+    project: Option<&'a str>,
+    builds: Vec<Build<'a>>,
+}
+
+#[derive(Serialize)]
+struct Build<'a> {
+    #[serde(flatten)]
+    head: Value,
+    steps: Steps<'a>,
+}
+
+/// They become values one at a time, on their way into the text: 100,000 of them at once would take most of a gigabyte.
+struct Steps<'a> {
+    project: &'a Project,
+    plan: &'a Plan,
+}
+
+impl Serialize for Steps<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let steps = self.plan.steps.iter();
+        serializer.collect_seq(steps.map(|step| planned(self.project, step)))
+    }
+}
+
+fn head(plan: &Plan) -> Value {
     let (environment, kind) = &plan.environment;
     let params: Map<String, Value> = plan
         .params
         .iter()
         .map(|(name, value)| (name.to_string(), json!(value)))
         .collect();
-    let mut object = json!({
+    json!({
         "target": plan.target.name(),
         "target_is_step": matches!(plan.target, Target::Step(_)),
         "cell": cell(&plan.cell),
@@ -37,10 +69,7 @@ fn build(project: &Project, plan: &Plan) -> Value {
         "params": params,
         "timeout_us": plan.timeout.map(micros),
         "keep_going": plan.keep_going,
-    });
-    let steps = plan.steps.iter();
-    object["steps"] = steps.map(|step| planned(project, step)).collect();
-    object
+    })
 }
 
 fn planned(project: &Project, step: &PlannedStep) -> Value {

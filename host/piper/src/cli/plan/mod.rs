@@ -5,7 +5,7 @@
 mod json;
 mod text;
 
-use super::{CliError, GlobalArgs, project::load_project, request::RequestArgs, style::Style};
+use super::{CliError, GlobalArgs, past, project::load_project, request::RequestArgs};
 use crate::{
     exit_code,
     plugins::plugins,
@@ -34,8 +34,9 @@ pub fn run(args: &PlanArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
     let plans = loaded.plans(&request, &*plugins())?;
     match ui.format {
         OutputFormat::Text => {
-            let style = Style::of(ui.out);
-            ui.print(&text::render(&loaded.project, &plans, style, ui.verbose))?;
+            let style = past::style(ui.out);
+            let text = text::render(&loaded.project, &plans, style, ui.verbose);
+            ui.print(&style.drawn(text))?;
         }
         OutputFormat::Json => ui.print(&json::render(&loaded.project, &plans))?,
     }
@@ -45,21 +46,31 @@ pub fn run(args: &PlanArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::sample;
+    use crate::{cli::sample, ui::style::Style};
     use piper_core::plan;
 
     #[test]
     fn a_plan_says_what_runs_and_why() {
         let project = sample::project();
         let plans = plan::resolve(&project, &sample::request(&["_x=1"]), "folder").unwrap();
-        insta::assert_snapshot!(text::render(&project, &plans, Style::plain(), false));
+        insta::assert_snapshot!(text::render(
+            &project,
+            &plans,
+            Style::new(false, true),
+            false
+        ));
     }
 
     #[test]
     fn a_matrix_of_the_pipeline_is_shown_build_by_build() {
         let project = sample::project();
         let plans = plan::resolve(&project, &sample::request(&["cross"]), "folder").unwrap();
-        insta::assert_snapshot!(text::render(&project, &plans, Style::plain(), false));
+        insta::assert_snapshot!(text::render(
+            &project,
+            &plans,
+            Style::new(false, true),
+            false
+        ));
     }
 
     const PLUGINS: &str = r#"
@@ -77,7 +88,7 @@ mod tests {
     fn a_plugin_is_shown_with_its_options_and_where_it_is_to_be_had() {
         let project = sample::loaded(PLUGINS);
         let plans = plan::resolve(&project, &sample::request(&[]), "folder").unwrap();
-        let text = text::render(&project, &plans, Style::plain(), false);
+        let text = text::render(&project, &plans, Style::new(false, true), false);
         assert!(
             text.contains(
                 "runs    plugin junit\n           files = [\"a.xml\"]\n           max = 3\n"

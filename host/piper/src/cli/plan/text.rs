@@ -1,6 +1,9 @@
 //! A plan for people.
 
-use crate::cli::style::{Style, visible};
+use crate::ui::{
+    sanitize::words,
+    style::{Paint, Style},
+};
 use piper_core::{
     plan::{Command, Order, Plan, PlannedStep, PluginCall, Target, cell_text},
     project::{EnvPattern, EnvironmentKind, Project, Retry, RetryOn, When, WhenStatus},
@@ -30,17 +33,17 @@ pub(super) fn render(project: &Project, plans: &[Plan], style: Style, verbose: b
                 text,
                 "\n{:>digits$}  {}",
                 place + 1,
-                style.bold(&step.label)
+                style.paint(Paint::Strong, step.label.as_str())
             );
             if let Some(about) = about {
-                let _ = write!(text, "  {}", style.dim(&visible(about)));
+                let _ = write!(text, "  {}", style.paint(Paint::Dim, words(about)));
             }
             for (key, value) in details(plan, step, verbose) {
                 let _ = write!(
                     text,
                     "\n{:digits$}  {}",
                     "",
-                    style.dim(&format!("{key:<8}"))
+                    style.paint(Paint::Dim, format!("{key:<8}"))
                 );
                 // Every further line stands under the first.
                 let _ = write!(
@@ -81,19 +84,19 @@ fn head(
     let _ = write!(
         text,
         "{what} {} of {}, environment {environment} ({place})",
-        style.bold(plan.target.name()),
-        visible(&plan.project)
+        style.paint(Paint::Strong, plan.target.name()),
+        words(&plan.project)
     );
     if builds > 1 {
         let _ = write!(
             text,
             ", build {build} of {builds}: {}",
-            style.bold(&cell_text(&plan.cell))
+            style.paint(Paint::Strong, cell_text(&plan.cell))
         );
     }
     text.push('\n');
     if let Some(about) = about {
-        let _ = writeln!(text, "{}", style.dim(&visible(about)));
+        let _ = writeln!(text, "{}", style.paint(Paint::Dim, words(about)));
     }
     for (name, value) in &plan.params {
         let _ = writeln!(text, "  {name} = {value:?}");
@@ -125,17 +128,17 @@ fn details(plan: &Plan, step: &PlannedStep, verbose: bool) -> Vec<(&'static str,
         "in",
         step.cwd
             .as_deref()
-            .map(|cwd| visible(cwd).into_owned())
+            .map(|cwd| words(cwd).into_owned())
             .unwrap_or_default(),
     );
     let mut names: Vec<String> = step
         .env
         .iter()
-        .map(|(name, _)| visible(name).into_owned())
+        .map(|(name, _)| words(name).into_owned())
         .collect();
     names.extend(step.pass_env.iter().map(|pattern| match pattern {
-        EnvPattern::Name(name) => format!("{} (the caller's)", visible(name)),
-        EnvPattern::Prefix(prefix) => format!("{}* (the caller's)", visible(prefix)),
+        EnvPattern::Name(name) => format!("{} (the caller's)", words(name)),
+        EnvPattern::Prefix(prefix) => format!("{}* (the caller's)", words(prefix)),
     }));
     if !step.color {
         names.push("no colours".to_owned());
@@ -145,7 +148,7 @@ fn details(plan: &Plan, step: &PlannedStep, verbose: bool) -> Vec<(&'static str,
         "secrets",
         step.secrets
             .iter()
-            .map(|name| visible(name))
+            .map(|name| words(name))
             .collect::<Vec<_>>()
             .join(", "),
     );
@@ -162,12 +165,12 @@ fn details(plan: &Plan, step: &PlannedStep, verbose: bool) -> Vec<(&'static str,
 
 fn command(command: &Command, verbose: bool) -> String {
     let (shown, args) = match command {
-        Command::Argv(argv) => return format!("{} (no shell)", words(argv)),
+        Command::Argv(argv) => return format!("{} (no shell)", typed(argv)),
         Command::Plugin(call) => return plugin(call),
         Command::Script { script, args, .. } if command.without_shell().is_some() => {
             return format!(
                 "{} (no shell needed){}",
-                visible(script.trim()),
+                words(script.trim()),
                 arguments(args)
             );
         }
@@ -179,13 +182,13 @@ fn command(command: &Command, verbose: bool) -> String {
     let lines: Vec<&str> = shown.trim_end().lines().collect();
     let most = if verbose { lines.len() } else { SCRIPT_LINES };
     let mut text = match lines.as_slice() {
-        [one] => format!("{} ({})", visible(one), words(shell)),
-        _ => format!("({})", words(shell)),
+        [one] => format!("{} ({})", words(one), typed(shell)),
+        _ => format!("({})", typed(shell)),
     };
     if lines.len() > 1 {
         for line in lines.iter().take(most) {
             text.push_str("\n  ");
-            text.push_str(&visible(line));
+            text.push_str(&words(line));
         }
     }
     if lines.len() > most {
@@ -200,13 +203,13 @@ fn command(command: &Command, verbose: bool) -> String {
 
 /// A plugin, where it is to be had, and its options, one a line.
 fn plugin(call: &PluginCall) -> String {
-    let mut text = format!("plugin {}", visible(&call.uses.to_string()));
+    let mut text = format!("plugin {}", words(&call.uses.to_string()));
     if let Some(declared) = &call.declared {
-        let _ = write!(text, " ({})", visible(&declared.source.to_string()));
+        let _ = write!(text, " ({})", words(&declared.source.to_string()));
     }
     for (name, value) in call.with.as_object().into_iter().flatten() {
         let value = value.to_string();
-        let _ = write!(text, "\n{} = {}", visible(name), visible(&value));
+        let _ = write!(text, "\n{} = {}", words(name), words(&value));
     }
     text
 }
@@ -215,14 +218,14 @@ fn arguments(args: &[String]) -> String {
     if args.is_empty() {
         return String::new();
     }
-    format!("\n\"$@\" is {}", words(args))
+    format!("\n\"$@\" is {}", typed(args))
 }
 
 /// Words as one could type them.
-fn words(words: &[String]) -> String {
-    let quoted = words
+fn typed(argv: &[String]) -> String {
+    let quoted = argv
         .iter()
-        .map(|word| visible(&crate::cli::quote::word(word)).into_owned());
+        .map(|word| words(&crate::cli::quote::word(word)).into_owned());
     quoted.collect::<Vec<_>>().join(" ")
 }
 
@@ -261,7 +264,7 @@ fn when(when: &When) -> String {
     let one_of = |values: &[String]| {
         values
             .iter()
-            .map(|value| visible(value))
+            .map(|value| words(value))
             .collect::<Vec<_>>()
             .join(" or ")
     };

@@ -5,6 +5,7 @@ use super::{
     },
     *,
 };
+use std::fs;
 use tempfile::TempDir;
 
 /// A build that ended well, in a file of its own.

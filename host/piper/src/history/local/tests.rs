@@ -127,12 +127,21 @@ fn a_file_that_is_no_build_is_named_and_harms_no_other() {
 }
 
 #[test]
-fn what_is_removed_is_gone_with_its_file() {
+fn what_is_removed_is_gone_with_its_file_and_what_its_steps_left() {
     let (_folder, place) = sample::place();
     let builds =
         [1, 2].map(|n| Running::begin(&place, &sample::build(n, "/a"), 3).finish(Outcome::Failed));
+    let left = builds.each_ref().map(|build| {
+        let folder = Place::artifacts(&place.file(build.id)).join("deep");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("a.bin"), [0; 5000]).unwrap();
+        folder
+    });
     let mut history = open(&place);
+    let size = all(&history)[0].end.as_ref().unwrap().size;
+    assert!((5000..9000).contains(&size), "{size}");
     history.remove(&[builds[0].id]).unwrap();
     assert!(!place.file(builds[0].id).exists() && place.file(builds[1].id).exists());
-    assert_eq!(all(&open(&place)), &builds[1..]);
+    assert!(!left[0].parent().unwrap().exists() && left[1].exists());
+    assert_eq!(all(&open(&place)).len(), 1);
 }

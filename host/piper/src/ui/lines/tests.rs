@@ -1,5 +1,5 @@
 use super::*;
-use crate::ui::output::fake::Fake;
+use crate::ui::output::{Size, fake::Fake};
 use piper_core::time::Timestamp;
 use proptest::prelude::*;
 
@@ -94,6 +94,59 @@ proptest! {
     }
 }
 
+/// What steps with these labels print, each one line, on a terminal of so many columns or elsewhere.
+fn labelled(labels: &[&str], columns: Option<usize>) -> String {
+    let fake = Fake::default();
+    fake.size
+        .set(columns.map(|columns| Size { columns, rows: 24 }));
+    let face = Face {
+        terminal: columns.is_some(),
+        color: false,
+    };
+    let mut outputs = Outputs::new(Sink::new(Box::new(fake.clone()), face), None);
+    let mut lines = Lines::new(Sharing::Labelled, true, false);
+    lines.align(labels.iter().copied(), outputs.columns());
+    for (place, label) in (0..).zip(labels) {
+        let record = record(place, Marks::default(), b"text");
+        lines.record(&mut outputs, Monotonic::default(), label, &record);
+    }
+    outputs.flush();
+    fake.text()
+}
+
+#[test]
+fn labels_leave_most_of_a_terminal_to_what_is_printed_and_stay_aligned() {
+    let labels = [
+        "fmt",
+        "integration-tests[database=postgres-16,os=linux]",
+        "integration-tests[database=sqlite,os=linux]",
+    ];
+    insta::assert_snapshot!(labelled(&labels, Some(80)), @"
+    fmt                        │ text
+    integration-t…16,os=linux] │ text
+    integration-t…te,os=linux] │ text
+    ");
+    insta::assert_snapshot!(labelled(&labels, None), @"
+    fmt                                              │ text
+    integration-tests[database=postgres-16,os=linux] │ text
+    integration-tests[database=sqlite,os=linux]      │ text
+    ");
+}
+
+#[test]
+fn labels_that_could_be_mixed_up_when_cut_are_shown_in_full() {
+    let labels = [
+        "unit[a=1,b=x,c=1]",
+        "unit[a=1,b=y,c=1]",
+        "unit[a=1,b=x,c=2]",
+    ];
+    insta::assert_snapshot!(labelled(&labels, Some(30)), @"
+    unit[a=1,b=x,c=1] │ text
+    unit[a=1,b=y,c=1] │ text
+    unit[…c=2] │ text
+    ");
+}
+
 #[test]
 fn piper_s_own_words_are_talk() {
     let (out, err) = (Fake::default(), Fake::default());
@@ -108,7 +161,7 @@ fn piper_s_own_words_are_talk() {
     assert_eq!(out.text(), "text\n");
     assert_eq!(
         err.text(),
-        "unit: workspace is ready\u{fffd}\nunit: some of its output is missing here\n"
+        "unit: workspace is ready␇\nunit: some of its output is missing here\n"
     );
 }
 

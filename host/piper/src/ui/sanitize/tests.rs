@@ -86,11 +86,13 @@ fn a_sequence_without_end_does_not_grow() {
     assert_eq!(run(Policy::WithoutColor, &bytes, 7), bytes);
 }
 
-#[test]
-fn words_of_others_cannot_leave_their_line() {
-    assert_eq!(words("unit[rust=1.80]"), "unit[rust=1.80]");
-    assert_eq!(words("a\nb\x1b[2J\u{202e}"), "a b\u{fffd}[2J\u{fffd}");
-    assert_eq!(words("cargo test\n"), "cargo test");
+#[test_case("Compile — everything", "Compile — everything"; "plain")]
+#[test_case("a\nb\tc", "a b c"; "blanks")]
+#[test_case("cargo test\n", "cargo test"; "a line end")]
+#[test_case("a\x1b[2Jb\x7f", "a␛[2Jb␡"; "escape sequence")]
+#[test_case("a\u{202e}b\u{85}\u{200f}c", "a\u{fffd}b\u{fffd}\u{fffd}c"; "direction and C1")]
+fn words_of_others_cannot_leave_their_line(text: &str, expected: &str) {
+    assert_eq!(words(text), expected);
 }
 
 /// Bytes that are likely to begin, go on with or end something.

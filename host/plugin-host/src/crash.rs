@@ -1,0 +1,187 @@
+//! Why an instance ended without an answer, so that a person can mend it and a supervisor can act.
+//!
+//! The codes are part of the contract. Nothing here decides what follows.
+
+use crate::failure::FailureKind;
+use std::{fmt, time::Duration};
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace, component::ResourceTableError};
+use wasmtime_wasi::I32Exit;
+
+/// How many functions of a trap's backtrace are kept: the first ones say where, the rest is the language's runtime.
+const FRAMES: usize = 20;
+
+/// A limit that ended a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Overrun {
+    #[error("it used more than its {} MiB of memory", limit >> 20)]
+    Memory { limit: usize },
+    #[error(
+        "it used more than {} elements of tables",
+        crate::limits::TABLE_ELEMENTS
+    )]
+    Table,
+    #[error("it computed for more than {} ms", limit.as_millis())]
+    Cpu { limit: Duration },
+    #[error("it took more than {} ms", limit.as_millis())]
+    Time { limit: Duration },
+    #[error("it was cancelled")]
+    Cancelled,
+}
+
+/// A function that this host lacks and that has no failure to say so with.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("it called `{0}`, which this piper does not have")]
+pub(crate) struct Unsupported(pub(crate) String);
+
+/// A call that ended without the plugin's answer; its instance is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crash {
+    /// Machine-readable: `plugin.trap`, `plugin.exit`, `plugin.broken`, `plugin.quarantined`, `limit.cpu`, `limit.memory`,
+    /// `limit.table`, `limit.stack`, `limit.handles`, `limit.host-data`, `limit.time`, `call.cancelled`, `host.busy`, `host.unsupported`.
+    pub code: &'static str,
+    /// Which export was called.
+    pub call: &'static str,
+    /// What happened, as a clause about the plugin: "it used more than its 128 MiB of memory".
+    pub message: String,
+    /// The functions that were running, innermost first, if the component has names.
+    pub frames: Vec<String>,
+    /// The last lines of the plugin's log, oldest first; a panic's text is among them.
+    pub log: Vec<String>,
+}
+
+impl Crash {
+    /// What to do about it.
+    pub fn kind(&self) -> FailureKind {
+        match self.code {
+            "call.cancelled" => FailureKind::Cancelled,
+            // A server that hangs may answer the next time; a loop will loop again.
+            "limit.time" | "host.busy" => FailureKind::Transient,
+            _ => FailureKind::Permanent,
+        }
+    }
+
+    pub(crate) fn new(code: &'static str, call: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            call,
+            message: message.into(),
+            frames: Vec::new(),
+            log: Vec::new(),
+        }
+    }
+
+    /// What an overrun means.
+    pub(crate) fn overrun(overrun: Overrun, call: &'static str) -> Self {
+        let code = match overrun {
+            Overrun::Memory { .. } => "limit.memory",
+            Overrun::Table => "limit.table",
+            Overrun::Cpu { .. } => "limit.cpu",
+            Overrun::Time { .. } => "limit.time",
+            Overrun::Cancelled => "call.cancelled",
+        };
+        Self::new(code, call, overrun.to_string())
+    }
+
+    /// What an error of wasmtime means.
+    pub(crate) fn classify(error: &wasmtime::Error, call: &'static str) -> Self {
+        let mut crash = if let Some(overrun) = error.downcast_ref::<Overrun>() {
+            Self::overrun(*overrun, call)
+        } else if let Some(I32Exit(status)) = error.downcast_ref() {
+            let message = format!("it ended itself with exit status {status} instead of returning");
+            Self::new("plugin.exit", call, message)
+        } else if let Some(unsupported) = error.downcast_ref::<Unsupported>() {
+            Self::new("host.unsupported", call, unsupported.to_string())
+        } else if error.is::<PoolConcurrencyLimitError>() {
+            Self::new("host.busy", call, "there was no room for another instance")
+        } else if let Some(trap) = error.downcast_ref::<Trap>() {
+            Self::trapped(*trap, call)
+        } else if let Some(ResourceTableError::Full) = error.downcast_ref() {
+            let message = format!("it holds more than {} handles", crate::limits::HANDLES);
+            Self::new("limit.handles", call, message)
+        } else {
+            Self::told(error, call)
+        };
+        if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+            crash.frames = frames(backtrace);
+        }
+        crash
+    }
+
+    fn trapped(trap: Trap, call: &'static str) -> Self {
+        match trap {
+            Trap::StackOverflow => {
+                let kib = crate::limits::STACK_BYTES >> 10;
+                Self::new(
+                    "limit.stack",
+                    call,
+                    format!("it used more than its {kib} KiB of stack"),
+                )
+            }
+            Trap::UnreachableCodeReached => {
+                Self::new("plugin.trap", call, "it panicked or aborted")
+            }
+            other => {
+                let text = other.to_string();
+                let what = text.strip_prefix("wasm trap: ").unwrap_or(&text);
+                Self::new("plugin.trap", call, format!("it trapped: {what}"))
+            }
+        }
+    }
+
+    /// Errors that wasmtime only words; a test for each keeps the words.
+    fn told(error: &wasmtime::Error, call: &'static str) -> Self {
+        let text = error.root_cause().to_string();
+        if text.contains("hostcalls has been exhausted") {
+            let message = "it handed over more data in one call than its limit allows";
+            return Self::new("limit.host-data", call, message);
+        }
+        if text.contains("component handles") || text.contains("handle table") {
+            let message = format!("it holds more than {} handles", crate::limits::HANDLES);
+            return Self::new("limit.handles", call, message);
+        }
+        Self::new(
+            "plugin.trap",
+            call,
+            format!("it broke the contract: {text}"),
+        )
+    }
+}
+
+fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
+    let mut frames: Vec<String> = backtrace
+        .frames()
+        .iter()
+        .map(|frame| match frame.func_name() {
+            Some(name) => readable(name),
+            None => format!("function {}", frame.func_index()),
+        })
+        .collect();
+    // Recursion says nothing new by repeating itself.
+    frames.dedup();
+    frames.truncate(FRAMES);
+    frames
+}
+
+/// A Rust name without its hash and its escapes; any other as it is.
+fn readable(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
+}
+
+impl fmt::Display for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the plugin's `{}` ended: {} ({})",
+            self.call, self.message, self.code
+        )?;
+        if !self.frames.is_empty() {
+            write!(f, "\n  in {}", self.frames.join("\n     "))?;
+        }
+        if !self.log.is_empty() {
+            write!(f, "\n  it last said:\n    {}", self.log.join("\n    "))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Crash {}

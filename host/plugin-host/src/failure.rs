@@ -1,0 +1,94 @@
+//! The one error of the contract, as plain data.
+//!
+//! What to do about it stands in [`FailureKind`]; nothing here retries or reports.
+
+use crate::crash::Crash;
+use std::{fmt, time::Duration};
+
+/// What the caller should do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Worth another attempt later.
+    Transient,
+    /// Will fail the same way again.
+    Permanent,
+    /// The host's policy said no.
+    Denied,
+    /// The configuration or the input is wrong.
+    Invalid,
+    /// The call is being stopped.
+    Cancelled,
+}
+
+/// Why something that the contract allows did not work; crosses the sandbox's wall in both directions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What to do about it.
+    pub kind: FailureKind,
+    /// Machine-readable: `http.429`, `policy.http-host`.
+    pub code: String,
+    /// One line for a human.
+    pub message: String,
+    /// How long to wait before the next attempt.
+    pub retry_after: Option<Duration>,
+    /// An object as JSON text.
+    pub details: Option<String>,
+}
+
+impl Failure {
+    /// A failure of this kind, without details.
+    pub fn new(kind: FailureKind, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            code: code.into(),
+            message: message.into(),
+            retry_after: None,
+            details: None,
+        }
+    }
+
+    /// The host's policy said no.
+    pub fn denied(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Denied, code, message)
+    }
+
+    /// An argument is wrong.
+    pub fn invalid(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Invalid, code, message)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
+}
+
+/// Why a call brought no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CallError {
+    /// The plugin says so.
+    #[error("the plugin failed: {0}")]
+    Failed(Failure),
+    /// The host says so: the instance is gone.
+    #[error(transparent)]
+    Crashed(#[from] Crash),
+}
+
+impl CallError {
+    /// What to do about it.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Failed(failure) => failure.kind,
+            Self::Crashed(crash) => crash.kind(),
+        }
+    }
+
+    /// Machine-readable.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Failed(failure) => &failure.code,
+            Self::Crashed(crash) => crash.code,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! `exec`: puts commands together and keeps the count; [`Exec`](crate::service::Exec) decides and starts.
+
+use super::{Answered, granted, used_up};
+use crate::{
+    failure::Failure,
+    instance::Sandbox,
+    service::{Command, CommandInput, CommandOutput, Process},
+    wit::v0_1::piper::base::exec::{Exit, Host, HostProcess, Output},
+};
+use std::{sync::Arc, time::Duration};
+use wasmtime::{Result, component::Resource};
+
+/// Variables of one command: stops a builder that grows without end.
+const VARIABLES: usize = 1_000;
+
+/// A command being put together, then its process.
+#[expect(unreachable_pub, reason = "the bindings re-export it")]
+pub struct Draft {
+    command: Command,
+    /// The first mistake.
+    mistake: Option<Failure>,
+    process: Option<Arc<dyn Process>>,
+    is_started: bool,
+}
+
+impl Draft {
+    fn blame(&mut self, message: &str) {
+        if self.mistake.is_none() {
+            self.mistake = Some(Failure::invalid("exec.command", message));
+        }
+    }
+
+    fn input(&mut self, input: CommandInput) {
+        if self.command.stdin != CommandInput::Empty {
+            self.blame("the command has two inputs");
+        }
+        self.command.stdin = input;
+    }
+
+    /// The command, once.
+    fn take(&mut self) -> Result<Command, Failure> {
+        if let Some(mistake) = self.mistake.clone() {
+            return Err(mistake);
+        }
+        if std::mem::replace(&mut self.is_started, true) {
+            return Err(Failure::invalid(
+                "exec.command",
+                "the command was started already",
+            ));
+        }
+        Ok(std::mem::take(&mut self.command))
+    }
+}
+
+impl Sandbox {
+    fn process(&self, draft: &Resource<Draft>) -> Result<Result<Arc<dyn Process>, Failure>> {
+        let process = self.table.get(draft)?.process.clone();
+        Ok(process.ok_or_else(|| Failure::invalid("exec.command", "the command was not started")))
+    }
+
+    async fn start_command(&mut self, command: Command) -> Result<Arc<dyn Process>, Failure> {
+        let exec = granted(self.services.exec.as_ref(), "policy.exec", "commands")?;
+        let limit = self.limits.processes;
+        if self.used.processes >= limit {
+            return Err(used_up(
+                "quota.exec",
+                format!("a call may start {limit} commands"),
+            ));
+        }
+        self.used.processes += 1;
+        self.brake.wait(exec.start(command)).await
+    }
+}
+
+fn output(output: CommandOutput) -> Output {
+    Output {
+        bytes: output.bytes,
+        closed: output.closed,
+        dropped: output.dropped,
+    }
+}
+
+impl Host for Sandbox {}
+
+impl HostProcess for Sandbox {
+    async fn new(&mut self, argv: Vec<String>) -> Result<Resource<Draft>> {
+        let mut draft = Draft {
+            command: Command {
+                argv,
+                ..Command::default()
+            },
+            mistake: None,
+            process: None,
+            is_started: false,
+        };
+        if draft.command.argv.first().is_none_or(String::is_empty) {
+            draft.blame("the command names no program");
+        }
+        Ok(self.table.push(draft)?)
+    }
+
+    async fn env(&mut self, draft: Resource<Draft>, name: String, value: String) -> Result<()> {
+        let draft = self.table.get_mut(&draft)?;
+        if draft.command.env.len() >= VARIABLES {
+            draft.blame("the command has too many variables");
+        } else {
+            draft.command.env.push((name, value));
+        }
+        Ok(())
+    }
+
+    async fn cwd(&mut self, draft: Resource<Draft>, path: String) -> Result<()> {
+        self.table.get_mut(&draft)?.command.cwd = Some(path);
+        Ok(())
+    }
+
+    async fn stdin(&mut self, draft: Resource<Draft>, bytes: Vec<u8>) -> Result<()> {
+        self.table
+            .get_mut(&draft)?
+            .input(CommandInput::Bytes(bytes));
+        Ok(())
+    }
+
+    async fn stdin_file(&mut self, draft: Resource<Draft>, path: String) -> Result<()> {
+        self.table.get_mut(&draft)?.input(CommandInput::File(path));
+        Ok(())
+    }
+
+    async fn stdout_file(&mut self, draft: Resource<Draft>, path: String) -> Result<()> {
+        self.table.get_mut(&draft)?.command.stdout_file = Some(path);
+        Ok(())
+    }
+
+    async fn timeout_ms(&mut self, draft: Resource<Draft>, ms: u32) -> Result<()> {
+        let timeout = Duration::from_millis(ms.into());
+        self.table.get_mut(&draft)?.command.timeout = Some(timeout);
+        Ok(())
+    }
+
+    async fn quiet(&mut self, draft: Resource<Draft>) -> Result<()> {
+        self.table.get_mut(&draft)?.command.quiet = true;
+        Ok(())
+    }
+
+    async fn start(&mut self, draft: Resource<Draft>) -> Answered<()> {
+        let command = match self.table.get_mut(&draft)?.take() {
+            Ok(command) => command,
+            Err(failure) => return Ok(Err(failure.into())),
+        };
+        match self.start_command(command).await {
+            Ok(process) => {
+                self.table.get_mut(&draft)?.process = Some(process);
+                Ok(Ok(()))
+            }
+            Err(failure) => Ok(Err(failure.into())),
+        }
+    }
+
+    async fn stdout(&mut self, draft: Resource<Draft>, max: u32) -> Answered<Output> {
+        Ok(match self.process(&draft)? {
+            Ok(process) => self
+                .brake
+                .clone()
+                .wait(process.stdout(max))
+                .await
+                .map(output),
+            Err(failure) => Err(failure),
+        }
+        .map_err(Into::into))
+    }
+
+    async fn stderr(&mut self, draft: Resource<Draft>, max: u32) -> Answered<Output> {
+        Ok(match self.process(&draft)? {
+            Ok(process) => self
+                .brake
+                .clone()
+                .wait(process.stderr(max))
+                .await
+                .map(output),
+            Err(failure) => Err(failure),
+        }
+        .map_err(Into::into))
+    }
+
+    async fn kill(&mut self, draft: Resource<Draft>) -> Answered<()> {
+        Ok(match self.process(&draft)? {
+            // Ending a process is what a stopped call still has to do.
+            Ok(process) => process.kill().await,
+            Err(failure) => Err(failure),
+        }
+        .map_err(Into::into))
+    }
+
+    async fn wait(&mut self, draft: Resource<Draft>) -> Answered<Exit> {
+        let exit = match self.process(&draft)? {
+            Ok(process) => self.brake.clone().wait(process.wait()).await,
+            Err(failure) => Err(failure),
+        };
+        Ok(exit
+            .map(|exit| Exit {
+                status: exit.status,
+                reason: exit.reason.to_owned(),
+                duration_ms: u32::try_from(exit.duration.as_millis()).unwrap_or(u32::MAX),
+            })
+            .map_err(Into::into))
+    }
+
+    async fn drop(&mut self, draft: Resource<Draft>) -> Result<()> {
+        self.table.delete(draft)?;
+        Ok(())
+    }
+}

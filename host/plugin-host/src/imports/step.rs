@@ -1,0 +1,116 @@
+//! `step-context`: what a running step tells its build.
+
+use super::{Answered, used_up};
+use crate::{
+    failure::{Failure, FailureKind},
+    instance::Sandbox,
+    service::StepContext,
+    wit::v0_1::piper::step::step_context::Host,
+};
+use std::sync::Arc;
+use wasmtime::Result;
+
+/// The longest name of an output or of a kind of report.
+const NAME: usize = 128;
+
+impl Host for Sandbox {
+    async fn print(&mut self, is_stderr: bool, bytes: Vec<u8>) -> Result<()> {
+        if let Some(step) = &self.services.step {
+            step.print(is_stderr, bytes);
+        }
+        Ok(())
+    }
+
+    async fn set_output(&mut self, name: String, value: String) -> Answered<()> {
+        Ok(self.output(name, value).map_err(Into::into))
+    }
+
+    async fn report(&mut self, kind: String, items: Vec<String>) -> Answered<()> {
+        Ok(self.add_report(kind, items).map_err(Into::into))
+    }
+}
+
+impl Sandbox {
+    fn step(&self) -> Result<Arc<dyn StepContext>, Failure> {
+        self.services.step.clone().ok_or_else(|| {
+            Failure::new(
+                FailureKind::Permanent,
+                "host.no-step",
+                "there is no step here: only `step-runner` has one",
+            )
+        })
+    }
+
+    fn output(&mut self, name: String, value: String) -> Result<(), Failure> {
+        let step = self.step()?;
+        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && name.len() <= NAME;
+        if !is_name {
+            let message = "an output's name is made of letters, digits and `_`, like a variable's";
+            return Err(Failure::invalid("step.output-name", message));
+        }
+        if value.len() > self.limits.output_bytes {
+            let limit = self.limits.output_bytes;
+            return Err(used_up(
+                "limit.outputs",
+                format!(
+                    "the output `{name}` has {} bytes, and {limit} are allowed",
+                    value.len()
+                ),
+            ));
+        }
+        let is_new = !self.used.outputs.contains(&name);
+        if is_new && self.used.outputs.len() >= self.limits.outputs {
+            let limit = self.limits.outputs;
+            return Err(used_up(
+                "limit.outputs",
+                format!("a step may set {limit} outputs"),
+            ));
+        }
+        self.used.outputs.insert(name.clone());
+        step.set_output(name, value)
+    }
+
+    fn add_report(&mut self, kind: String, items: Vec<String>) -> Result<(), Failure> {
+        let step = self.step()?;
+        let is_kind = kind.starts_with(|c: char| c.is_ascii_lowercase())
+            && kind
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && kind.len() <= NAME;
+        if !is_kind {
+            // It becomes the name of a file.
+            let message = "a report's kind is made of small letters, digits and `-`";
+            return Err(Failure::invalid("step.report-kind", message));
+        }
+        let is_object = |item: &String| {
+            serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(item).is_ok()
+        };
+        if let Some(at) = items.iter().position(|item| !is_object(item)) {
+            let message = format!("item {at} of the report `{kind}` is not a JSON object");
+            return Err(Failure::invalid("step.report-item", message));
+        }
+        let limit = match kind.as_str() {
+            "annotation" => self.limits.annotations,
+            _ => self.limits.reports,
+        };
+        let kinds = self.used.reports.len();
+        let before = self.used.reports.get(&kind).copied();
+        if before.is_none() && kinds >= self.limits.outputs {
+            return Err(used_up(
+                "limit.reports",
+                "a step may make no more kinds of reports".into(),
+            ));
+        }
+        let after = before.unwrap_or_default() + items.len();
+        if after > limit {
+            return Err(used_up(
+                "limit.reports",
+                format!("a step may report {limit} items of the kind `{kind}`"),
+            ));
+        }
+        self.used.reports.insert(kind.clone(), after);
+        step.report(kind, items)
+    }
+}

@@ -1,0 +1,109 @@
+//! `wasi:http`: the same gate as `http`, in the words of WASI.
+
+use crate::{
+    call::Brake,
+    failure::{Failure, FailureKind},
+    log::clean,
+    service::{Gate, Patience},
+};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks};
+
+/// Sends what a guest hands to `wasi:http` through the gate; without one, refuses it.
+pub(crate) struct Hooks {
+    gate: Option<Arc<dyn Gate>>,
+    brake: Brake,
+    slots: Arc<Semaphore>,
+    limit: usize,
+    sent: usize,
+}
+
+impl Hooks {
+    pub(crate) fn new(
+        gate: Option<Arc<dyn Gate>>,
+        brake: Brake,
+        slots: Arc<Semaphore>,
+        limit: usize,
+    ) -> Self {
+        Self {
+            gate,
+            brake,
+            slots,
+            limit,
+            sent: 0,
+        }
+    }
+
+    pub(crate) fn begin_call(&mut self, brake: Brake) {
+        self.brake = brake;
+        self.sent = 0;
+    }
+}
+
+type Finished = Box<dyn Future<Output = Result<()>> + Send>;
+type Sent = Box<dyn Future<Output = Result<(Response<WasiBody>, Finished)>> + Send>;
+
+impl WasiHttpHooks for Hooks {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        finished: Finished,
+    ) -> Sent {
+        // Errors while the response's body is read reach the guest through the body.
+        drop(finished);
+        let Some(gate) = self.gate.clone() else {
+            return Box::new(async { Err(Error::HttpRequestDenied) });
+        };
+        let slot = Arc::clone(&self.slots).try_acquire_owned();
+        let (Ok(slot), true) = (slot, self.sent < self.limit) else {
+            return Box::new(async { Err(Error::ConnectionLimitReached) });
+        };
+        self.sent += 1;
+        let brake = self.brake.clone();
+        let options = options.unwrap_or_default();
+        let patience = Patience {
+            connect: options.connect_timeout,
+            first_byte: options.first_byte_timeout,
+            between_bytes: options.between_bytes_timeout,
+        };
+        let request = request.map(|body| body.map_err(from_wasi).boxed_unsync());
+        Box::new(async move {
+            let response = brake.wait(gate.send(request, patience)).await;
+            let response = response.map_err(to_wasi)?;
+            // The slot is free again when the guest is done with the body.
+            let body = response.map(|body| {
+                body.map_err(move |failure| {
+                    let _ = &slot;
+                    to_wasi(failure)
+                })
+                .boxed_unsync()
+            });
+            let finished: Finished = Box::new(async { Ok(()) });
+            Ok((body, finished))
+        })
+    }
+}
+
+/// What a guest's own body says about itself.
+fn from_wasi(error: Error) -> Failure {
+    Failure::invalid("http.body", clean(&error.to_string(), 256))
+}
+
+/// A failure in the words of WASI, as closely as they come; what has no word of its own keeps its code in the text.
+fn to_wasi(failure: Failure) -> Error {
+    match (failure.kind, failure.code.as_str()) {
+        (_, "policy.http-address") => Error::DestinationIpProhibited,
+        (FailureKind::Denied, _) => Error::HttpRequestDenied,
+        (_, "http.timeout") => Error::ConnectionReadTimeout,
+        (_, "http.connect") => Error::ConnectionRefused,
+        (_, "http.tls") => Error::TlsProtocolError,
+        (_, "http.broken") => Error::HttpResponseIncomplete,
+        (_, "limit.body") => Error::HttpResponseBodySize(None),
+        (_, "quota.http-concurrency" | "quota.http-requests") => Error::ConnectionLimitReached,
+        _ => Error::InternalError(Some(failure.to_string())),
+    }
+}

@@ -1,0 +1,181 @@
+//! Turns a component's bytes into a [`Plugin`]: whether it may be one, what it is, and its compiled form.
+//!
+//! Nothing of the component runs here, and nothing is granted to it. Compiling takes from milliseconds to seconds, so callers with
+//! something else to do call from a thread of their own.
+
+mod cache;
+mod parse;
+mod stub;
+
+use crate::{
+    Plugin,
+    engine::{Host, Running},
+    kind::Kind,
+    plugin::{Facts, Template},
+};
+use cache::Cache;
+use parse::Parsed;
+use sha2::{Digest, Sha256};
+use std::{io, path::PathBuf};
+use wasmtime::component::Component;
+
+/// Why a component is no plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is larger than the operator allows.
+    #[error("the component has {} MiB, and {} MiB are allowed: make it smaller, or raise `limits.component` for it", bytes.div_ceil(1 << 20), limit >> 20)]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// It is not WebAssembly.
+    #[error("this is not a WebAssembly component: it does not begin like one")]
+    NotWasm,
+    /// It is a core module.
+    #[error(
+        "this is a core WebAssembly module and not a component: build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    /// It is damaged.
+    #[error("the component is damaged: {0}")]
+    Damaged(String),
+    /// It is valid, but no instance of it can fit into the limits.
+    #[error("the component asks for more than a plugin may have: {0}")]
+    TooMuch(String),
+    /// It uses wasm that plugins may not use.
+    #[error("the component uses {0}, which piper does not accept: build it without")]
+    Feature(&'static str),
+    /// It has several manifests and none of its own.
+    #[error(
+        "the component holds {0} different manifests in its parts and none of its own: add a `piper:manifest` section to the component itself"
+    )]
+    Manifests(usize),
+    /// A manifest is not text.
+    #[error("the component's `piper:manifest` section is not UTF-8")]
+    ManifestText,
+    /// It exports nothing that this host knows.
+    #[error(
+        "the component is no plugin for this piper: {}",
+        parse::no_kind(exports)
+    )]
+    NoKind {
+        /// What it exports.
+        exports: Vec<String>,
+    },
+    /// It imports something that no host gives it.
+    #[error(
+        "the component needs {}, which piper does not give to plugins",
+        quoted(imports)
+    )]
+    Imports {
+        /// What it imports.
+        imports: Vec<String>,
+    },
+    /// An import or an export that has a name of the contract has another type.
+    #[error("the component does not fit the contract: {0}")]
+    Misfit(String),
+    /// The folder of compiled components is not safe.
+    #[error("`{}` belongs to somebody else or others may write to it, and what is in there would be run unchecked: mend that, or name another cache folder", path.display())]
+    ForeignCache {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder of compiled components cannot be used.
+    #[error("`{}` cannot be used to keep compiled components in", path.display())]
+    Cache {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The engine does not start.
+    #[error("WebAssembly cannot be run on this machine: {0}")]
+    Engine(String),
+}
+
+impl Host {
+    /// Loads a component: looks at it, compiles it or finds it compiled, and makes it ready to be called.
+    ///
+    /// # Errors
+    ///
+    /// When it is no plugin, or the machine cannot run it.
+    pub fn load(&self, component: &[u8]) -> Result<Plugin, Error> {
+        let limit = self.options().component_bytes;
+        if component.len() > limit {
+            return Err(Error::TooLarge {
+                bytes: component.len(),
+                limit,
+            });
+        }
+        let parsed = Parsed::parse(component)?;
+        let running = self.running().map_err(Error::Engine)?;
+        let digest: [u8; 32] = Sha256::digest(component).into();
+        let compiled = self.compiled(running, &digest, component)?;
+        let template = template(running, &compiled, &parsed.kinds)?;
+        let facts = Facts {
+            digest,
+            size: component.len(),
+            manifest: parsed.manifest,
+            config_schema: parsed.config_schema,
+            kinds: parsed.kinds,
+            imports: parsed.imports,
+            unknown_exports: parsed.unknown_exports,
+        };
+        Ok(Plugin::new(running.clone(), template, facts))
+    }
+
+    fn compiled(
+        &self,
+        running: &Running,
+        digest: &[u8; 32],
+        component: &[u8],
+    ) -> Result<Component, Error> {
+        let cache = match &self.options().cache {
+            Some(folder) => Some(Cache::open(folder)?),
+            None => None,
+        };
+        if let Some(compiled) = cache.as_ref().and_then(|c| c.find(&running.engine, digest)) {
+            return Ok(compiled);
+        }
+        // Validation happens here; `parse` has looked at names only. What is not accepted is named.
+        parse::check_features(component)?;
+        let compiled = Component::from_binary(&running.engine, component)
+            .map_err(|error| Error::TooMuch(format!("{error:#}")))?;
+        if let Some(cache) = &cache {
+            // A full disk must not keep a plugin from being run: it will be compiled again the next time.
+            let _ = cache.keep(&running.engine, digest, &compiled);
+        }
+        Ok(compiled)
+    }
+}
+
+fn template(running: &Running, component: &Component, kinds: &[Kind]) -> Result<Template, Error> {
+    let mut linker = running.linker.clone();
+    let unknown = stub::fill(&mut linker, &running.engine, component)
+        .map_err(|error| Error::Misfit(format!("{error:#}")))?;
+    if !unknown.is_empty() {
+        return Err(Error::Imports { imports: unknown });
+    }
+    let pre = linker
+        .instantiate_pre(component)
+        .map_err(|error| Error::Misfit(format!("{error:#}")))?;
+    Template::new(pre, kinds).map_err(|error| Error::Misfit(format!("{error:#}")))
+}
+
+/// Names for people.
+pub(super) fn quoted(names: &[String]) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+/// The manifest of a component, compiled or not.
+///
+/// # Errors
+///
+/// When the component is no plugin, or its manifest is not text.
+pub fn manifest(component: &[u8]) -> Result<Option<String>, Error> {
+    Ok(Parsed::parse(component)?.manifest)
+}

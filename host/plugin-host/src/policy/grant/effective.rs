@@ -1,0 +1,446 @@
+//! What a plugin may do at last, what it lacks, and what changed.
+
+use super::{Allow, PluginGrant, SecretGrant};
+use crate::policy::{
+    command::quote,
+    exec::ArgvRule,
+    fault::printable,
+    files::FilesRule,
+    host::Origin,
+    http_rule::{self, AnyHost, HostPattern, HttpRule, TemplateError},
+    manifest::{Asked, Manifest, SecretUse},
+    network::Network,
+    source::PluginDigest,
+};
+use piper_core::{codes, id::PluginName, problem::Problem};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+/// What a plugin may do: declared, used by the project and granted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Effective {
+    /// Requests that may be sent.
+    pub http: Vec<HttpRule>,
+    /// Networks that may be reached though they are not the world's.
+    pub private_networks: Vec<Network>,
+    /// Files.
+    pub files: FilesRule,
+    /// Whether it may keep something from call to call.
+    pub state: bool,
+    /// The accounts by which the host sends mail for it.
+    pub mail: Vec<String>,
+    /// Whether it may look at builds.
+    pub builds: bool,
+    /// Whether it may look at the host's mirrors.
+    pub vcs: bool,
+    /// Its secrets.
+    pub secrets: BTreeMap<String, EffectiveSecret>,
+    /// A command must be in each of these sets: two names may be the same program, which no words show.
+    exec: Vec<Vec<ArgvRule>>,
+}
+
+/// A secret that is declared and granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectiveSecret {
+    /// Where it is and where it may go.
+    pub grant: SecretGrant,
+    /// What for.
+    pub uses: SecretUse,
+}
+
+/// Whether the plugin is the operator's or a repository's.
+#[derive(Debug, Clone, Copy)]
+pub enum Origins<'a> {
+    /// In the operator's file.
+    Operator,
+    /// In a repository's, which has this digest, and may at most what the ceiling says unless the operator granted more to exactly
+    /// this digest.
+    Project {
+        /// Which plugin it is.
+        digest: PluginDigest,
+        /// What repositories' plugins may do.
+        ceiling: &'a Allow,
+    },
+}
+
+impl Effective {
+    /// Computes it. `project` is how far a project limits its own use of the plugin, if it does.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration does not fit a template of the manifest.
+    pub fn new(
+        manifest: &Manifest,
+        grant: Option<&PluginGrant>,
+        origins: Origins<'_>,
+        project: Option<&Allow>,
+    ) -> Result<Self, TemplateError> {
+        let grant = grant.filter(|grant| match origins {
+            Origins::Operator => true,
+            Origins::Project { digest, .. } => grant.digest == Some(digest),
+        });
+        let nothing = PluginGrant::default();
+        let given = grant.unwrap_or(&nothing);
+        let allow = match origins {
+            Origins::Operator => given.allow.clone(),
+            Origins::Project { ceiling, .. } => given.allow.union(ceiling),
+        };
+        let asked = &manifest.permissions;
+        let mut http = http_rule::intersection(&declared(manifest, given)?, &allow.http);
+        let mut files = asked.files_rule().intersection(allow.files);
+        let mut exec = vec![
+            asked.exec.iter().map(|asked| asked.what.clone()).collect(),
+            allow.exec,
+        ];
+        let may = |asked: bool, granted: bool, used: fn(&Allow) -> bool| {
+            asked && granted && project.is_none_or(used)
+        };
+        let state = may(asked.state.is_some(), allow.state, |project| project.state);
+        let builds = may(asked.builds.is_some(), allow.builds, |project| {
+            project.builds
+        });
+        let vcs = may(asked.vcs.is_some(), allow.vcs, |project| project.vcs);
+        let mut mail = if asked.mail.is_some() {
+            allow.mail
+        } else {
+            Vec::new()
+        };
+        if let Some(project) = project {
+            http = http_rule::intersection(&http, &project.http);
+            files = files.intersection(project.files);
+            exec.push(project.exec.clone());
+            mail.retain(|account| project.mail.contains(account));
+        }
+        Ok(Self {
+            http,
+            private_networks: allow.private_networks,
+            files,
+            state,
+            mail,
+            builds,
+            vcs,
+            secrets: secrets(manifest, given),
+            exec,
+        })
+    }
+
+    /// Whether a command may be started; `resolve` as in [`ArgvRule::matches`].
+    pub fn allows_command(
+        &self,
+        argv: &[String],
+        resolve: impl Fn(&str) -> Option<PathBuf>,
+    ) -> bool {
+        !self.exec.is_empty()
+            && self
+                .exec
+                .iter()
+                .all(|rules| rules.iter().any(|rule| rule.matches(argv, &resolve)))
+    }
+}
+
+/// The declared rules with the configuration filled in.
+fn declared(manifest: &Manifest, grant: &PluginGrant) -> Result<Vec<HttpRule>, TemplateError> {
+    let mut rules = Vec::new();
+    for asked in &manifest.permissions.http {
+        rules.extend(asked.what.resolve(&grant.config)?);
+    }
+    Ok(rules)
+}
+
+fn secrets(manifest: &Manifest, grant: &PluginGrant) -> BTreeMap<String, EffectiveSecret> {
+    let mut secrets = BTreeMap::new();
+    for Asked { what, .. } in &manifest.permissions.secrets {
+        let Some(granted) = grant.secrets.get(&what.name) else {
+            continue;
+        };
+        let uses = SecretUse {
+            path: what.uses.path && granted.uses.path,
+            body: what.uses.body && granted.uses.body,
+            reveal: what.uses.reveal && granted.uses.reveal,
+            ..what.uses.clone()
+        };
+        let secret = EffectiveSecret {
+            grant: granted.clone(),
+            uses,
+        };
+        secrets.insert(what.name.clone(), secret);
+    }
+    secrets
+}
+
+/// Something that is asked for and not granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// What, in the words of the command line: an option and its value.
+    pub option: &'static str,
+    /// The value.
+    pub value: String,
+    /// Why the plugin asks for it.
+    pub why: String,
+    /// Whether it works without it.
+    pub optional: bool,
+}
+
+/// How what was granted differs from what is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Difference {
+    /// Asked for and not granted.
+    pub missing: Vec<Missing>,
+    /// Granted and not asked for (any more), as option and value.
+    pub unused: Vec<(&'static str, String)>,
+    /// The digest that the grant names, if the plugin has another.
+    pub was: Option<PluginDigest>,
+}
+
+impl Difference {
+    /// Compares what a manifest asks for with what is granted to it.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration does not fit a template of the manifest.
+    pub fn new(
+        manifest: &Manifest,
+        grant: &PluginGrant,
+        digest: Option<PluginDigest>,
+    ) -> Result<Self, TemplateError> {
+        let mut difference = Self {
+            was: grant
+                .digest
+                .filter(|was| digest.is_some_and(|is| is != *was)),
+            ..Self::default()
+        };
+        difference.http(manifest, grant)?;
+        difference.files_and_commands(manifest, grant);
+        difference.secrets(manifest, grant)?;
+        let asked = &manifest.permissions;
+        difference.flag("--state", asked.state.as_ref(), grant.allow.state);
+        difference.flag("--builds", asked.builds.as_ref(), grant.allow.builds);
+        difference.flag("--vcs", asked.vcs.as_ref(), grant.allow.vcs);
+        match &asked.mail {
+            Some(asked) if grant.allow.mail.is_empty() => {
+                difference.lacks("--mail", "ACCOUNT".to_owned(), asked)
+            }
+            Some(_) => {}
+            None => difference.unused.extend(
+                grant
+                    .allow
+                    .mail
+                    .iter()
+                    .map(|account| ("--mail", account.clone())),
+            ),
+        }
+        Ok(difference)
+    }
+
+    /// Whether the plugin works with what is granted, and is the one to which it was.
+    pub fn is_fine(&self) -> bool {
+        self.was.is_none() && self.missing.iter().all(|missing| missing.optional)
+    }
+
+    /// The command that grants all that is missing; nothing if nothing is.
+    pub fn command(&self, plugin: &PluginName) -> Option<String> {
+        if self.missing.is_empty() {
+            return None;
+        }
+        let mut command = format!("piper plugin grant {}", plugin.as_str());
+        for missing in &self.missing {
+            command.push(' ');
+            command.push_str(missing.option);
+            if !missing.value.is_empty() {
+                command.push(' ');
+                command.push_str(&quote(&missing.value));
+            }
+        }
+        let is_any_host = |missing: &Missing| {
+            let rule = HttpRule::parse(&missing.value, AnyHost::Acknowledged);
+            missing.option == "--http" && rule.is_ok_and(|rule| rule.is_any_host())
+        };
+        if self.missing.iter().any(is_any_host) {
+            command.push_str(" --i-know");
+        }
+        Some(command)
+    }
+
+    /// What a person is told who wants to use the plugin, unless all is fine.
+    pub fn problem(&self, plugin: &PluginName) -> Option<Problem> {
+        if self.is_fine() {
+            return None;
+        }
+        let name = plugin.as_str();
+        let needed = || self.missing.iter().filter(|missing| !missing.optional);
+        let message = match (self.was, needed().count()) {
+            (Some(_), 0) => {
+                format!("plugin `{name}` is not the one to which you granted something")
+            }
+            (Some(_), count) => format!("plugin `{name}` changed, and asks for {count} more"),
+            (None, 1) => format!("plugin `{name}` asks for something that is not granted"),
+            (None, count) => {
+                format!("plugin `{name}` asks for {count} things that are not granted")
+            }
+        };
+        let code = match self.was {
+            Some(_) => codes::PLUGIN_CHANGED,
+            None => codes::NOT_GRANTED,
+        };
+        let mut problem = Problem::error(code, message);
+        problem
+            .help
+            .extend(self.to_string().lines().map(str::to_owned));
+        if let Some(command) = self.command(plugin) {
+            problem = problem.help(format!("to grant it: {command}"));
+        }
+        Some(problem)
+    }
+
+    fn lacks<T>(&mut self, option: &'static str, value: String, asked: &Asked<T>) {
+        self.missing.push(Missing {
+            option,
+            value,
+            why: asked.why.clone(),
+            optional: asked.optional,
+        });
+    }
+
+    fn flag(&mut self, option: &'static str, asked: Option<&Asked<()>>, granted: bool) {
+        match asked {
+            Some(asked) if !granted => self.lacks(option, String::new(), asked),
+            None if granted => self.unused.push((option, String::new())),
+            _ => {}
+        }
+    }
+
+    fn http(&mut self, manifest: &Manifest, grant: &PluginGrant) -> Result<(), TemplateError> {
+        let granted = &grant.allow.http;
+        for asked in &manifest.permissions.http {
+            for rule in asked.what.resolve(&grant.config)? {
+                if !granted.iter().any(|known| known.covers(&rule)) {
+                    self.lacks("--http", rule.to_string(), asked);
+                }
+            }
+        }
+        let declared = declared(manifest, grant)?;
+        let is_unused = |rule: &&HttpRule| {
+            declared
+                .iter()
+                .all(|asked| asked.intersection(rule).is_none())
+        };
+        let unused = granted
+            .iter()
+            .filter(is_unused)
+            .map(|rule| ("--http", rule.to_string()));
+        self.unused.extend(unused);
+        Ok(())
+    }
+
+    fn files_and_commands(&mut self, manifest: &Manifest, grant: &PluginGrant) {
+        let granted = grant.allow.files;
+        for asked in &manifest.permissions.files {
+            let known = granted.intersection(asked.what).parts();
+            for part in asked
+                .what
+                .parts()
+                .into_iter()
+                .filter(|part| !known.contains(part))
+            {
+                self.lacks("--files", part, asked);
+            }
+        }
+        let declared = manifest.permissions.files_rule();
+        let used = granted.intersection(declared).parts();
+        let unused = granted
+            .parts()
+            .into_iter()
+            .filter(|part| !used.contains(part));
+        self.unused.extend(unused.map(|part| ("--files", part)));
+        for asked in &manifest.permissions.exec {
+            if !grant
+                .allow
+                .exec
+                .iter()
+                .any(|known| known.covers(&asked.what))
+            {
+                self.lacks("--exec", asked.what.to_string(), asked);
+            }
+        }
+        let declared = &manifest.permissions.exec;
+        let is_unused = |rule: &&ArgvRule| {
+            declared
+                .iter()
+                .all(|asked| asked.what.intersection(rule).is_none())
+        };
+        let unused = grant.allow.exec.iter().filter(is_unused);
+        self.unused
+            .extend(unused.map(|rule| ("--exec", rule.to_string())));
+    }
+
+    fn secrets(&mut self, manifest: &Manifest, grant: &PluginGrant) -> Result<(), TemplateError> {
+        let declared = declared(manifest, grant)?;
+        for asked in &manifest.permissions.secrets {
+            let what = &asked.what;
+            let granted = grant.secrets.get(&what.name);
+            if granted.is_none() {
+                let variable = what.name.to_uppercase().replace('-', "_");
+                self.lacks("--secret", format!("{}=env:{variable}", what.name), asked);
+                let sent = !what.uses.headers.is_empty() || what.uses.path || what.uses.body;
+                for origin in origins(&declared).filter(|_| sent) {
+                    self.lacks("--to", format!("{}={origin}", what.name), asked);
+                }
+            }
+            let extra = granted.map(|granted| granted.uses).unwrap_or_default();
+            let uses = [
+                (what.uses.path && !extra.path, "path"),
+                (what.uses.body && !extra.body, "body"),
+                (what.uses.reveal && !extra.reveal, "reveal"),
+            ];
+            for (_, word) in uses.into_iter().filter(|(lacks, _)| *lacks) {
+                self.lacks("--use", format!("{}={word}", what.name), asked);
+            }
+        }
+        let asked = &manifest.permissions.secrets;
+        let is_unused = |name: &&String| asked.iter().all(|asked| asked.what.name != **name);
+        self.unused.extend(
+            grant
+                .secrets
+                .keys()
+                .filter(is_unused)
+                .map(|name| ("--secret", name.clone())),
+        );
+        Ok(())
+    }
+}
+
+/// The single origins that rules name, each once.
+fn origins(rules: &[HttpRule]) -> impl Iterator<Item = Origin> {
+    let origin = |rule: &HttpRule| match rule.host() {
+        HostPattern::Only(host) => Some(Origin {
+            scheme: rule.scheme(),
+            host: host.clone(),
+            port: rule.port(),
+        }),
+        HostPattern::Any | HostPattern::Under(_) => None,
+    };
+    let origins: std::collections::BTreeSet<Origin> = rules.iter().filter_map(origin).collect();
+    origins.into_iter()
+}
+
+/// Lines with `+` for what is asked for and `-` for what is not any more.
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(was) = &self.was {
+            writeln!(f, "  was {was}")?;
+        }
+        for missing in &self.missing {
+            let optional = if missing.optional { " (optional)" } else { "" };
+            let what = join(missing.option, &missing.value);
+            writeln!(f, "+ {what}{optional}: {}", printable(&missing.why))?;
+        }
+        for (option, value) in &self.unused {
+            writeln!(f, "- {}", join(option, value))?;
+        }
+        Ok(())
+    }
+}
+
+fn join(option: &str, value: &str) -> String {
+    let word = option.trim_start_matches('-');
+    format!("{word} {}", printable(value)).trim_end().to_owned()
+}

@@ -1,0 +1,134 @@
+//! The component that is every kind (`tests/guests`), and what tests call it with.
+
+use crate::{
+    Host, HostOptions, Invocation, Plugin,
+    kind::{Batch, Call, StepRef},
+    log::{Level, Line, Receiver},
+};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex, OnceLock},
+};
+
+/// The component's bytes, built once for all tests.
+pub(super) fn odd() -> &'static [u8] {
+    static ODD: OnceLock<Vec<u8>> = OnceLock::new();
+    ODD.get_or_init(|| fs::read(build()).expect("the guest was built"))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo is not a step of a build; the test waits for it"
+)]
+fn build() -> PathBuf {
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests");
+    // Not the target folder itself: the cargo that runs this test may hold its lock.
+    let test = env::current_exe().expect("a test has a file");
+    let target = test
+        .ancestors()
+        .nth(3)
+        .expect("tests lie in target/PROFILE/deps")
+        .join("guests");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--release",
+            "--target",
+            "wasm32-wasip2",
+        ])
+        .current_dir(crate_folder)
+        .env("CARGO_TARGET_DIR", &target);
+    for name in [
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+    ] {
+        cargo.env_remove(name);
+    }
+    let built = cargo.status().expect("cargo can be run");
+    assert!(
+        built.success(),
+        "the guests do not build; is the target there? `rustup target add wasm32-wasip2`"
+    );
+    target.join("wasm32-wasip2/release/piper_test_guests.wasm")
+}
+
+/// The component, loaded once by one host for all tests.
+pub(super) fn plugin() -> Plugin {
+    static PLUGIN: OnceLock<Plugin> = OnceLock::new();
+    PLUGIN
+        .get_or_init(|| {
+            Host::new(HostOptions::default())
+                .load(odd())
+                .expect("the guest is a plugin")
+        })
+        .clone()
+}
+
+/// Keeps the lines of a plugin's log.
+#[derive(Default)]
+pub(super) struct Kept(pub(super) Mutex<Vec<Line>>);
+
+impl Receiver for Kept {
+    fn is_enabled(&self, level: Level) -> bool {
+        level >= Level::Info
+    }
+
+    fn line(&self, line: Line) {
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+impl Kept {
+    pub(super) fn messages(&self) -> Vec<String> {
+        let lines = self.0.lock().unwrap();
+        lines.iter().map(|line| line.message.clone()).collect()
+    }
+}
+
+pub(super) fn invocation() -> Invocation {
+    Invocation::default()
+}
+
+pub(super) fn logged() -> (Arc<Kept>, Invocation) {
+    let kept = Arc::new(Kept::default());
+    let invocation = Invocation {
+        log: kept.clone(),
+        ..Invocation::default()
+    };
+    (kept, invocation)
+}
+
+pub(super) fn call(name: &str) -> Call {
+    Call {
+        name: name.into(),
+        ..Call::default()
+    }
+}
+
+/// A batch of so many entries.
+pub(super) fn batch(entries: u32) -> Batch {
+    let count = entries as usize;
+    Batch {
+        build: "b".into(),
+        attempt: 1,
+        facts: "{}".into(),
+        text: b"line".repeat(count),
+        ends: (1..=entries).map(|at| at * 4).collect(),
+        times: vec![1; count],
+        step_of: vec![0; count],
+        marks: vec![0; count],
+        steps: vec![StepRef {
+            path: "a".into(),
+            r#try: 1,
+            more: "{}".into(),
+        }],
+        ..Batch::default()
+    }
+}

@@ -1,0 +1,247 @@
+//! What the loader takes and what it refuses, and how it says so.
+
+use super::guests::{call, invocation, logged, odd, plugin};
+use crate::{FailureKind, Host, HostOptions, kind::Kind, load::Error};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use test_case::test_case;
+
+fn host() -> Host {
+    Host::new(HostOptions::default())
+}
+
+fn cached(folder: &Path) -> Host {
+    Host::new(HostOptions {
+        cache: Some(folder.to_owned()),
+        ..HostOptions::default()
+    })
+}
+
+/// A component in the text format, with an empty interface of this name as its export.
+fn exporting(interface: &str, rest: &str) -> Vec<u8> {
+    let text =
+        format!(r#"(component {rest} (instance $empty) (export "{interface}" (instance $empty)))"#);
+    wat::parse_str(&text).expect("the test's component can be read")
+}
+
+fn refusal(component: &[u8]) -> String {
+    host()
+        .load(component)
+        .expect_err("it should be refused")
+        .to_string()
+}
+
+#[test]
+fn a_host_without_plugins_starts_nothing() {
+    let host = host();
+    assert!(host.load(b"nothing like it").is_err());
+    assert!(host.is_idle());
+}
+
+#[test]
+fn a_plugin_is_every_kind_that_it_exports() {
+    assert_eq!(plugin().kinds(), Kind::ALL);
+    assert_eq!(plugin().unknown_exports(), [""; 0]);
+    assert_eq!(plugin().size(), odd().len());
+    assert!(
+        plugin()
+            .imports()
+            .iter()
+            .any(|import| import == "piper:base/http@0.1.0")
+    );
+}
+
+#[test_case(b"", "this is not a WebAssembly component"; "an empty file")]
+#[test_case(b"#!/bin/sh\n", "this is not a WebAssembly component"; "a script")]
+#[test_case(b"\0asm\x01\0\0\0", "this is a core WebAssembly module and not a component: build it for wasm32-wasip2"; "a core module")]
+#[test_case(b"\0asm\x0d\0\x01\0\xff\xff", "the component is damaged: "; "a damaged one")]
+#[test_case(b"\0asm\x0d\0\x01\0", "the component is no plugin for this piper: it exports no interface, and a plugin exports one of `piper:step/step-planner@0.1.0`"; "an empty component")]
+fn what_is_no_component_is_refused_in_words(bytes: &[u8], expected: &str) {
+    let said = refusal(bytes);
+    assert!(said.starts_with(expected), "{said}");
+}
+
+#[test_case("piper:step/step-runner@0.2.0", "it exports `piper:step/step-runner@0.2.0`, this piper has `piper:step/step-runner@0.1.0`"; "a newer track")]
+#[test_case("piper:logs/log-sink@0.1.0-draft.7", "it exports `piper:logs/log-sink@0.1.0-draft.7`, this piper has `piper:logs/log-sink@0.1.0-draft.1`"; "another draft")]
+#[test_case("wasi:cli/run@0.2.6", "it exports `wasi:cli/run@0.2.6`, and a plugin exports one of"; "a command")]
+#[test_case("piper:base/config-check@0.1.0", "it exports no interface"; "a check alone")]
+fn a_component_without_a_known_kind_is_refused_with_what_it_has(export: &str, expected: &str) {
+    let said = refusal(&exporting(export, ""));
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
+fn an_export_of_a_known_name_and_another_type_is_a_misfit() {
+    let error = host()
+        .load(&exporting("piper:step/step-runner@0.1.0", ""))
+        .unwrap_err();
+    assert!(matches!(error, Error::Misfit(_)), "{error}");
+}
+
+#[test]
+fn what_is_too_large_is_not_even_looked_at() {
+    let host = Host::new(HostOptions {
+        component_bytes: 1 << 20,
+        ..HostOptions::default()
+    });
+    let said = host.load(&vec![0; (1 << 20) + 1]).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "the component has 2 MiB, and 1 MiB are allowed: make it smaller, or raise `limits.component` for it"
+    );
+}
+
+#[test_case("(core module (memory i64 1))", "64-bit memories (memory64)"; "memory64")]
+#[test_case("(core module (memory 1 1 shared))", "threads"; "threads")]
+#[test_case("(core module (type (struct)))", "garbage collection (gc)"; "gc")]
+#[test_case("(core module (tag))", "exceptions"; "exceptions")]
+#[test_case("(core module (func (param (ref 0))) (type (func)))", "typed function references"; "references")]
+#[test_case("(core module (func (param v128) (result v128) local.get 0 local.get 0 f32x4.relaxed_min))", "relaxed SIMD"; "relaxed simd")]
+#[test_case("(core func $x (canon task.cancel))", "asynchronous functions of the component model (async, streams, futures)"; "async")]
+fn wasm_that_plugins_may_not_use_is_refused_by_name(part: &str, name: &str) {
+    let said = refusal(&exporting("piper:step/step-runner@0.1.0", part));
+    assert_eq!(
+        said,
+        format!("the component uses {name}, which piper does not accept: build it without")
+    );
+}
+
+#[test_case("(core module (memory 40000))"; "a memory over the ceiling")]
+#[test_case("(core module (memory 1) (memory 1) (memory 1) (memory 1) (memory 1)) (core instance (instantiate 0))"; "many memories")]
+#[test_case("(core module (table 200000 funcref))"; "a large table")]
+fn a_component_that_can_never_fit_is_refused_when_it_is_loaded(part: &str) {
+    let said = refusal(&exporting("piper:step/step-runner@0.1.0", part));
+    assert!(
+        said.starts_with("the component asks for more than a plugin may have: "),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_import_that_nobody_gives_is_refused_by_name() {
+    let component = exporting(
+        "piper:step/step-runner@0.1.0",
+        r#"(import "wasi:keyvalue/store@0.2.0" (instance)) (import "acme:own/thing@1.0.0" (instance))"#,
+    );
+    assert_eq!(
+        refusal(&component),
+        "the component needs `wasi:keyvalue/store@0.2.0`, `acme:own/thing@1.0.0`, which piper does not give to plugins"
+    );
+}
+
+#[test]
+fn a_manifest_of_the_component_wins_over_those_of_its_parts() {
+    let parse = |text: &str| {
+        let component = exporting("piper:step/step-runner@0.1.0", text);
+        super::super::load::manifest(&component)
+    };
+    let own = r#"(@custom "piper:manifest" "own")"#;
+    let part = |text: &str| format!(r#"(core module (@custom "piper:manifest" "{text}"))"#);
+    assert_eq!(parse("").unwrap(), None);
+    assert_eq!(parse(&part("a")).unwrap().as_deref(), Some("a"));
+    assert_eq!(
+        parse(&(part("a") + &part("a"))).unwrap().as_deref(),
+        Some("a")
+    );
+    assert_eq!(parse(&(part("a") + own)).unwrap().as_deref(), Some("own"));
+    assert!(matches!(
+        parse(&(part("a") + &part("b"))),
+        Err(Error::Manifests(2))
+    ));
+    assert!(matches!(parse(&part(r"\ff")), Err(Error::ManifestText)));
+}
+
+#[test]
+fn a_compiled_component_is_kept_and_a_damaged_file_is_as_good_as_none() {
+    let above = tempfile::tempdir().unwrap();
+    let folder = above.path().join("cache");
+    let files = || -> Vec<_> {
+        let entries = fs::read_dir(&folder).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    cached(&folder).load(odd()).unwrap();
+    let [file] = &files()[..] else {
+        panic!("one file: {:?}", files());
+    };
+    assert_eq!(
+        fs::metadata(&folder).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    let whole = fs::read(file).unwrap();
+    for damaged in [&b""[..], b"garbage", &whole[..whole.len() / 2]] {
+        fs::write(file, damaged).unwrap();
+        cached(&folder).load(odd()).unwrap();
+        assert_eq!(
+            fs::read(file).unwrap().len(),
+            whole.len(),
+            "it was made anew"
+        );
+    }
+    let before = fs::metadata(file).unwrap().modified().unwrap();
+    cached(&folder).load(odd()).unwrap();
+    assert_eq!(
+        fs::metadata(file).unwrap().modified().unwrap(),
+        before,
+        "it was used"
+    );
+    assert_eq!(files().len(), 1);
+}
+
+#[test]
+fn a_cache_that_others_may_write_to_is_refused() {
+    let above = tempfile::tempdir().unwrap();
+    let folder = above.path().join("cache");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let error = cached(&folder).load(odd()).unwrap_err();
+    assert!(matches!(error, Error::ForeignCache { .. }), "{error}");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(above.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let error = cached(&folder).load(odd()).unwrap_err();
+    assert!(
+        matches!(error, Error::ForeignCache { .. }),
+        "the folder above: {error}"
+    );
+}
+
+#[tokio::test]
+async fn a_plugin_loaded_from_the_cache_works() {
+    let above = tempfile::tempdir().unwrap();
+    let folder = above.path().join("cache");
+    for _ in 0..2 {
+        let plugin = cached(&folder).load(odd()).unwrap();
+        plugin.run(&invocation(), call("echo")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_of_a_later_contract_works_until_it_calls_what_is_not_there() {
+    let component = wat::parse_str(include_str!("later.wat")).expect("the guest can be read");
+    let plugin = host().load(&component).unwrap();
+    assert_eq!(plugin.kinds(), [Kind::StepRunner]);
+    assert_eq!(plugin.unknown_exports(), ["acme:own/extra@1.0.0"]);
+    for (name, function) in [
+        ("touch", "piper:base/state@0.1.3#touch"),
+        ("find", "piper:base/later@0.1.3#find"),
+    ] {
+        let (kept, invocation) = logged();
+        let error = plugin.run(&invocation, call(name)).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.code()),
+            (FailureKind::Permanent, "host.unsupported")
+        );
+        let version = env!("CARGO_PKG_VERSION");
+        let warning =
+            format!("this piper ({version}) does not have `{function}`; a later one does");
+        assert_eq!(kept.messages(), [warning]);
+        let again = plugin.run(&invocation, call(name)).await.unwrap_err();
+        assert_eq!(again.code(), "host.unsupported");
+        assert_eq!(kept.messages().len(), 1, "it warns once");
+    }
+    // A function that cannot say so ends the call.
+    let error = plugin.run(&invocation(), call("count")).await.unwrap_err();
+    assert_eq!(error.code(), "host.unsupported");
+    assert!(
+        error.to_string().contains("piper:base/state@0.1.3#count"),
+        "{error}"
+    );
+}
