@@ -95,9 +95,9 @@ impl Scratch {
     }
 
     fn folder_of(&self, step: &PlannedStep) -> PathBuf {
-        // A cell's value may hold a slash; a name cannot hold a percent sign, so this is one to one.
-        self.needs()
-            .join(step.label.replace('%', "%25").replace('/', "%2F"))
+        // A slash is the only thing that a label may hold and a folder's name may not. In a label a percent sign begins a byte's
+        // number and no slash is written so, which makes this one to one.
+        self.needs().join(step.label.replace('/', "%2F"))
     }
 
     /// The folder that holds them all.

@@ -237,7 +237,10 @@ fn what_is_missing_of_a_build_that_was_cut_off_is_counted_as_far_as_it_is_known(
 
 #[test]
 fn the_duration_of_a_killed_build_is_the_least_that_it_can_be() {
-    let env = TestEnv::sequence(&[("s", ": > begun; while [ ! -e end ]; do sleep 0.005; done")]);
+    let env = TestEnv::sequence(&[(
+        "s",
+        "sleep 0.2; echo said; sleep 0.3; : > begun; while [ ! -e end ]; do sleep 0.005; done",
+    )]);
     let build = env.call(&["exec"]).start();
     wait_until("the step", || env.path("begun").exists());
     build.signal(libc::SIGKILL);
@@ -251,6 +254,20 @@ fn the_duration_of_a_killed_build_is_the_least_that_it_can_be() {
         "{}",
         shown.out()
     );
+}
+
+#[test]
+fn the_duration_of_a_killed_build_that_said_nothing_is_not_known() {
+    let env = TestEnv::sequence(&[("s", ": > begun; while [ ! -e end ]; do sleep 0.005; done")]);
+    let build = env.call(&["exec"]).start();
+    wait_until("the step", || env.path("begun").exists());
+    build.signal(libc::SIGKILL);
+    env.write("end", "");
+    build.finish().dies_of(libc::SIGKILL);
+    let listed = env.piper(&["builds"]).succeeds();
+    assert!(listed.out().contains(" ?  "), "{}", listed.out());
+    let shown = env.piper(&["show"]).succeeds();
+    assert!(shown.out().contains("an unknown time"), "{}", shown.out());
 }
 
 #[test_case(|path| fs::write(path, b"\x89PNG\r\n\x1a\n and so on".repeat(99)).unwrap(), "is no log of piper's"; "another format")]

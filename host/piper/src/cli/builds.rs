@@ -21,6 +21,7 @@ use piper_core::{
 use piper_engine::clock;
 use serde::Serialize;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 /// List the builds of this project, newest first
 #[derive(Debug, clap::Args)]
@@ -272,11 +273,11 @@ fn took(build: &BuildSummary) -> String {
     let Some(end) = &build.end else {
         return String::new();
     };
-    let more = match is_end_unknown(end.outcome, end.reason.as_deref()) {
-        true => ">",
-        false => "",
-    };
-    format!("{more}{}", Human(end.duration))
+    match is_end_unknown(end.outcome, end.reason.as_deref()) {
+        false => Human(end.duration).to_string(),
+        true if end.duration < Duration::from_millis(100) => "?".to_owned(),
+        true => format!(">{}", Human(end.duration)),
+    }
 }
 
 #[cfg(test)]

@@ -272,13 +272,13 @@ fn quoted(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// How long a build took. If nobody knows when it ended: at least.
+/// How long a build took. If nobody knows when it ended: at least, or not at all if its steps said nothing.
 pub fn took(end: &End) -> String {
-    let least = match is_end_unknown(end.outcome, end.reason.as_deref()) {
-        true => "at least ",
-        false => "",
-    };
-    format!("{least}{}", Human(end.duration))
+    match is_end_unknown(end.outcome, end.reason.as_deref()) {
+        false => Human(end.duration).to_string(),
+        true if end.duration < Duration::from_millis(100) => "an unknown time".to_owned(),
+        true => format!("at least {}", Human(end.duration)),
+    }
 }
 
 /// The step that made the build end as it did: the one that its reason names, or else the first that failed.
