@@ -53,6 +53,16 @@ fn a_daemon_that_ignores_being_asked_is_killed() {
 }
 
 #[test]
+fn a_daemon_whose_name_is_cut_in_the_middle_of_a_letter_ends_with_the_build() {
+    let env = TestEnv::sequence(&[(
+        "d",
+        "ln -s /bin/sh ääääääää; setsid ./ääääääää -c 'echo $$ > pid; while :; do sleep 0.05; done' & while [ ! -s pid ]; do sleep 0.005; done",
+    )]);
+    env.piper(&["exec"]).succeeds();
+    assert_eq!(state(env.pid_in("pid")), None);
+}
+
+#[test]
 fn nothing_survives_when_piper_itself_is_killed() {
     let env = TestEnv::sequence(&[(
         "d",

@@ -181,8 +181,10 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// What the system says about a process: `R`, `S`, `T`, …; `None` if it is gone or only waits to be reaped.
 pub(crate) fn state(pid: i32) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let state = stat[stat.rfind(')')? + 1..].trim_start().chars().next()?;
+    // The program's name may be cut in the middle of a letter; the state is the second byte behind its bracket.
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    let state = char::from(*stat.get(name_end + 2)?);
     (!matches!(state, 'Z' | 'X')).then_some(state)
 }
 

@@ -54,9 +54,12 @@ pub fn processes() -> Vec<Process> {
 
 /// One process, if there is one.
 pub fn process(pid: Pid) -> Option<Process> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in brackets, which may itself contain brackets and spaces.
-    let fields: Vec<&str> = stat[stat.rfind(')')? + 1..]
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in brackets, which may itself contain brackets and spaces. It is no text: the kernel
+    // cuts it after 15 bytes, which may be in the middle of a letter.
+    let numbers = memchr::memrchr(b')', &stat)? + 1;
+    let fields: Vec<&str> = std::str::from_utf8(&stat[numbers..])
+        .ok()?
         .split_ascii_whitespace()
         .collect();
     let state = *fields.first()?;
@@ -190,7 +193,7 @@ pub fn reap_adopted(ours: impl Fn(Pid) -> bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::spawn, *};
 
     #[test]
     fn a_process_sees_itself_and_its_environment() {
@@ -202,6 +205,22 @@ mod tests {
             std::env::var_os("PATH").map(|v| v.into_encoded_bytes())
         );
         assert_eq!(variable_of(own, "PIPER_NO_SUCH_VARIABLE"), None);
+    }
+
+    #[test]
+    fn a_process_whose_name_ends_in_half_a_letter_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        // Of these 16 bytes the kernel keeps 15.
+        let program = folder.path().join("ääääää) ä");
+        std::os::unix::fs::symlink("/bin/sh", &program).unwrap();
+        let child = spawn::tests::start(&program, &["-c", "while :; do sleep 0.05; done"]);
+        let found = process(child.pid);
+        spawn::discard(child.pid);
+        assert_eq!(
+            found.map(|p| p.parent),
+            Some(std::process::id() as Pid),
+            "its parent is read from behind its name"
+        );
     }
 
     #[test]

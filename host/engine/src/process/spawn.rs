@@ -324,3 +324,34 @@ fn is_executable(path: &Path) -> Option<bool> {
         Err(_) => None,
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::{fs::File, os::fd::AsFd};
+
+    /// Starts a program that reads and writes nothing.
+    pub(in super::super) fn start(program: &Path, args: &[&str]) -> Child {
+        let c_string = |text: &OsStr| CString::new(text.as_bytes()).unwrap();
+        let argv: Vec<CString> = [program.as_os_str()]
+            .into_iter()
+            .chain(args.iter().map(OsStr::new))
+            .map(c_string)
+            .collect();
+        let path = std::env::var("PATH").unwrap();
+        let null = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+            .unwrap();
+        Spawn {
+            program: &argv[0],
+            argv: &argv,
+            env: &[CString::new(format!("PATH={path}")).unwrap()],
+            cwd: c"/",
+            stdio: Stdio::Fds([null.as_fd(); 3]),
+        }
+        .start()
+        .unwrap()
+    }
+}
