@@ -9,10 +9,10 @@
 use crate::{
     clock::Clock,
     logs::{LogWriter, SourceId},
-    process::{Child, Pid, check, ended, retry, sessions},
+    process::{Child, Pid, check, reap_adopted, sessions},
 };
 use piper_core::{
-    build::{Ended, Event, Fault},
+    build::{Ended, Event},
     id::StepIx,
     log::Stream,
     time::Monotonic,
@@ -92,6 +92,11 @@ impl Try {
 
     fn pid(&self) -> Pid {
         self.what.child.pid
+    }
+
+    /// It ended and is to be reported or forgotten; one that was reported while its output is open only goes on being read.
+    fn may_move_on(&self) -> bool {
+        self.end.is_some() && !(self.reported && self.is_open())
     }
 }
 
@@ -293,24 +298,8 @@ impl Capture {
         if r#try.end.is_some() {
             return;
         }
-        // SAFETY: an all-zero `siginfo_t` is valid; the kernel fills it in for our own child, which is reaped nowhere else.
-        let (reaped, info) = unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            let pid = r#try.pid() as libc::id_t;
-            let options = libc::WEXITED | libc::WNOHANG;
-            let reaped = retry(|| check(libc::waitid(libc::P_PID, pid, &raw mut info, options)));
-            (reaped, info)
-        };
-        // SAFETY: `si_pid` is zero or was filled in.
-        let nobody = unsafe { info.si_pid() } == 0;
-        let how = match reaped {
-            Ok(_) if nobody => return,
-            Ok(_) => ended(&info),
-            // Waiting for it again would find the same, for ever.
-            Err(error) => Ended::NotStarted {
-                why: format!("its exit status is lost: {error}"),
-                fault: Fault::Machine,
-            },
+        let Some(how) = r#try.what.child.end() else {
+            return;
         };
         r#try.end = Some((how, now));
         // The descriptor stays ready for ever, and would be reported in every turn.
@@ -319,7 +308,7 @@ impl Capture {
 
     /// Tells of the tries that are over.
     fn report(&mut self, happenings: &mut Vec<Happening>) {
-        if !self.tries.iter().flatten().any(|t| t.end.is_some()) {
+        if !self.tries.iter().flatten().any(Try::may_move_on) {
             return;
         }
         let now = self.clock.now().mono;
@@ -349,8 +338,7 @@ impl Capture {
                 self.tries[slot] = None;
             }
         }
-        let ours: Vec<Pid> = self.tries.iter().flatten().map(Try::pid).collect();
-        sessions::reap_adopted(|pid| ours.contains(&pid));
+        reap_adopted();
     }
 
     /// Takes what is left in the pipes, and ends the log. Returns how many records there are.

@@ -169,28 +169,6 @@ pub fn variable_of(pid: Pid, name: &str) -> Option<Vec<u8>> {
         .map(<[u8]>::to_vec)
 }
 
-/// Reaps adopted processes that ended, until one is found that somebody else (`ours`) will reap.
-pub fn reap_adopted(ours: impl Fn(Pid) -> bool) {
-    loop {
-        // SAFETY: an all-zero `siginfo_t` is valid, and the kernel only writes into it; `si_pid` is 0 if nobody ended.
-        let pid = unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            let result = libc::waitid(
-                libc::P_ALL,
-                0,
-                &raw mut info,
-                libc::WEXITED | libc::WNOHANG | libc::WNOWAIT,
-            );
-            if result == 0 { info.si_pid() } else { 0 }
-        };
-        if pid == 0 || ours(pid) {
-            return;
-        }
-        // SAFETY: reaps a child of ours that ended; no status is asked for.
-        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{super::spawn, *};
