@@ -1,6 +1,6 @@
 //! Processes that outlive their step: none of them outlives its build.
 
-use crate::support::{TestEnv, signal, state, wait_gone, wait_until};
+use crate::support::{TestEnv, signal, state, wait_for_watcher, wait_gone, wait_until};
 
 /// Double fork and a new session: what a daemon does so that nobody can find it. Writes its pid into `$1`.
 const DAEMONISE: &str = "#!/bin/sh
@@ -75,20 +75,6 @@ fn nothing_survives_when_piper_itself_is_killed() {
     running.signal(libc::SIGKILL);
     running.finish().dies_of(libc::SIGKILL);
     pids.into_iter().for_each(wait_gone);
-}
-
-/// The watcher is a child of piper's that is no step; it stands after some 20 ms.
-fn wait_for_watcher(piper: i32) {
-    wait_until("the watcher", || {
-        let children = std::fs::read_to_string(format!("/proc/{piper}/task/{piper}/children"));
-        children
-            .unwrap_or_default()
-            .split_whitespace()
-            .any(|child| {
-                let exe = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
-                exe(child).is_some() && exe(child) == exe(&piper.to_string())
-            })
-    });
 }
 
 #[test]

@@ -200,3 +200,21 @@ pub(crate) fn signal(pid: i32, signal: i32) {
     // SAFETY: the call takes two numbers.
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "kill {pid}");
 }
+
+/// The children of a process, those included that only wait to be reaped.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    list.unwrap_or_default()
+        .split_whitespace()
+        .map(|child| child.parse().unwrap())
+        .collect()
+}
+
+/// Waits for the watcher, which stands some 20 ms after the start: the child of piper's that is piper, too.
+pub(crate) fn wait_for_watcher(piper: i32) -> i32 {
+    let program = |pid: i32| fs::read_link(format!("/proc/{pid}/exe")).ok();
+    wait_for("the watcher", || {
+        let is_piper = |pid: &i32| program(*pid).is_some() && program(*pid) == program(piper);
+        children(piper).into_iter().find(is_piper)
+    })
+}
