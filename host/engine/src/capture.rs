@@ -28,6 +28,9 @@ use std::{
 const LINGER: Duration = Duration::from_millis(200);
 /// How often a process group is looked at that was asked to end and whose leader did.
 const GROUP_POLL: Duration = Duration::from_millis(10);
+/// How often adopted orphans that ended are reaped while no step ends. Being told of each by SIGCHLD would cost every step a
+/// wake-up more.
+const REAP_EVERY: Duration = Duration::from_secs(1);
 /// How long the loop waits for room in a full log before it looks at everything else again.
 const ROOM_WAIT: Duration = Duration::from_millis(5);
 
@@ -73,6 +76,8 @@ pub struct Capture {
     ready: Vec<u64>,
     /// The log took nothing more when it was last asked.
     full: bool,
+    /// When orphans are reaped next, whatever happens.
+    reap_at: Monotonic,
 }
 
 struct Try {
@@ -116,6 +121,7 @@ impl Capture {
             tries: Vec::new(),
             ready: Vec::new(),
             full: false,
+            reap_at: clock.now().mono + REAP_EVERY,
         })
     }
 
@@ -201,10 +207,10 @@ impl Capture {
 
     /// Waits once, at most so long, and says what happened.
     pub fn turn(&mut self, most: Option<Duration>) -> Vec<Happening> {
-        let timeout = self.due().into_iter().chain(most).min();
+        let due = self.due();
+        let timeout = most.map_or(due, |most| most.min(due));
         // With a full log, due things cannot be done yet, and pipes stay ready: without a pause this would spin.
-        let timeout =
-            timeout.map(|timeout| timeout.max(if self.full { ROOM_WAIT } else { Duration::ZERO }));
+        let timeout = timeout.max(if self.full { ROOM_WAIT } else { Duration::ZERO });
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
         self.epoll.wait(timeout, &mut ready);
@@ -230,12 +236,14 @@ impl Capture {
             self.log.publish();
         }
         self.report(&mut happenings);
+        self.reap_if_due();
         happenings
     }
 
     /// When there is something to do although nothing is ready.
-    fn due(&self) -> Option<Duration> {
+    fn due(&self) -> Duration {
         let now = self.clock.now();
+        let reap = self.reap_at.since(now.mono);
         let partial = self
             .log
             .next_partial_deadline()
@@ -255,7 +263,7 @@ impl Capture {
                     GROUP_POLL
                 })
             });
-        ends.chain(partial).min()
+        ends.chain(partial).fold(reap, Duration::min)
     }
 
     fn read(&mut self, slot: usize, part: usize) {
@@ -341,6 +349,15 @@ impl Capture {
         reap_adopted();
     }
 
+    /// A step that runs for hours may leave orphans all the time.
+    fn reap_if_due(&mut self) {
+        let now = self.clock.now().mono;
+        if self.reap_at <= now {
+            self.reap_at = now + REAP_EVERY;
+            reap_adopted();
+        }
+    }
+
     /// Takes what is left in the pipes, and ends the log. Returns how many records there are.
     pub fn finish(mut self) -> u64 {
         for slot in 0..self.tries.len() {
@@ -419,13 +436,11 @@ impl Epoll {
     }
 
     /// Adds the tokens of what is ready.
-    fn wait(&self, timeout: Option<Duration>, into: &mut Vec<u64>) {
+    fn wait(&self, timeout: Duration, into: &mut Vec<u64>) {
         const MOST: usize = 64;
         let mut events = [MaybeUninit::<libc::epoll_event>::uninit(); MOST];
         // Rounded up, or the last millisecond would be spent spinning.
-        let millis = timeout.map_or(-1, |t| {
-            t.as_micros().div_ceil(1000).min(60_000) as libc::c_int
-        });
+        let millis = timeout.as_micros().div_ceil(1000).min(60_000) as libc::c_int;
         // SAFETY: the kernel writes at most `MOST` events, and only those it counts are read. An interrupted wait has none.
         unsafe {
             let ready = libc::epoll_wait(

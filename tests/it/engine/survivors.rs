@@ -1,6 +1,6 @@
 //! Processes that outlive their step: none of them outlives its build.
 
-use crate::support::{TestEnv, signal, state, wait_for_watcher, wait_gone, wait_until};
+use crate::support::{TestEnv, children, signal, state, wait_for_watcher, wait_gone, wait_until};
 
 /// Double fork and a new session: what a daemon does so that nobody can find it. Writes its pid into `$1`.
 const DAEMONISE: &str = "#!/bin/sh
@@ -98,4 +98,20 @@ fn the_next_start_closes_a_build_whose_piper_was_killed_and_its_log_is_there() {
     assert!(shown.out().contains("interrupted"), "{}", shown.out());
     let shown = env.piper(&["show", "--output", "json"]).succeeds();
     assert!(shown.out().contains("\"errored\""), "{}", shown.out());
+}
+
+#[test]
+fn orphans_that_end_while_a_step_runs_do_not_pile_up() {
+    let env = TestEnv::sequence(&[(
+        "s",
+        "i=0; while [ $i -lt 100 ]; do (true &); i=$((i + 1)); done; echo begun; while [ ! -e go ]; do sleep 0.02; done",
+    )]);
+    let running = env.call(&["exec"]).start();
+    running.wait_for_out("begun");
+    // The step and the watcher.
+    wait_until("the orphans to be reaped", || {
+        children(running.pid()).len() <= 2
+    });
+    env.write("go", "");
+    running.finish().succeeds();
 }
