@@ -33,6 +33,9 @@ const GROUP_POLL: Duration = Duration::from_millis(10);
 const REAP_EVERY: Duration = Duration::from_secs(1);
 /// How long the loop waits for room in a full log before it looks at everything else again.
 const ROOM_WAIT: Duration = Duration::from_millis(5);
+/// How long the end of a build waits for room in a full log. A disk that hangs or a terminal that stands still must not keep piper
+/// from ending, which hears no signal any more.
+const LAST_ROOM_WAIT: Duration = Duration::from_secs(1);
 
 /// A try that was started.
 #[derive(Debug)]
@@ -358,19 +361,34 @@ impl Capture {
         }
     }
 
-    /// Takes what is left in the pipes, and ends the log. Returns how many records there are.
+    /// Takes what is left in the pipes, as far as the log takes it, and ends the log. Returns how many records there are.
     pub fn finish(mut self) -> u64 {
+        self.log.stop_waiting();
+        let until = self.clock.now().mono + LAST_ROOM_WAIT;
         for slot in 0..self.tries.len() {
             for part in 0..STREAMS.len() {
-                self.drain(slot, part);
+                self.drain(slot, part, until);
             }
         }
         self.log.publish();
         self.log.next_seq()
     }
 
+    /// Whether the log has room; waits for it until then.
+    fn has_room(&self, until: Monotonic) -> bool {
+        loop {
+            let left = until.since(self.clock.now().mono);
+            if self.log.wait_for_room(left) {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
+        }
+    }
+
     /// Reads until the pipe is empty. Bounded: whoever writes for ever would keep piper from ending.
-    fn drain(&mut self, slot: usize, part: usize) {
+    fn drain(&mut self, slot: usize, part: usize, until: Monotonic) {
         const MOST_READS: usize = 256;
         for _ in 0..MOST_READS {
             let Some(Some(r#try)) = &self.tries.get(slot) else {
@@ -385,7 +403,7 @@ impl Capture {
                 revents: 0,
             };
             // SAFETY: the structure lives until the call returns, which is at once.
-            if unsafe { libc::poll(&raw mut poll, 1, 0) } != 1 {
+            if unsafe { libc::poll(&raw mut poll, 1, 0) } != 1 || !self.has_room(until) {
                 break;
             }
             self.read(slot, part);

@@ -4,13 +4,14 @@
 
 use piper_engine::process::{
     Child, Pid, reap_adopted,
-    spawn::{Spawn, Stdio},
+    spawn::{self, Spawn, Stdio},
 };
 use std::{
     ffi::CString,
     fs::File,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -75,5 +76,159 @@ mod children {
             reap_adopted();
             !is_there(pid)
         });
+    }
+}
+
+mod event_loop {
+    use super::*;
+    use piper_core::{
+        build::{Ended, Event},
+        id::{BuildId, StepIx},
+        time::Monotonic,
+    };
+    use piper_engine::{
+        capture::{Capture, Capturing, Happening},
+        clock::Clock,
+        logs::{self, LiveReader, LogHandle, LogOptions, Need, Next},
+        process::sessions::kill_group,
+    };
+    use std::sync::Arc;
+
+    const TURN: Duration = Duration::from_millis(20);
+
+    /// What was started. It does not outlive the test.
+    #[derive(Default)]
+    struct Running(Vec<Pid>);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            for &pid in &self.0 {
+                kill_group(pid, libc::SIGKILL);
+            }
+        }
+    }
+
+    /// An event loop whose log is in memory, and stays full until `reader` reads.
+    struct Loop {
+        capture: Capture,
+        clock: Clock,
+        log: LogHandle,
+        reader: LiveReader,
+        running: Running,
+        /// No signal ever comes.
+        _signals: (OwnedFd, OwnedFd),
+    }
+
+    impl Loop {
+        fn new() -> Self {
+            let (writer, log) = logs::start(LogOptions {
+                file: None,
+                build: BuildId::from_random(7),
+                attempt: 1,
+                masker: None,
+                warn: Arc::new(|_| {}),
+            });
+            let signals = spawn::pipe().unwrap();
+            let clock = Clock::start();
+            Self {
+                capture: Capture::new(writer, clock, signals.0.as_fd()).unwrap(),
+                clock,
+                reader: log.reader(Need::Required),
+                log,
+                running: Running::default(),
+                _signals: signals,
+            }
+        }
+
+        fn start(&mut self, step: u32, script: &str) {
+            let (read, write) = spawn::pipe().unwrap();
+            let child = shell(script, write.as_fd());
+            self.running.0.push(child.pid);
+            let what = Capturing {
+                step: StepIx(step),
+                r#try: 1,
+                label: step.to_string(),
+                child,
+                streams: [Some(read), None],
+            };
+            self.capture.watch(what).unwrap();
+        }
+
+        fn now(&self) -> Monotonic {
+            self.clock.now().mono
+        }
+
+        /// Turns for so long; says how often, and which steps ended.
+        fn turn_for(&mut self, time: Duration) -> (u32, Vec<Event>) {
+            let until = self.now() + time;
+            let (mut turns, mut events) = (0, Vec::new());
+            while self.now() < until {
+                turns += 1;
+                for happening in self.capture.turn(Some(TURN)) {
+                    if let Happening::Event(event) = happening {
+                        events.push(event);
+                    }
+                }
+            }
+            (turns, events)
+        }
+
+        /// Turns until a step ended.
+        fn turn_until_end(&mut self) -> Event {
+            for _ in 0..1000 {
+                if let Some(event) = self.turn_for(TURN).1.pop() {
+                    return event;
+                }
+            }
+            panic!("no step ends");
+        }
+
+        /// Fills the log.
+        fn fill(&mut self) {
+            self.start(0, "exec yes");
+            let mut before = None;
+            while before != Some(self.log_size()) {
+                before = Some(self.log_size());
+                self.turn_for(Duration::from_millis(300));
+            }
+        }
+
+        /// How much has come into the log. A reader that needs nothing sees it.
+        fn log_size(&self) -> u64 {
+            let mut reader = self.log.reader(Need::Optional);
+            let mut end = 0;
+            while let Next::Batch(batch) = reader.next(Duration::ZERO) {
+                end = batch.end_seq();
+            }
+            end
+        }
+    }
+
+    #[test]
+    fn a_step_that_is_ended_is_reported_although_the_log_is_full() {
+        let mut events = Loop::new();
+        events.fill();
+        events.capture.stopping(StepIx(0));
+        kill_group(events.running.0[0], libc::SIGKILL);
+        let Event::Ended { how, .. } = events.turn_until_end() else {
+            panic!("only ends are told");
+        };
+        assert_eq!(how, Ended::Signal(libc::SIGKILL));
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_a_log_that_nobody_reads() {
+        let mut events = Loop::new();
+        events.fill();
+        let (ended, end) = mpsc::channel();
+        let Loop {
+            capture,
+            running: _running,
+            reader: _reader,
+            ..
+        } = events;
+        thread::spawn(move || ended.send(capture.finish()));
+        let records = end.recv_timeout(Duration::from_secs(20));
+        assert!(records.is_ok(), "it waits for ever");
     }
 }
