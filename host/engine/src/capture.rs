@@ -210,15 +210,18 @@ impl Capture {
 
     /// Waits once, at most so long, and says what happened.
     pub fn turn(&mut self, most: Option<Duration>) -> Vec<Happening> {
-        let due = self.due();
-        let timeout = most.map_or(due, |most| most.min(due));
-        // With a full log, due things cannot be done yet, and pipes stay ready: without a pause this would spin.
-        let timeout = timeout.max(if self.full { ROOM_WAIT } else { Duration::ZERO });
+        // While the log is full its pipes stay ready, and what is due cannot be done: the pause is made where room is waited for.
+        let timeout = if self.full {
+            Duration::ZERO
+        } else {
+            self.due().min(most.unwrap_or(Duration::MAX))
+        };
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
         self.epoll.wait(timeout, &mut ready);
         let mut happenings = Vec::new();
-        self.full = !self.log.wait_for_room(Duration::ZERO);
+        let wait = if self.full { ROOM_WAIT } else { Duration::ZERO };
+        self.full = !self.log.wait_for_room(wait);
         for &token in &ready {
             match (token, token / 4, token % 4) {
                 (SIGNALS, ..) => happenings.push(Happening::Signal),
@@ -226,7 +229,7 @@ impl Capture {
                 (_, slot, EXIT) => self.reap(slot as usize),
                 (_, slot, part) => {
                     // A slow disk slows the steps down and keeps nothing else waiting.
-                    self.full = self.full || !self.log.wait_for_room(ROOM_WAIT);
+                    self.full = self.full || !self.log.wait_for_room(Duration::ZERO);
                     if !self.full {
                         self.read(slot as usize, part as usize);
                     }
@@ -234,7 +237,8 @@ impl Capture {
             }
         }
         self.ready = ready;
-        if self.log.wait_for_room(Duration::ZERO) {
+        self.full = self.full || !self.log.wait_for_room(Duration::ZERO);
+        if !self.full {
             self.log.flush_partial(self.clock.now().wall);
             self.log.publish();
         }

@@ -205,6 +205,14 @@ mod event_loop {
     }
 
     #[test]
+    fn a_full_log_is_waited_for_and_not_asked_all_the_time() {
+        let mut events = Loop::new();
+        events.fill();
+        let (turns, _) = events.turn_for(Duration::from_millis(500));
+        assert!(turns < 200, "{turns} turns in half a second");
+    }
+
+    #[test]
     fn a_step_that_is_ended_is_reported_although_the_log_is_full() {
         let mut events = Loop::new();
         events.fill();
