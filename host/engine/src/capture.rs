@@ -8,7 +8,7 @@
 
 use crate::{
     clock::Clock,
-    logs::{LogWriter, SourceId},
+    logs::{LogWriter, READ_SIZE, SourceId},
     process::{Child, Pid, check, reap_adopted, sessions},
 };
 use piper_core::{
@@ -88,6 +88,10 @@ struct Try {
     source: SourceId,
     heard: Monotonic,
     end: Option<(Ended, Monotonic)>,
+    /// When its output was last not read because the log was full.
+    left_alone: Monotonic,
+    /// How much it printed was read after its end. What two pipes hold was printed before, more by what it left running.
+    read_after_end: usize,
     /// It is being ended: its end is then that of its whole process group.
     stopping: bool,
     reported: bool,
@@ -100,6 +104,16 @@ impl Try {
 
     fn pid(&self) -> Pid {
         self.what.child.pid
+    }
+
+    /// From when on its output is given [`LINGER`] to be closed: its end, or when what it had printed until then was last left
+    /// in its pipes because the log was full. A step that is being ended waits for no reader.
+    fn lingers_from(&self, ended: Monotonic) -> Monotonic {
+        if self.stopping || self.read_after_end >= 2 * READ_SIZE {
+            ended
+        } else {
+            ended.max(self.left_alone)
+        }
     }
 
     /// It ended and is to be reported or forgotten; one that was reported while its output is open only goes on being read.
@@ -166,6 +180,8 @@ impl Capture {
             source,
             heard: now.mono,
             end: None,
+            left_alone: Monotonic::default(),
+            read_after_end: 0,
             stopping: false,
             reported: false,
         };
@@ -232,6 +248,8 @@ impl Capture {
                     self.full = self.full || !self.log.wait_for_room(Duration::ZERO);
                     if !self.full {
                         self.read(slot as usize, part as usize);
+                    } else if let Some(Some(r#try)) = self.tries.get_mut(slot as usize) {
+                        r#try.left_alone = self.clock.now().mono;
                     }
                 }
             }
@@ -262,7 +280,7 @@ impl Capture {
             .filter(|t| !t.reported)
             .filter_map(|t| {
                 let (_, at) = t.end.as_ref()?;
-                let lingers = (*at + LINGER).since(now.mono);
+                let lingers = (t.lingers_from(*at) + LINGER).since(now.mono);
                 // If nothing lingers and it is not reported, its group is being waited for.
                 Some(if t.is_open() && !lingers.is_zero() {
                     lingers
@@ -286,7 +304,11 @@ impl Capture {
             .read_from(r#try.source, STREAMS[part], fd.as_fd(), || clock.now().wall)
         {
             Ok(0) => {}
-            Ok(_) => return r#try.heard = clock.now().mono,
+            Ok(read) => {
+                r#try.heard = clock.now().mono;
+                r#try.read_after_end += if r#try.end.is_some() { read } else { 0 };
+                return;
+            }
             Err(error)
                 if matches!(
                     error.kind(),
@@ -336,8 +358,8 @@ impl Capture {
             };
             let open = r#try.is_open();
             if !r#try.reported {
-                let group_left = r#try.stopping && sessions::group_lives(r#try.pid());
-                if (open && now < *at + LINGER) || group_left {
+                let lingers = open && now < r#try.lingers_from(*at) + LINGER;
+                if lingers || r#try.stopping && sessions::group_lives(r#try.pid()) {
                     continue;
                 }
                 r#try.reported = true;

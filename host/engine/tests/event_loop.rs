@@ -202,6 +202,11 @@ mod event_loop {
             }
             end
         }
+
+        /// Reads everything that is in the log.
+        fn empty(&mut self) {
+            while let Next::Batch(_) = self.reader.next(Duration::ZERO) {}
+        }
     }
 
     #[test]
@@ -210,6 +215,54 @@ mod event_loop {
         events.fill();
         let (turns, _) = events.turn_for(Duration::from_millis(500));
         assert!(turns < 200, "{turns} turns in half a second");
+    }
+
+    #[test]
+    fn what_a_step_printed_before_its_end_is_waited_for_while_the_log_is_full() {
+        let mut events = Loop::new();
+        events.fill();
+        events.start(1, "echo last");
+        let (_, ended) = events.turn_for(Duration::from_millis(600));
+        assert_eq!(ended, [], "its last line is still in its pipe");
+        kill_group(events.running.0[0], libc::SIGKILL);
+        for _ in 0..1000 {
+            events.empty();
+            for event in events.turn_for(TURN).1 {
+                let Event::Ended {
+                    step,
+                    how,
+                    left_running,
+                    ..
+                } = event
+                else {
+                    continue;
+                };
+                if step == StepIx(1) {
+                    assert_eq!((how, left_running), (Ended::Status(0), false));
+                    return;
+                }
+            }
+        }
+        panic!("it does not end");
+    }
+
+    #[test]
+    fn what_a_step_left_running_keeps_its_end_from_nobody_however_much_that_prints() {
+        let mut events = Loop::new();
+        events.start(0, "yes & exit 3");
+        for _ in 0..1000 {
+            events.empty();
+            if let [
+                Event::Ended {
+                    how, left_running, ..
+                },
+            ] = &events.turn_for(TURN).1[..]
+            {
+                assert_eq!((how, *left_running), (&Ended::Status(3), true));
+                return;
+            }
+        }
+        panic!("it does not end");
     }
 
     #[test]
