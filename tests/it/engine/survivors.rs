@@ -115,3 +115,17 @@ fn orphans_that_end_while_a_step_runs_do_not_pile_up() {
     env.write("go", "");
     running.finish().succeeds();
 }
+
+#[test]
+fn what_a_short_build_left_running_is_watched_and_shown_while_it_is_ended() {
+    let env = TestEnv::new(
+        "[steps]\nd = { run = '''echo printed; setsid sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.05; done' > /dev/null 2>&1 & while [ ! -s pid ]; do sleep 0.001; done''', grace = '60s' }\n",
+    );
+    let running = env.call(&["exec", "d"]).start();
+    let daemon = env.pid_in("pid");
+    running.wait_for_out("printed");
+    wait_for_watcher(running.pid());
+    running.signal(libc::SIGKILL);
+    running.finish().dies_of(libc::SIGKILL);
+    wait_gone(daemon);
+}
