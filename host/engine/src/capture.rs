@@ -8,12 +8,12 @@
 
 use crate::{
     clock::Clock,
-    logs::{LogWriter, SourceId},
-    process::{Child, Pid, check, ended, retry, sessions},
+    logs::{LogWriter, READ_SIZE, SourceId},
+    process::{Child, Pid, check, reap_adopted, sessions},
     task::Task,
 };
 use piper_core::{
-    build::{Ended, Event, Fault},
+    build::{Ended, Event},
     id::StepIx,
     log::Stream,
     time::Monotonic,
@@ -29,8 +29,14 @@ use std::{
 const LINGER: Duration = Duration::from_millis(200);
 /// How often a process group is looked at that was asked to end and whose leader did.
 const GROUP_POLL: Duration = Duration::from_millis(10);
+/// How often adopted orphans that ended are reaped while no step ends. Being told of each by SIGCHLD would cost every step a
+/// wake-up more.
+const REAP_EVERY: Duration = Duration::from_secs(1);
 /// How long the loop waits for room in a full log before it looks at everything else again.
 const ROOM_WAIT: Duration = Duration::from_millis(5);
+/// How long the end of a build waits for room in a full log. A disk that hangs or a terminal that stands still must not keep piper
+/// from ending, which hears no signal any more.
+const LAST_ROOM_WAIT: Duration = Duration::from_secs(1);
 
 /// A try that was started.
 #[derive(Debug)]
@@ -101,6 +107,8 @@ pub struct Capture {
     ready: Vec<u64>,
     /// The log took nothing more when it was last asked.
     full: bool,
+    /// When orphans are reaped next, whatever happens.
+    reap_at: Monotonic,
 }
 
 struct Try {
@@ -108,6 +116,10 @@ struct Try {
     source: SourceId,
     heard: Monotonic,
     end: Option<(Ended, Monotonic)>,
+    /// When its output was last not read because the log was full.
+    left_alone: Monotonic,
+    /// How much it printed was read after its end. What two pipes hold was printed before, more by what it left running.
+    read_after_end: usize,
     /// It is being ended: its end is then that of its whole process group.
     stopping: bool,
     reported: bool,
@@ -129,6 +141,21 @@ impl Try {
     fn leaves_a_group(&self) -> bool {
         self.stopping && self.pid().is_some_and(sessions::group_lives)
     }
+
+    /// From when on its output is given [`LINGER`] to be closed: its end, or when what it had printed until then was last left
+    /// in its pipes because the log was full. A step that is being ended waits for no reader.
+    fn lingers_from(&self, ended: Monotonic) -> Monotonic {
+        if self.stopping || self.read_after_end >= 2 * READ_SIZE {
+            ended
+        } else {
+            ended.max(self.left_alone)
+        }
+    }
+
+    /// It ended and is to be reported or forgotten; one that was reported while its output is open only goes on being read.
+    fn may_move_on(&self) -> bool {
+        self.end.is_some() && !(self.reported && self.is_open())
+    }
 }
 
 impl Capture {
@@ -147,6 +174,7 @@ impl Capture {
             tries: Vec::new(),
             ready: Vec::new(),
             full: false,
+            reap_at: clock.now().mono + REAP_EVERY,
         })
     }
 
@@ -190,6 +218,8 @@ impl Capture {
             source,
             heard: now.mono,
             end: None,
+            left_alone: Monotonic::default(),
+            read_after_end: 0,
             stopping: false,
             reported: false,
         };
@@ -257,7 +287,7 @@ impl Capture {
             };
             r#try.end.get_or_insert((end, now));
             for part in 0..STREAMS.len() {
-                self.drain(slot, part);
+                self.drain(slot, part, now + LAST_ROOM_WAIT);
             }
         }
     }
@@ -273,15 +303,18 @@ impl Capture {
 
     /// Waits once, at most so long, and says what happened.
     pub fn turn(&mut self, most: Option<Duration>) -> Vec<Happening> {
-        let timeout = self.due().into_iter().chain(most).min();
-        // With a full log, due things cannot be done yet, and pipes stay ready: without a pause this would spin.
-        let timeout =
-            timeout.map(|timeout| timeout.max(if self.full { ROOM_WAIT } else { Duration::ZERO }));
+        // While the log is full its pipes stay ready, and what is due cannot be done: the pause is made where room is waited for.
+        let timeout = if self.full {
+            Duration::ZERO
+        } else {
+            self.due().min(most.unwrap_or(Duration::MAX))
+        };
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
         self.epoll.wait(timeout, &mut ready);
         let mut happenings = Vec::new();
-        self.full = !self.log.wait_for_room(Duration::ZERO);
+        let wait = if self.full { ROOM_WAIT } else { Duration::ZERO };
+        self.full = !self.log.wait_for_room(wait);
         for &token in &ready {
             match (token, token / 4, token % 4) {
                 (SIGNALS, ..) => happenings.push(Happening::Signal),
@@ -289,25 +322,30 @@ impl Capture {
                 (_, slot, EXIT) => self.reap(slot as usize),
                 (_, slot, part) => {
                     // A slow disk slows the steps down and keeps nothing else waiting.
-                    self.full = self.full || !self.log.wait_for_room(ROOM_WAIT);
+                    self.full = self.full || !self.log.wait_for_room(Duration::ZERO);
                     if !self.full {
                         self.read(slot as usize, part as usize);
+                    } else if let Some(Some(r#try)) = self.tries.get_mut(slot as usize) {
+                        r#try.left_alone = self.clock.now().mono;
                     }
                 }
             }
         }
         self.ready = ready;
-        if self.log.wait_for_room(Duration::ZERO) {
+        self.full = self.full || !self.log.wait_for_room(Duration::ZERO);
+        if !self.full {
             self.log.flush_partial(self.clock.now().wall);
             self.log.publish();
         }
         self.report(&mut happenings);
+        self.reap_if_due();
         happenings
     }
 
     /// When there is something to do although nothing is ready.
-    fn due(&self) -> Option<Duration> {
+    fn due(&self) -> Duration {
         let now = self.clock.now();
+        let reap = self.reap_at.since(now.mono);
         let partial = self
             .log
             .next_partial_deadline()
@@ -319,7 +357,7 @@ impl Capture {
             .filter(|t| !t.reported)
             .filter_map(|t| {
                 let (_, at) = t.end.as_ref()?;
-                let lingers = (*at + LINGER).since(now.mono);
+                let lingers = (t.lingers_from(*at) + LINGER).since(now.mono);
                 // If nothing lingers and it is not reported, its group is being waited for.
                 Some(if t.is_open() && !lingers.is_zero() {
                     lingers
@@ -327,7 +365,7 @@ impl Capture {
                     GROUP_POLL
                 })
             });
-        ends.chain(partial).min()
+        ends.chain(partial).fold(reap, Duration::min)
     }
 
     fn read(&mut self, slot: usize, part: usize) {
@@ -343,7 +381,11 @@ impl Capture {
             .read_from(r#try.source, STREAMS[part], fd.as_fd(), || clock.now().wall)
         {
             Ok(0) => {}
-            Ok(_) => return r#try.heard = clock.now().mono,
+            Ok(read) => {
+                r#try.heard = clock.now().mono;
+                r#try.read_after_end += if r#try.end.is_some() { read } else { 0 };
+                return;
+            }
             Err(error)
                 if matches!(
                     error.kind(),
@@ -371,7 +413,7 @@ impl Capture {
             return;
         }
         let how = match &mut r#try.what.leader {
-            Leader::Process(child) => wait_for(child.pid),
+            Leader::Process(child) => child.end(),
             Leader::Task(task) => task.as_mut().map(|task| task.end().into()),
         };
         let Some(how) = how else { return };
@@ -387,7 +429,7 @@ impl Capture {
 
     /// Tells of the tries that are over.
     fn report(&mut self, happenings: &mut Vec<Happening>) {
-        if !self.tries.iter().flatten().any(|t| t.end.is_some()) {
+        if !self.tries.iter().flatten().any(Try::may_move_on) {
             return;
         }
         let now = self.clock.now().mono;
@@ -400,7 +442,8 @@ impl Capture {
             };
             let open = r#try.is_open();
             if !r#try.reported {
-                if (open && now < *at + LINGER) || r#try.leaves_a_group() {
+                let lingers = open && now < r#try.lingers_from(*at) + LINGER;
+                if lingers || r#try.leaves_a_group() {
                     continue;
                 }
                 r#try.reported = true;
@@ -416,23 +459,46 @@ impl Capture {
                 self.tries[slot] = None;
             }
         }
-        let ours: Vec<Pid> = self.tries.iter().flatten().filter_map(Try::pid).collect();
-        sessions::reap_adopted(|pid| ours.contains(&pid));
+        reap_adopted();
     }
 
-    /// Takes what is left in the pipes, and ends the log. Returns how many records there are.
+    /// A step that runs for hours may leave orphans all the time.
+    fn reap_if_due(&mut self) {
+        let now = self.clock.now().mono;
+        if self.reap_at <= now {
+            self.reap_at = now + REAP_EVERY;
+            reap_adopted();
+        }
+    }
+
+    /// Takes what is left in the pipes, as far as the log takes it, and ends the log. Returns how many records there are.
     pub fn finish(mut self) -> u64 {
+        self.log.stop_waiting();
+        let until = self.clock.now().mono + LAST_ROOM_WAIT;
         for slot in 0..self.tries.len() {
             for part in 0..STREAMS.len() {
-                self.drain(slot, part);
+                self.drain(slot, part, until);
             }
         }
         self.log.publish();
         self.log.next_seq()
     }
 
+    /// Whether the log has room; waits for it until then.
+    fn has_room(&self, until: Monotonic) -> bool {
+        loop {
+            let left = until.since(self.clock.now().mono);
+            if self.log.wait_for_room(left) {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
+        }
+    }
+
     /// Reads until the pipe is empty. Bounded: whoever writes for ever would keep piper from ending.
-    fn drain(&mut self, slot: usize, part: usize) {
+    fn drain(&mut self, slot: usize, part: usize, until: Monotonic) {
         const MOST_READS: usize = 256;
         for _ in 0..MOST_READS {
             let Some(Some(r#try)) = &self.tries.get(slot) else {
@@ -447,7 +513,7 @@ impl Capture {
                 revents: 0,
             };
             // SAFETY: the structure lives until the call returns, which is at once.
-            if unsafe { libc::poll(&raw mut poll, 1, 0) } != 1 {
+            if unsafe { libc::poll(&raw mut poll, 1, 0) } != 1 || !self.has_room(until) {
                 break;
             }
             self.read(slot, part);
@@ -458,31 +524,6 @@ impl Capture {
             self.log
                 .close(r#try.source, STREAMS[part], self.clock.now().wall);
         }
-    }
-}
-
-/// How a process ended; `None` if it did not.
-fn wait_for(pid: Pid) -> Option<Ended> {
-    // SAFETY: an all-zero `siginfo_t` is valid; the kernel fills it in for our own child, which is reaped nowhere else.
-    let (reaped, info) = unsafe {
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        let options = libc::WEXITED | libc::WNOHANG;
-        let reaped = retry(|| {
-            let pid = pid as libc::id_t;
-            check(libc::waitid(libc::P_PID, pid, &raw mut info, options))
-        });
-        (reaped, info)
-    };
-    // SAFETY: `si_pid` is zero or was filled in.
-    let nobody = unsafe { info.si_pid() } == 0;
-    match reaped {
-        Ok(_) if nobody => None,
-        Ok(_) => Some(ended(&info)),
-        // Waiting for it again would find the same, for ever.
-        Err(error) => Some(Ended::NotStarted {
-            why: format!("its exit status is lost: {error}"),
-            fault: Fault::Machine,
-        }),
     }
 }
 
@@ -523,13 +564,11 @@ impl Epoll {
     }
 
     /// Adds the tokens of what is ready.
-    fn wait(&self, timeout: Option<Duration>, into: &mut Vec<u64>) {
+    fn wait(&self, timeout: Duration, into: &mut Vec<u64>) {
         const MOST: usize = 64;
         let mut events = [MaybeUninit::<libc::epoll_event>::uninit(); MOST];
         // Rounded up, or the last millisecond would be spent spinning.
-        let millis = timeout.map_or(-1, |t| {
-            t.as_micros().div_ceil(1000).min(60_000) as libc::c_int
-        });
+        let millis = timeout.as_micros().div_ceil(1000).min(60_000) as libc::c_int;
         // SAFETY: the kernel writes at most `MOST` events, and only those it counts are read. An interrupted wait has none.
         unsafe {
             let ready = libc::epoll_wait(

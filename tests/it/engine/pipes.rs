@@ -1,7 +1,7 @@
 //! Steps that do odd things with their three streams.
 
 use crate::support::{Running, TestEnv, signal, wait_gone, wait_until};
-use std::{io::PipeReader, time::Duration};
+use std::{fs, io::PipeReader, process::Stdio, time::Duration};
 
 #[test]
 fn the_standard_input_of_a_step_is_empty() {
@@ -148,4 +148,37 @@ fn a_step_that_is_killed_from_outside_has_failed() {
     let running = env.call(&["exec"]).start();
     signal(env.pid_in("pid"), libc::SIGKILL);
     running.finish().exits(1).complains("SIGKILL");
+}
+
+#[test]
+fn a_build_without_a_record_whose_output_nobody_reads_can_be_ended() {
+    let env = TestEnv::sequence(&[("s", "echo $$ > pid; exec yes hello")]);
+    // Where builds are to be kept there is a file, so that nothing can be kept.
+    fs::remove_dir(env.beside("state")).unwrap();
+    fs::write(env.beside("state"), "").unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut piper = env.call(&["exec"]).into_command();
+    let mut piper = piper
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = i32::try_from(piper.id()).unwrap();
+    let step = env.pid_in("pid");
+    let (mut written, mut looks) = (String::new(), 0);
+    wait_until("the step to be unable to write", || {
+        let now = fs::read_to_string(format!("/proc/{step}/io")).unwrap();
+        looks = if now == written { looks + 1 } else { 0 };
+        written = now;
+        looks > 50
+    });
+    signal(pid, libc::SIGINT);
+    wait_gone(step);
+    // The first signal ends the build, a second one the wait for whoever reads its output.
+    wait_until("the end of piper", || {
+        signal(pid, libc::SIGINT);
+        piper.try_wait().unwrap().is_some()
+    });
+    drop(reader);
 }

@@ -1,6 +1,8 @@
 //! Signals to piper: it asks its steps to end, tidies up, and dies of the signal itself.
 
-use crate::support::{Call, Running, TestEnv, signal, state, wait_gone, wait_until};
+use crate::support::{
+    Call, Running, TestEnv, signal, state, wait_for_watcher, wait_gone, wait_until,
+};
 use std::{thread, time::Duration};
 use test_case::test_case;
 
@@ -114,8 +116,7 @@ fn a_stopped_piper_stops_its_steps_and_their_time() {
 fn a_stopped_piper_can_be_killed_and_takes_its_steps_along() {
     let env = TestEnv::new(LONG);
     let running = begun(&env, &["exec"]);
-    // The watcher stands some 20 ms after the start.
-    thread::sleep(Duration::from_millis(100));
+    wait_for_watcher(running.pid());
     running.signal(libc::SIGTSTP);
     wait_until("piper to stop", || state(running.pid()) == Some('T'));
     running.signal(libc::SIGKILL);

@@ -1,6 +1,6 @@
 //! Processes that outlive their step: none of them outlives its build.
 
-use crate::support::{TestEnv, signal, state, wait_gone, wait_until};
+use crate::support::{TestEnv, children, signal, state, wait_for_watcher, wait_gone, wait_until};
 
 /// Double fork and a new session: what a daemon does so that nobody can find it. Writes its pid into `$1`.
 const DAEMONISE: &str = "#!/bin/sh
@@ -53,6 +53,16 @@ fn a_daemon_that_ignores_being_asked_is_killed() {
 }
 
 #[test]
+fn a_daemon_whose_name_is_cut_in_the_middle_of_a_letter_ends_with_the_build() {
+    let env = TestEnv::sequence(&[(
+        "d",
+        "ln -s /bin/sh ääääääää; setsid ./ääääääää -c 'echo $$ > pid; while :; do sleep 0.05; done' & while [ ! -s pid ]; do sleep 0.005; done",
+    )]);
+    env.piper(&["exec"]).succeeds();
+    assert_eq!(state(env.pid_in("pid")), None);
+}
+
+#[test]
 fn nothing_survives_when_piper_itself_is_killed() {
     let env = TestEnv::sequence(&[(
         "d",
@@ -65,20 +75,6 @@ fn nothing_survives_when_piper_itself_is_killed() {
     running.signal(libc::SIGKILL);
     running.finish().dies_of(libc::SIGKILL);
     pids.into_iter().for_each(wait_gone);
-}
-
-/// The watcher is a child of piper's that is no step; it stands after some 20 ms.
-fn wait_for_watcher(piper: i32) {
-    wait_until("the watcher", || {
-        let children = std::fs::read_to_string(format!("/proc/{piper}/task/{piper}/children"));
-        children
-            .unwrap_or_default()
-            .split_whitespace()
-            .any(|child| {
-                let exe = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
-                exe(child).is_some() && exe(child) == exe(&piper.to_string())
-            })
-    });
 }
 
 #[test]
@@ -102,4 +98,34 @@ fn the_next_start_closes_a_build_whose_piper_was_killed_and_its_log_is_there() {
     assert!(shown.out().contains("interrupted"), "{}", shown.out());
     let shown = env.piper(&["show", "--output", "json"]).succeeds();
     assert!(shown.out().contains("\"errored\""), "{}", shown.out());
+}
+
+#[test]
+fn orphans_that_end_while_a_step_runs_do_not_pile_up() {
+    let env = TestEnv::sequence(&[(
+        "s",
+        "i=0; while [ $i -lt 100 ]; do (true &); i=$((i + 1)); done; echo begun; while [ ! -e go ]; do sleep 0.02; done",
+    )]);
+    let running = env.call(&["exec"]).start();
+    running.wait_for_out("begun");
+    // The step and the watcher.
+    wait_until("the orphans to be reaped", || {
+        children(running.pid()).len() <= 2
+    });
+    env.write("go", "");
+    running.finish().succeeds();
+}
+
+#[test]
+fn what_a_short_build_left_running_is_watched_and_shown_while_it_is_ended() {
+    let env = TestEnv::new(
+        "[steps]\nd = { run = '''echo printed; setsid sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.05; done' > /dev/null 2>&1 & while [ ! -s pid ]; do sleep 0.001; done''', grace = '60s' }\n",
+    );
+    let running = env.call(&["exec", "d"]).start();
+    let daemon = env.pid_in("pid");
+    running.wait_for_out("printed");
+    wait_for_watcher(running.pid());
+    running.signal(libc::SIGKILL);
+    running.finish().dies_of(libc::SIGKILL);
+    wait_gone(daemon);
 }

@@ -181,8 +181,10 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// What the system says about a process: `R`, `S`, `T`, …; `None` if it is gone or only waits to be reaped.
 pub(crate) fn state(pid: i32) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let state = stat[stat.rfind(')')? + 1..].trim_start().chars().next()?;
+    // The program's name may be cut in the middle of a letter; the state is the second byte behind its bracket.
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    let state = char::from(*stat.get(name_end + 2)?);
     (!matches!(state, 'Z' | 'X')).then_some(state)
 }
 
@@ -197,4 +199,22 @@ pub(crate) fn wait_gone(pid: i32) {
 pub(crate) fn signal(pid: i32, signal: i32) {
     // SAFETY: the call takes two numbers.
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "kill {pid}");
+}
+
+/// The children of a process, those included that only wait to be reaped.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    list.unwrap_or_default()
+        .split_whitespace()
+        .map(|child| child.parse().unwrap())
+        .collect()
+}
+
+/// Waits for the watcher, which stands some 20 ms after the start: the child of piper's that is piper, too.
+pub(crate) fn wait_for_watcher(piper: i32) -> i32 {
+    let program = |pid: i32| fs::read_link(format!("/proc/{pid}/exe")).ok();
+    wait_for("the watcher", || {
+        let is_piper = |pid: &i32| program(*pid).is_some() && program(*pid) == program(piper);
+        children(piper).into_iter().find(is_piper)
+    })
 }

@@ -293,6 +293,11 @@ impl LogWriter {
         self.ring().wait_for_room(most)
     }
 
+    /// Lets [`publish`](Self::publish) not wait any more: the last records must not keep piper from ending.
+    pub fn stop_waiting(&self) {
+        self.ring().stop_waiting();
+    }
+
     /// How much memory the buffers take.
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {

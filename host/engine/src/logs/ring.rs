@@ -89,6 +89,8 @@ struct State {
     cursors: Vec<Option<Cursor>>,
     readers_waiting: usize,
     writer_waiting: bool,
+    /// The writer must not wait any more.
+    writer_hurries: bool,
     spare: Vec<Vec<u8>>,
 }
 
@@ -142,6 +144,7 @@ impl Ring {
                 cursors: Vec::new(),
                 readers_waiting: 0,
                 writer_waiting: false,
+                writer_hurries: false,
                 spare: Vec::new(),
             }),
             for_recorder: Condvar::new(),
@@ -164,7 +167,7 @@ impl Ring {
     pub(super) fn push(&self, batch: Batch) {
         let mut state = self.lock();
         state.evict();
-        while state.cost >= LIMIT && !state.finishing {
+        while state.cost >= LIMIT && !state.finishing && !state.writer_hurries {
             state.writer_waiting = true;
             // What the recorder has taken and gathers takes the room: it must not wait for more.
             state.urgent |= state.taken == state.end;
@@ -181,6 +184,11 @@ impl Ring {
         state.end = batch.end_seq();
         state.batches.push_back(Arc::new(batch));
         self.wake(&state);
+    }
+
+    /// Takes from now on what comes, whether there is room or not.
+    pub(super) fn stop_waiting(&self) {
+        self.lock().writer_hurries = true;
     }
 
     /// Whether a batch could be added without waiting; waits so long for that to become true.

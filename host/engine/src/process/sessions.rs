@@ -54,9 +54,12 @@ pub fn processes() -> Vec<Process> {
 
 /// One process, if there is one.
 pub fn process(pid: Pid) -> Option<Process> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in brackets, which may itself contain brackets and spaces.
-    let fields: Vec<&str> = stat[stat.rfind(')')? + 1..]
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in brackets, which may itself contain brackets and spaces. It is no text: the kernel
+    // cuts it after 15 bytes, which may be in the middle of a letter.
+    let numbers = memchr::memrchr(b')', &stat)? + 1;
+    let fields: Vec<&str> = std::str::from_utf8(&stat[numbers..])
+        .ok()?
         .split_ascii_whitespace()
         .collect();
     let state = *fields.first()?;
@@ -166,31 +169,9 @@ pub fn variable_of(pid: Pid, name: &str) -> Option<Vec<u8>> {
         .map(<[u8]>::to_vec)
 }
 
-/// Reaps adopted processes that ended, until one is found that somebody else (`ours`) will reap.
-pub fn reap_adopted(ours: impl Fn(Pid) -> bool) {
-    loop {
-        // SAFETY: an all-zero `siginfo_t` is valid, and the kernel only writes into it; `si_pid` is 0 if nobody ended.
-        let pid = unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            let result = libc::waitid(
-                libc::P_ALL,
-                0,
-                &raw mut info,
-                libc::WEXITED | libc::WNOHANG | libc::WNOWAIT,
-            );
-            if result == 0 { info.si_pid() } else { 0 }
-        };
-        if pid == 0 || ours(pid) {
-            return;
-        }
-        // SAFETY: reaps a child of ours that ended; no status is asked for.
-        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::spawn, *};
 
     #[test]
     fn a_process_sees_itself_and_its_environment() {
@@ -202,6 +183,22 @@ mod tests {
             std::env::var_os("PATH").map(|v| v.into_encoded_bytes())
         );
         assert_eq!(variable_of(own, "PIPER_NO_SUCH_VARIABLE"), None);
+    }
+
+    #[test]
+    fn a_process_whose_name_ends_in_half_a_letter_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        // Of these 16 bytes the kernel keeps 15.
+        let program = folder.path().join("ääääää) ä");
+        std::os::unix::fs::symlink("/bin/sh", &program).unwrap();
+        let child = spawn::tests::start(&program, &["-c", "while :; do sleep 0.05; done"]);
+        let found = process(child.pid);
+        spawn::discard(child.pid);
+        assert_eq!(
+            found.map(|p| p.parent),
+            Some(std::process::id() as Pid),
+            "its parent is read from behind its name"
+        );
     }
 
     #[test]

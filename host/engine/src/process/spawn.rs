@@ -4,7 +4,7 @@
 //! as soon as piper has mapped something. Not `posix_spawn` itself, because that asks for the handler of each of the 64 signals and
 //! maps a new stack every time, and has no way to return a descriptor of the process.
 
-use super::{Child, Pid, check};
+use super::{Child, Pid, check, reaper};
 use std::{
     ffi::{CStr, CString, OsStr},
     io,
@@ -64,6 +64,7 @@ impl Spawn<'_> {
         // A handler of ours must not run in the child, which shares our memory.
         let blocked = SignalsBlocked::all()?;
         let mut pidfd: libc::c_int = -1;
+        let mut awaited = reaper::awaited();
         // SAFETY: the stack is ours alone until the child has become the program or ended, because CLONE_VFORK keeps this thread
         // waiting for that. All that `becoming` points at lives for as long; stacks grow down, so the child gets its end.
         let pid = check(unsafe {
@@ -84,7 +85,12 @@ impl Spawn<'_> {
             discard(pid);
             return Err(io::Error::from_raw_os_error(becoming.error));
         }
-        Ok(Child { pid, pidfd })
+        awaited.insert(pid);
+        Ok(Child {
+            pid,
+            pidfd,
+            reaped: false,
+        })
     }
 }
 
@@ -322,5 +328,36 @@ fn is_executable(path: &Path) -> Option<bool> {
             .map(|_| true),
         Err(error) if error.raw_os_error() == Some(libc::EACCES) => Some(false),
         Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+pub(in crate::process) mod tests {
+    use super::*;
+    use std::{fs::File, os::fd::AsFd};
+
+    /// Starts a program that reads and writes nothing.
+    pub(in crate::process) fn start(program: &Path, args: &[&str]) -> Child {
+        let c_string = |text: &OsStr| CString::new(text.as_bytes()).unwrap();
+        let argv: Vec<CString> = [program.as_os_str()]
+            .into_iter()
+            .chain(args.iter().map(OsStr::new))
+            .map(c_string)
+            .collect();
+        let path = std::env::var("PATH").unwrap();
+        let null = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+            .unwrap();
+        Spawn {
+            program: &argv[0],
+            argv: &argv,
+            env: &[CString::new(format!("PATH={path}")).unwrap()],
+            cwd: c"/",
+            stdio: Stdio::Fds([null.as_fd(); 3]),
+        }
+        .start()
+        .unwrap()
     }
 }

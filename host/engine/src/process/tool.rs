@@ -1,12 +1,13 @@
 //! Runs a small program of piper's own needs, such as git, and gives back what it printed.
 
 use super::{check, retry, spawn};
+use piper_core::build::Ended;
 use std::{
     ffi::{CString, OsStr, OsString},
     fs::File,
     io::{self, Read},
     os::{
-        fd::{AsFd, AsRawFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -49,7 +50,7 @@ pub fn run(name: &str, args: &[&OsStr], cwd: &Path, without: &[&str]) -> io::Res
     let null = File::open("/dev/null")?;
     let (stdout, stdout_end) = spawn::pipe()?;
     let (stderr, stderr_end) = spawn::pipe()?;
-    let child = spawn::Spawn {
+    let mut child = spawn::Spawn {
         program: &program,
         argv: &argv,
         env: &env,
@@ -59,25 +60,28 @@ pub fn run(name: &str, args: &[&OsStr], cwd: &Path, without: &[&str]) -> io::Res
     .start()?;
     drop((stdout_end, stderr_end));
     let (stdout, stderr) = drain(File::from(stdout), File::from(stderr))?;
-    // SAFETY: an all-zero `siginfo_t` is valid; the kernel fills it in for our own child.
-    let info = unsafe {
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        retry(|| {
-            check(libc::waitid(
-                libc::P_PID,
-                child.pid as libc::id_t,
-                &raw mut info,
-                libc::WEXITED,
-            ))
-        })?;
-        info
+    let success = loop {
+        wait_for(&child.pidfd)?;
+        if let Some(end) = child.end() {
+            break end == Ended::Status(0);
+        }
     };
-    let success = super::ended(&info) == piper_core::build::Ended::Status(0);
     Ok(Output {
         success,
         stdout,
         stderr: String::from_utf8_lossy(&stderr).trim().to_owned(),
     })
+}
+
+/// Waits until a descriptor is readable.
+fn wait_for(fd: &OwnedFd) -> io::Result<()> {
+    let mut poll = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: the structure lives until the call returns.
+    retry(|| check(unsafe { libc::poll(&raw mut poll, 1, -1) })).map(drop)
 }
 
 /// Reads both pipes until they end; one after the other would let a tool block on the second.

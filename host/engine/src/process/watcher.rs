@@ -10,7 +10,7 @@ use std::{
     ffi::CString,
     fs::{self, File},
     io::{self, Read, Write},
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -33,6 +33,8 @@ const GRACE: Duration = Duration::from_millis(500);
 pub struct Watcher {
     pipe: File,
     pid: Pid,
+    /// Becomes readable when it ends.
+    over: OwnedFd,
 }
 
 impl Watcher {
@@ -63,12 +65,14 @@ impl Watcher {
         Ok(Self {
             pipe: File::from(write),
             pid: child.pid,
+            // Nobody asks for its status: if it is killed, it is reaped with the orphans.
+            over: child.pidfd.try_clone()?,
         })
     }
 
-    /// The watcher's process: not a step's.
-    pub fn pid(&self) -> Pid {
-        self.pid
+    /// The watcher's process, which is not a step's; `None` if it is gone, because its number may then be somebody else's.
+    pub fn pid(&self) -> Option<Pid> {
+        (!is_readable_within(&self.over, Duration::ZERO)).then_some(self.pid)
     }
 
     /// Tells of a step that began.
@@ -89,16 +93,25 @@ impl Watcher {
     /// Ends the watcher: there is nothing left to watch.
     pub fn farewell(mut self) {
         self.tell("farewell\n");
-        let pid = self.pid;
-        drop(self);
-        // SAFETY: reaps our own child; no status is asked for.
-        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+        let Self { pipe, over, .. } = self;
+        drop(pipe);
+        while !is_readable_within(&over, Duration::from_secs(60)) {}
     }
 
     /// A watcher that somebody killed cannot be told anything, which fails no build.
     fn tell(&mut self, line: &str) {
         let _ = self.pipe.write_all(line.as_bytes());
     }
+}
+
+fn is_readable_within(fd: &OwnedFd, most: Duration) -> bool {
+    let mut poll = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one valid `pollfd`, which the kernel writes `revents` of.
+    unsafe { libc::poll(&raw mut poll, 1, most.as_millis() as libc::c_int) > 0 }
 }
 
 /// The watcher's whole life, in its own process: reads standard input, and returns when there is nothing more to do.

@@ -302,6 +302,10 @@ impl Dispatcher<'_> {
             sessions::kill_one(pid, libc::SIGTERM);
             sessions::kill_one(pid, libc::SIGCONT);
         }
+        if !self.lasts {
+            // However short the build was, its end may take as long as the grace period.
+            self.last();
+        }
         // Nothing can be waited for here: survivors are nobody's children whom a descriptor would announce.
         let heard = self.cancels;
         while !left.is_empty()

@@ -6,7 +6,7 @@ use super::Order;
 use crate::{
     capture::{Capture, Capturing, Happening, Leader},
     environment::{self, Vars},
-    process::{Pid, pty, sessions, spawn, watcher::Watcher},
+    process::{Pid, pty, reap_adopted, sessions, spawn, watcher::Watcher},
     scratch::Scratch,
     task::Job,
 };
@@ -327,12 +327,8 @@ impl<'a> Executor<'a> {
 
     /// What steps left running, but for what is to be kept.
     pub(super) fn survivors(&self) -> Vec<Pid> {
-        sessions::reap_adopted(|pid| {
-            self.watcher
-                .as_ref()
-                .is_some_and(|watcher| watcher.pid() == pid)
-        });
-        let watcher = self.watcher.iter().map(Watcher::pid);
+        reap_adopted();
+        let watcher = self.watcher.iter().filter_map(Watcher::pid);
         let known: Vec<Pid> = watcher.chain(self.inherited.iter().copied()).collect();
         let mut pids = sessions::orphans(&known);
         let kept: Vec<&[u8]> = self
