@@ -129,3 +129,27 @@ fn what_a_short_build_left_running_is_watched_and_shown_while_it_is_ended() {
     running.finish().dies_of(libc::SIGKILL);
     wait_gone(daemon);
 }
+
+#[test]
+fn a_stopped_watcher_keeps_no_build_from_ending() {
+    let env = TestEnv::sequence(&[("s", "while [ ! -e go ]; do sleep 0.01; done")]);
+    let running = env.call(&["exec"]).start();
+    let watcher = wait_for_watcher(running.pid());
+    signal(watcher, libc::SIGSTOP);
+    env.write("go", "");
+    running.finish().succeeds();
+    wait_gone(watcher);
+}
+
+#[test]
+fn a_killed_watcher_is_missed_by_nobody() {
+    let env = TestEnv::sequence(&[("s", "while [ ! -e go ]; do sleep 0.01; done")]);
+    let running = env.call(&["exec"]).start();
+    let watcher = wait_for_watcher(running.pid());
+    signal(watcher, libc::SIGKILL);
+    wait_until("it to be reaped", || {
+        !children(running.pid()).contains(&watcher)
+    });
+    env.write("go", "");
+    running.finish().succeeds();
+}

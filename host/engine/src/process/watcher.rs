@@ -25,6 +25,9 @@ const DRAIN_EVERY: Duration = Duration::from_millis(500);
 /// What the pipe holds: the notes of thousands of steps. It is what anybody may have without being root.
 const PIPE: libc::c_int = 1 << 20;
 
+/// How long the watcher may take to leave when it is told to; then it is killed, because it may be stopped.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// How long processes have to end after TERM when piper is gone.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -35,6 +38,8 @@ pub struct Watcher {
     pid: Pid,
     /// Becomes readable when it ends.
     over: OwnedFd,
+    /// What the pipe had no room for.
+    untold: Vec<u8>,
 }
 
 impl Watcher {
@@ -52,8 +57,10 @@ impl Watcher {
         ];
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let (read, write) = spawn::pipe()?;
-        // SAFETY: the call takes numbers only. With a smaller pipe piper waits now and then, when thousands of steps start at once.
+        // SAFETY: the call takes numbers only. Where it is refused, more is kept here until there is room.
         unsafe { libc::fcntl(write.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE) };
+        // A watcher that does not read, because somebody stopped it, must not stop the build.
+        spawn::set_nonblocking(write.as_raw_fd())?;
         let child = spawn::Spawn {
             program: &program,
             argv: &argv,
@@ -67,6 +74,7 @@ impl Watcher {
             pid: child.pid,
             // Nobody asks for its status: if it is killed, it is reaped with the orphans.
             over: child.pidfd.try_clone()?,
+            untold: Vec::new(),
         })
     }
 
@@ -93,14 +101,32 @@ impl Watcher {
     /// Ends the watcher: there is nothing left to watch.
     pub fn farewell(mut self) {
         self.tell("farewell\n");
-        let Self { pipe, over, .. } = self;
+        let Self {
+            pipe, over, untold, ..
+        } = self;
         drop(pipe);
-        while !is_readable_within(&over, Duration::from_secs(60)) {}
+        // One that did not hear the farewell would take the pipe's end for piper's, and end what is to be kept.
+        if !untold.is_empty() || !is_readable_within(&over, FAREWELL) {
+            // SAFETY: the call takes a descriptor that lives, numbers, and no further information.
+            unsafe {
+                let info: *const libc::siginfo_t = std::ptr::null();
+                let over = over.as_raw_fd();
+                libc::syscall(libc::SYS_pidfd_send_signal, over, libc::SIGKILL, info, 0);
+            }
+        }
     }
 
-    /// A watcher that somebody killed cannot be told anything, which fails no build.
+    /// A watcher that somebody killed cannot be told anything, which fails no build; one that does not listen hears it later.
     fn tell(&mut self, line: &str) {
-        let _ = self.pipe.write_all(line.as_bytes());
+        self.untold.extend_from_slice(line.as_bytes());
+        while !self.untold.is_empty() {
+            match self.pipe.write(&self.untold) {
+                Ok(told) => drop(self.untold.drain(..told)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => self.untold.clear(),
+            }
+        }
     }
 }
 
@@ -247,5 +273,39 @@ fn end_all(build: &str, steps: &[Step], kept: &[Vec<u8>]) {
             sessions::kill_one(pid, libc::SIGKILL);
         }
         thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watcher_that_does_not_read_is_not_waited_for_and_hears_everything_later() {
+        let (read, write) = spawn::pipe().unwrap();
+        spawn::set_nonblocking(write.as_raw_fd()).unwrap();
+        let mut watcher = Watcher {
+            pipe: File::from(write),
+            pid: 0,
+            over: read.try_clone().unwrap(),
+            untold: Vec::new(),
+        };
+        let told: Vec<Pid> = (0..50_000).collect();
+        for &session in &told {
+            watcher.session(session);
+        }
+        let (mut read, mut heard) = (File::from(read), Vec::new());
+        while !watcher.untold.is_empty() {
+            let _ = read.read_to_end(&mut heard);
+            watcher.tell("");
+        }
+        drop(watcher);
+        read.read_to_end(&mut heard).unwrap();
+        let heard: Vec<Pid> = String::from_utf8(heard)
+            .unwrap()
+            .lines()
+            .map(|line| line.strip_prefix("session ").unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(heard, told);
     }
 }
