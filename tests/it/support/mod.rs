@@ -212,9 +212,10 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
 
 /// Waits for the watcher, which stands some 20 ms after the start: the child of piper's that is piper, too.
 pub(crate) fn wait_for_watcher(piper: i32) -> i32 {
-    let program = |pid: i32| fs::read_link(format!("/proc/{pid}/exe")).ok();
-    wait_for("the watcher", || {
-        let is_piper = |pid: &i32| program(*pid).is_some() && program(*pid) == program(piper);
-        children(piper).into_iter().find(is_piper)
-    })
+    // Not by its program: so has a step's process before it becomes its own.
+    let watches = |pid: &i32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.split(|byte| *byte == 0).nth(1) == Some(b"__watch")
+    };
+    wait_for("the watcher", || children(piper).into_iter().find(watches))
 }
