@@ -17,6 +17,25 @@ const HEARD: [libc::c_int; 5] = [
     libc::SIGWINCH,
 ];
 
+/// Those that ask piper to end.
+const REQUESTS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// A descriptor that is readable while a request to end waits to be read by whoever blocked it.
+///
+/// For waits outside of the event loop: it must not be read, so that the request goes to the build, or to whoever ends piper.
+pub(crate) fn request() -> io::Result<OwnedFd> {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the set is initialised before it is used, and the descriptor is new and nobody else's.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in REQUESTS {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        let fd = check(libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
 /// The signals by which a person or a supervisor speaks to piper, blocked and readable.
 #[derive(Debug)]
 pub struct Signals {
@@ -67,6 +86,11 @@ impl Signals {
             let read = libc::read(self.fd.as_raw_fd(), info.as_mut_ptr().cast(), size);
             (read == size as isize).then(|| info.assume_init().ssi_signo as libc::c_int)
         }
+    }
+
+    /// The next one that asked piper to end. For whoever has no build that could hear of the others.
+    pub fn take_request(&self) -> Option<libc::c_int> {
+        std::iter::from_fn(|| self.take()).find(|signal| REQUESTS.contains(signal))
     }
 
     /// Lets signals do again what they do by default: there is nothing left to tidy up.

@@ -1,7 +1,8 @@
 //! The environment `clean`: a fresh copy of HEAD, as an agent would have it.
 
-use crate::support::TestEnv;
+use crate::support::{TestEnv, state};
 use std::{fs, path::Path};
+use test_case::test_case;
 
 fn repository() -> TestEnv {
     let env = TestEnv::new(
@@ -142,4 +143,23 @@ fn a_working_copy_s_broken_project_file_is_not_looked_at() {
     env.piper(&["exec", "build", "clean"]).succeeds();
     fs::remove_file(env.path("piper.toml")).unwrap();
     env.piper(&["exec", "build", "clean"]).succeeds();
+}
+
+#[test_case(libc::SIGINT, ""; "git listens")]
+#[test_case(libc::SIGTERM, "trap '' TERM;"; "git is deaf")]
+fn a_signal_while_git_makes_the_copy_ends_git_and_piper_and_the_copy_goes(number: i32, deaf: &str) {
+    let env = repository();
+    let path = std::env::var("PATH").unwrap();
+    let slow = format!(
+        "#!/bin/sh\n[ \"$1\" = clone ] || {{ PATH='{path}'; exec git \"$@\"; }}\n{deaf} echo $$ > pid; while :; do sleep 0.05; done\n"
+    );
+    env.program("bin/git", &slow);
+    let bin = env.path("bin").display().to_string();
+    let call = env.call(&["exec", "build", "clean"]);
+    let running = call.env("PATH", format!("{bin}:{path}")).start();
+    let git = env.pid_in("pid");
+    running.signal(number);
+    running.finish().dies_of(number);
+    assert_eq!(state(git), None);
+    assert_eq!(fs::read_dir(env.beside("tmp")).unwrap().count(), 0);
 }

@@ -1,7 +1,8 @@
 //! Runs a small program of piper's own needs, such as git, and gives back what it printed.
 
-use super::{check, retry, spawn};
-use piper_core::build::Ended;
+use super::{Child, check, retry, sessions, spawn};
+use crate::{clock::Clock, signals};
+use piper_core::{build::Ended, time::Monotonic};
 use std::{
     ffi::{CString, OsStr, OsString},
     fs::File,
@@ -11,7 +12,14 @@ use std::{
         unix::ffi::OsStrExt,
     },
     path::Path,
+    time::Duration,
 };
+
+/// How long a tool's output may stay open after its end: something that it left running may hold it for ever.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// How long a tool may take to tidy up when somebody asked piper to end; then it is killed.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What a tool printed, and whether it succeeded.
 #[derive(Debug)]
@@ -28,7 +36,7 @@ pub struct Output {
 ///
 /// # Errors
 ///
-/// When it cannot be found or started.
+/// When it cannot be found or started, and `Interrupted` if somebody asked piper to end; the tool has ended then, too.
 pub fn run(name: &str, args: &[&OsStr], cwd: &Path, without: &[&str]) -> io::Result<Output> {
     let c_string = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::other);
     let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin"));
@@ -50,7 +58,7 @@ pub fn run(name: &str, args: &[&OsStr], cwd: &Path, without: &[&str]) -> io::Res
     let null = File::open("/dev/null")?;
     let (stdout, stdout_end) = spawn::pipe()?;
     let (stderr, stderr_end) = spawn::pipe()?;
-    let mut child = spawn::Spawn {
+    let child = spawn::Spawn {
         program: &program,
         argv: &argv,
         env: &env,
@@ -59,63 +67,120 @@ pub fn run(name: &str, args: &[&OsStr], cwd: &Path, without: &[&str]) -> io::Res
     }
     .start()?;
     drop((stdout_end, stderr_end));
-    let (stdout, stderr) = drain(File::from(stdout), File::from(stderr))?;
-    let success = loop {
-        wait_for(&child.pidfd)?;
-        if let Some(end) = child.end() {
-            break end == Ended::Status(0);
+    let running = Running {
+        child,
+        streams: [stdout, stderr].map(|fd| Some(File::from(fd))),
+        texts: [Vec::new(), Vec::new()],
+        clock: Clock::start(),
+        end: None,
+        kill_at: None,
+        killed: false,
+    };
+    running.wait()
+}
+
+/// A tool that runs.
+struct Running {
+    child: Child,
+    streams: [Option<File>; 2],
+    texts: [Vec<u8>; 2],
+    clock: Clock,
+    /// How it ended, and when.
+    end: Option<(Ended, Monotonic)>,
+    /// When it is killed: somebody asked piper to end.
+    kill_at: Option<Monotonic>,
+    killed: bool,
+}
+
+impl Running {
+    fn wait(mut self) -> io::Result<Output> {
+        // The signals are blocked here and read by the event loop, which is not running: without this nobody would hear them.
+        let request = signals::request()?;
+        while !self.is_over() {
+            self.turn(&request)?;
         }
-    };
-    Ok(Output {
-        success,
-        stdout,
-        stderr: String::from_utf8_lossy(&stderr).trim().to_owned(),
-    })
-}
+        let (end, _) = self.end.expect("it is over only when it ended");
+        if self.kill_at.is_some() {
+            // What it started may be deaf to TERM, too.
+            sessions::kill_group(self.child.pid, libc::SIGKILL);
+            let why = "a signal asked for the end";
+            return Err(io::Error::new(io::ErrorKind::Interrupted, why));
+        }
+        let [stdout, stderr] = self.texts;
+        Ok(Output {
+            success: end == Ended::Status(0),
+            stdout,
+            stderr: String::from_utf8_lossy(&stderr).trim().to_owned(),
+        })
+    }
 
-/// Waits until a descriptor is readable.
-fn wait_for(fd: &OwnedFd) -> io::Result<()> {
-    let mut poll = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    // SAFETY: the structure lives until the call returns.
-    retry(|| check(unsafe { libc::poll(&raw mut poll, 1, -1) })).map(drop)
-}
+    fn now(&self) -> Monotonic {
+        self.clock.now().mono
+    }
 
-/// Reads both pipes until they end; one after the other would let a tool block on the second.
-fn drain(mut stdout: File, mut stderr: File) -> io::Result<(Vec<u8>, Vec<u8>)> {
-    let mut texts = (Vec::new(), Vec::new());
-    let (mut out_open, mut err_open) = (true, true);
-    while out_open || err_open {
-        let poll = |file: &File, open: bool| libc::pollfd {
-            fd: if open { file.as_raw_fd() } else { -1 },
+    fn is_over(&self) -> bool {
+        let is_closed = self.streams.iter().all(Option::is_none);
+        let ended_at = self.end.as_ref().map(|(_, at)| *at);
+        ended_at.is_some_and(|at| is_closed || at + LINGER <= self.now())
+    }
+
+    /// Waits for whatever comes first: its output, its end, a request to end, or that its time is up.
+    fn turn(&mut self, request: &OwnedFd) -> io::Result<()> {
+        let poll = |fd: Option<libc::c_int>| libc::pollfd {
+            fd: fd.unwrap_or(-1),
             events: libc::POLLIN,
             revents: 0,
         };
-        let mut fds = [poll(&stdout, out_open), poll(&stderr, err_open)];
+        let [stdout, stderr] = &self.streams;
+        let mut fds = [
+            poll(stdout.as_ref().map(AsRawFd::as_raw_fd)),
+            poll(stderr.as_ref().map(AsRawFd::as_raw_fd)),
+            poll(self.end.is_none().then(|| self.child.pidfd.as_raw_fd())),
+            poll(self.kill_at.is_none().then(|| request.as_raw_fd())),
+        ];
+        let over_at = self.end.as_ref().map(|(_, at)| *at + LINGER);
+        let due = over_at.into_iter().chain(self.kill_at).min();
+        // Rounded up, or the last millisecond would be spent spinning.
+        let millis = due.map_or(-1, |at| at.since(self.now()).as_millis() as libc::c_int + 1);
         // SAFETY: the array lives until the call returns.
-        retry(|| check(unsafe { libc::poll(fds.as_mut_ptr(), 2, -1) }))?;
-        if fds[0].revents != 0 {
-            out_open = read_some(&mut stdout, &mut texts.0)?;
+        retry(|| check(unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as _, millis) }))?;
+        for (part, fd) in fds[..2].iter().enumerate() {
+            if fd.revents != 0 {
+                self.read(part)?;
+            }
         }
-        if fds[1].revents != 0 {
-            err_open = read_some(&mut stderr, &mut texts.1)?;
+        if fds[2].revents != 0 {
+            self.end = self.child.end().map(|end| (end, self.now()));
         }
+        if fds[3].revents != 0 {
+            self.kill_at = Some(self.now() + GRACE);
+            sessions::kill_group(self.child.pid, libc::SIGTERM);
+            sessions::kill_group(self.child.pid, libc::SIGCONT);
+        }
+        if self.end.is_none() && self.kill_at.is_some_and(|at| at <= self.now()) {
+            if sessions::kill_group(self.child.pid, libc::SIGKILL) && !self.killed {
+                self.killed = true;
+                self.kill_at = Some(self.now() + GRACE);
+            } else {
+                // The kernel holds it (a dead network disk), and piper is not to hang with it.
+                self.end = Some((Ended::Signal(libc::SIGKILL), self.now()));
+            }
+        }
+        Ok(())
     }
-    Ok(texts)
-}
 
-fn read_some(file: &mut File, into: &mut Vec<u8>) -> io::Result<bool> {
-    let mut buffer = [0; 16 * 1024];
-    match retry(|| file.read(&mut buffer)) {
-        Ok(read) => {
-            into.extend_from_slice(&buffer[..read]);
-            Ok(read > 0)
+    fn read(&mut self, part: usize) -> io::Result<()> {
+        let Some(file) = &mut self.streams[part] else {
+            return Ok(());
+        };
+        let mut buffer = [0; 16 * 1024];
+        match retry(|| file.read(&mut buffer)) {
+            Ok(0) => self.streams[part] = None,
+            Ok(read) => self.texts[part].extend_from_slice(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-        Err(error) => Err(error),
+        Ok(())
     }
 }
 
@@ -135,6 +200,15 @@ mod tests {
             ),
             (false, &b"out\n"[..], "err")
         );
+    }
+
+    #[test]
+    fn what_a_tool_leaves_running_is_not_waited_for() {
+        let clock = Clock::start();
+        let script = "sleep 30 & echo out";
+        let output = run("sh", &["-c".as_ref(), script.as_ref()], Path::new("/"), &[]).unwrap();
+        assert_eq!(output.stdout, b"out\n");
+        assert!(clock.now().mono < Monotonic(Duration::from_secs(20)));
     }
 
     #[test]

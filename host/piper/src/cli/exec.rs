@@ -53,6 +53,22 @@ pub struct ExecArgs {
 pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     // Before there is a second thread, and before anything is made that a signal would leave behind.
     let signals = Signals::block().context("could not watch for signals")?;
+    let code = run_builds(args, global, ui, &signals);
+    // A build that begins hears what came before it. Where none could begin, that may be why.
+    if code.is_err()
+        && let Some(signal) = signals.take_request()
+    {
+        signals.die_of(signal);
+    }
+    code
+}
+
+fn run_builds(
+    args: &ExecArgs,
+    global: &GlobalArgs,
+    ui: &Ui,
+    signals: &Signals,
+) -> Result<u8, CliError> {
     let request = args.request.parse().map_err(CliError::Problems)?;
     let plugins = plugins();
     let resolve = |loaded: &LoadedProject| loaded.plans(&request, &*plugins);
@@ -87,7 +103,7 @@ pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
         pass_env_all: args.pass_env_all,
         secrets: secrets.unwrap_or_default(),
     };
-    let mut runner = Runner::new(ui, &signals, options)?;
+    let mut runner = Runner::new(ui, signals, options)?;
     let secrets = plans
         .iter()
         .map(|plan| runner.secrets(plan))
