@@ -21,7 +21,7 @@
 /// ```
 ///
 /// * `manifest: "path",` is a file below the crate's folder; without it, `piper-plugin.toml`. It must be there.
-/// * `config: Type,` is the plugin's [configuration](crate::settings), `()` without it. Every kind of the plugin gets it.
+/// * `config: Type,` is the plugin's [configuration](mod@crate::settings), `()` without it. Every kind of the plugin gets it.
 /// * Then one or more of `step_planner`, `step_runner`, `notifier`, `log_sink`, `log_reader`, `trigger_poll`, `trigger_webhook` and
 ///   `config_check`: each a type, or, if the manifest names several, their names and types.
 #[macro_export]

@@ -14,8 +14,8 @@
 //! | [`trigger_webhook`] | turns requests into builds | [`TriggerWebhook`](trigger_webhook::TriggerWebhook) |
 //! | [`config_check`] | checks what a schema cannot say; beside any other | [`ConfigCheck`](config_check::ConfigCheck) |
 //!
-//! What users write for it are [`settings`]: types with a JSON schema. [`plugin!`] joins it all. What a plugin can do, if it is granted, are
-//! [`http`], [`files`], [`secrets`], [`state`] and [`exec`]; always granted are [`log`] and [`control`]. What goes wrong is a [`Failure`],
+//! What users write for it are [`settings`](mod@settings): types with a JSON schema. [`plugin!`] joins it all. What a plugin can do, if it is granted, are
+//! [`http`], [`files`], [`secrets`], [`state`] and [`exec`]; always granted are [`log`](mod@log) and [`control`]. What goes wrong is a [`Failure`],
 //! and its kind says what the host does about it.
 //!
 //! ```

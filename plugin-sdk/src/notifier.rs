@@ -1,28 +1,36 @@
 //! Tells somebody what became of builds.
 //!
-//! The type with a rule's options is the notifier:
+//! The type with a rule's options is the notifier. Where it sends to is the plugin's configuration, because that is what the operator
+//! grants:
 //!
 //! ```
 //! use piper_plugin::prelude::*;
 //!
-//! /// Posts to a chat.
 //! #[settings]
-//! struct Chat {
+//! struct Config {
 //!     /// The room's address.
 //!     url: String,
 //! }
 //!
-//! impl Notifier for Chat {
-//!     fn tell(&self, event: &Event, _: &Rule) -> Result<()> {
-//!         let build = event.build();
-//!         let text = format!("{} {}: {}", build.project, build.pipeline, build.outcome);
-//!         http::post(&self.url).json(&json!({"text": text})).send()?.ok()?;
+//! /// Posts to a chat.
+//! #[settings]
+//! struct Chat {
+//!     /// What stands before each message.
+//!     #[setting(default = "piper")]
+//!     prefix: String,
+//! }
+//!
+//! impl Notifier<Config> for Chat {
+//!     fn tell(&self, event: &Event, rule: &Rule<Config>) -> Result<()> {
+//!         let text = format!("{}: {}", self.prefix, event.build());
+//!         http::post(&rule.config.url).json(&json!({"text": text})).send()?.ok()?;
 //!         Ok(())
 //!     }
 //! }
 //!
 //! piper_plugin::plugin! {
 //! #   manifest: "tests/piper-plugin.toml",
+//!     config: Config,
 //!     notifier: Chat,
 //! }
 //!
@@ -30,12 +38,12 @@
 //! use piper_plugin::testing::{Fake, event};
 //!
 //! let fake = Fake::new();
+//! fake.config(json!({"url": "https://chat.example/room"}));
 //! fake.answer("POST https://chat.example/room", 503, "busy");
-//! let options = json!({"url": "https://chat.example/room"});
 //! let body = json!({"build": {"project": "hello", "pipeline": "test", "outcome": "failed"}});
-//! let undelivered = fake.notify::<Chat, _>(options, vec![event("build.finished", body)]).unwrap();
+//! let undelivered = fake.notify::<Chat, _>(json!({}), vec![event("build.finished", body)]).unwrap();
 //! assert!(undelivered[0].why.is_transient(), "it is delivered again later");
-//! assert_eq!(fake.requests()[0].json()["text"], "hello test: failed");
+//! assert_eq!(fake.requests()[0].json()["text"], "piper: hello test: failed");
 //! # }
 //! ```
 //!
@@ -52,7 +60,7 @@ use crate::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::{collections::HashMap, ops::Deref};
+use std::{collections::HashMap, fmt, ops::Deref};
 
 /// A notifier; the implementing type is a rule's options, `C` the plugin's configuration.
 pub trait Notifier<C: Settings = ()>: Settings {
@@ -154,6 +162,17 @@ pub struct Build {
     /// All else.
     #[serde(flatten)]
     pub more: Map<String, Value>,
+}
+
+/// One line for people: `hello test: failed`.
+impl fmt::Display for Build {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = match self.outcome.as_str() {
+            "" => "running",
+            outcome => outcome,
+        };
+        write!(f, "{} {}: {outcome}", self.project, self.pipeline)
+    }
 }
 
 /// An event that was not delivered.

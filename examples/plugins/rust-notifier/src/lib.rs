@@ -1,21 +1,19 @@
 use piper_plugin::prelude::*;
 
 #[settings]
-struct Chat {
+struct Config {
     url: String,
 }
-impl Notifier for Chat {
-    fn tell(&self, event: &Event, _: &Rule) -> Result<()> {
-        let build = event.build();
-        let text = format!("{} {}: {}", build.project, build.pipeline, build.outcome);
-        http::post(&self.url)
-            .json(&json!({"text": text}))
-            .send()?
-            .ok()?;
-        Ok(())
+#[settings]
+struct Chat {}
+impl Notifier<Config> for Chat {
+    fn tell(&self, event: &Event, rule: &Rule<Config>) -> Result<()> {
+        let text = event.build().to_string();
+        let post = http::post(&rule.config.url).json(&json!({"text": text}));
+        post.send()?.ok().map(drop)
     }
 }
-piper_plugin::plugin! { notifier: Chat }
+piper_plugin::plugin! { config: Config, notifier: Chat }
 
 #[cfg(test)]
 mod tests;

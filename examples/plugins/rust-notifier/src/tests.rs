@@ -13,8 +13,8 @@ fn finished() -> Vec<Event> {
 fn tells_the_outcome() {
     let fake = Fake::new();
     fake.answer("POST https://chat.example/room", 200, "ok");
-    let options = json!({"url": "https://chat.example/room"});
-    let undelivered = fake.notify::<Chat, _>(options, finished()).unwrap();
+    fake.config(json!({"url": "https://chat.example/room"}));
+    let undelivered = fake.notify::<Chat, _>(json!({}), finished()).unwrap();
     assert_eq!(undelivered, []);
     assert_eq!(fake.requests()[0].json()["text"], "hello test: failed");
 }
@@ -23,7 +23,7 @@ fn tells_the_outcome() {
 fn a_busy_chat_is_asked_again() {
     let fake = Fake::new();
     fake.answer("POST https://chat.example/room", 503, "busy");
-    let options = json!({"url": "https://chat.example/room"});
-    let undelivered = fake.notify::<Chat, _>(options, finished()).unwrap();
+    fake.config(json!({"url": "https://chat.example/room"}));
+    let undelivered = fake.notify::<Chat, _>(json!({}), finished()).unwrap();
     assert!(undelivered[0].why.is_transient());
 }
