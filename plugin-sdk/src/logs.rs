@@ -141,3 +141,20 @@ impl Batch {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::batch;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn entries_are_the_lines_that_went_in(lines in prop::collection::vec(".{0,20}", 0..50), first in 0..u64::MAX / 2_000_000) {
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let batch = batch("b", first, &lines);
+            let texts: Vec<_> = batch.entries().map(|entry| entry.text().into_owned()).collect();
+            prop_assert_eq!(texts, lines);
+            prop_assert!(batch.entries().zip(first..).all(|(entry, seq)| entry.seq == seq));
+        }
+    }
+}

@@ -34,7 +34,11 @@ impl fmt::Display for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::Timestamp;
+    use proptest::prelude::*;
     use test_case::test_case;
+
+    /// The last microsecond of the year 9999.
+    const LAST: u64 = 253_402_300_799_999_999;
 
     #[test_case(0, "1970-01-01T00:00:00.000000Z")]
     #[test_case(951_782_399_999_999, "2000-02-28T23:59:59.999999Z")]
@@ -43,5 +47,13 @@ mod tests {
     #[test_case(4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"; "no leap day")]
     fn a_time_is_written_as_people_do(micros: u64, expected: &str) {
         assert_eq!(Timestamp(micros).to_string(), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn times_sort_as_their_texts(one in 0..=LAST, other in 0..=LAST) {
+            let (one, other) = (Timestamp(one), Timestamp(other));
+            prop_assert_eq!(one.cmp(&other), one.to_string().cmp(&other.to_string()));
+        }
     }
 }

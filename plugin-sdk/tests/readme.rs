@@ -4,7 +4,8 @@ use std::{fs, path::Path};
 use test_case::test_case;
 
 fn read(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("it is in the checkout")
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+        .expect("it is in the checkout")
 }
 
 #[test_case("rust-step")]
