@@ -110,8 +110,10 @@ fn a_closed_standard_output_does_not_end_the_build() {
 fn flooded(env: &TestEnv) -> (Running, PipeReader) {
     let (reader, writer) = std::io::pipe().unwrap();
     let running = env.call(&["exec"]).start_with_stdout(writer.into());
-    wait_until("the last step to have run", || env.path("done").exists());
     // The flood is in the log by then, and the screen waits for the pipe.
+    wait_until("the build to be over", || {
+        env.piper(&["builds"]).out().contains("succeeded")
+    });
     (running, reader)
 }
 

@@ -86,6 +86,8 @@ impl RawMode {
             let before = before.assume_init();
             let mut raw = before;
             libc::cfmakeraw(&raw mut raw);
+            // What piper itself says in the meantime shall begin at the beginning of a line.
+            raw.c_oflag = before.c_oflag;
             (libc::tcsetattr(libc::STDIN_FILENO, libc::TCSADRAIN, &raw const raw) == 0)
                 .then_some(Self { before })
         }

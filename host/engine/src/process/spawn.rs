@@ -47,8 +47,19 @@ impl Spawn<'_> {
     ///
     /// # Errors
     ///
-    /// What the system says: no such program or folder, not executable, no memory.
+    /// What the system says: no such program or folder, not executable, no memory. `InvalidInput` if a descriptor is one of the
+    /// first three, but not in its place.
     pub fn start(&self) -> io::Result<Child> {
+        if let Stdio::Fds(fds) = &self.stdio {
+            let is_in_the_way = |(target, fd): (i32, &BorrowedFd<'_>)| {
+                let fd = fd.as_raw_fd();
+                fd < 3 && fd != target
+            };
+            // It would be overwritten before it is copied.
+            if (0..).zip(fds).any(is_in_the_way) {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+        }
         let argv = pointers(self.argv);
         let env = pointers(self.env);
         let mut becoming = Becoming {
@@ -79,6 +90,11 @@ impl Spawn<'_> {
         drop(blocked);
         drop(stack);
         let pid = pid?;
+        if pidfd < 0 {
+            // A kernel older than 5.2 does not know the flag and says nothing.
+            discard(pid);
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
         let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
         if becoming.error != 0 {

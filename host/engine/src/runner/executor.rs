@@ -82,7 +82,7 @@ impl<'a> Executor<'a> {
             .scratch
             .outputs(planned)
             .map_err(|e| machine("could not make the folder for its outputs", &e))?;
-        let vars = self.vars(planned, &outputs, &cwd);
+        let vars = self.vars((step, r#try), planned, &outputs, &cwd);
         if let Command::Plugin(call) = &planned.command {
             return self.start_task(step, r#try, call, &vars, (&cwd, outputs));
         }
@@ -192,7 +192,13 @@ impl<'a> Executor<'a> {
         watched.map_err(|e| machine("could not watch it", &e))
     }
 
-    fn vars(&self, planned: &PlannedStep, outputs: &Path, cwd: &Path) -> Vars {
+    fn vars(
+        &self,
+        (step, r#try): (StepIx, u32),
+        planned: &PlannedStep,
+        outputs: &Path,
+        cwd: &Path,
+    ) -> Vars {
         let order = self.order;
         let mut vars = order.environment.of(planned);
         let mut set = |name: &str, value: &OsStr| vars.insert(name.into(), value.to_owned());
@@ -219,8 +225,8 @@ impl<'a> Executor<'a> {
             set("PIPER_REVISION", revision.as_ref());
         }
         // https://www.w3.org/TR/trace-context/: version, trace, parent, sampled. The step is its own span's parent for what it
-        // runs, so any number that is not zero does.
-        let span = (u64::from(std::process::id()) << 32) | (self.running.len() as u64 + 1);
+        // runs, so any number that no other try of this build has does, but zero.
+        let span = ((u64::from(step.0) + 1) << 32) | u64::from(r#try);
         set(
             "TRACEPARENT",
             format!("00-{}-{span:016x}-01", order.trace).as_ref(),

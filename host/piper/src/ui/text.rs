@@ -102,7 +102,7 @@ impl Text {
     pub fn left_running(&self, label: &str) -> String {
         let symbol = self.style.paint(Paint::Odd, self.style.symbols.warn);
         format!(
-            "{symbol} {label} left processes behind that hold its output; they end with the build"
+            "{symbol} {label} left processes behind that hold its output; they end with the build, or are kept if `survivors` says so"
         )
     }
 
