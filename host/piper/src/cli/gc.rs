@@ -13,18 +13,22 @@ use crate::{
 use piper_core::record::History;
 use piper_engine::clock;
 
+/// The settings, with what holds without them.
+const HELP: &str = "\
+Remove old builds
+
+Builds do this by themselves now and then. Kept are the newest builds, and of
+each pipeline the newest that succeeded. How many stands in
+$XDG_CONFIG_HOME/piper/config.toml; this is what holds without it:
+
+[history]
+keep-builds = 100      # of each project
+keep-days = 30
+keep-size = \"1GiB\"     # of all builds together";
+
 /// Remove old builds
-///
-/// Builds do this by themselves now and then. Kept are the newest builds, and of
-/// each pipeline the newest that succeeded. How many stands in
-/// $XDG_CONFIG_HOME/piper/config.toml; this is what holds without it:
-///
-/// [history]
-/// keep-builds = 100      # of each project
-/// keep-days = 30
-/// keep-size = "1GiB"     # of all builds together
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(long_about = HELP)]
 pub struct GcArgs {
     /// Only say what would be removed
     #[arg(long)]
