@@ -27,6 +27,7 @@ pub mod limits;
 mod linker;
 pub mod load;
 pub mod log;
+mod mask;
 mod plugin;
 pub mod policy;
 pub mod service;
