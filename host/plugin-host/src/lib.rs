@@ -10,7 +10,7 @@
 //!
 //! * [`load`] turns bytes into a [`Plugin`]: what it is, whether it may be, its compiled form on disk.
 //! * [`kind`] has the data that each kind of plugin is called with and answers with.
-//! * [`service`] are the effects that a grant opens; without one, a call to it is refused.
+//! * [`service`] are the effects that a grant opens; without one, a call to it is refused. [`effect`] carries them out.
 //! * [`limits`] bounds everything a plugin can use up; [`crash`] says what happened when it did.
 //! * [`policy`] decides what a plugin is granted, without running anything.
 
@@ -18,6 +18,7 @@ pub mod call;
 #[cfg(test)]
 mod contract;
 pub mod crash;
+pub mod effect;
 mod engine;
 pub mod failure;
 mod imports;

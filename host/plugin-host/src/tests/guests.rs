@@ -60,7 +60,7 @@ fn build() -> PathBuf {
 }
 
 /// The component, loaded once by one host for all tests.
-pub(super) fn plugin() -> Plugin {
+pub(crate) fn plugin() -> Plugin {
     static PLUGIN: OnceLock<Plugin> = OnceLock::new();
     PLUGIN
         .get_or_init(|| {
@@ -105,7 +105,7 @@ pub(super) fn logged() -> (Arc<Kept>, Invocation) {
     (kept, invocation)
 }
 
-pub(super) fn call(name: &str) -> Call {
+pub(crate) fn call(name: &str) -> Call {
     Call {
         name: name.into(),
         ..Call::default()

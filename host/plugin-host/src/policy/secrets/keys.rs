@@ -41,6 +41,19 @@ impl Secrets {
             .fold(key, |key, message| mac(digest, &key, message.as_ref())))
     }
 
+    /// The private key, for whoever signs with it.
+    ///
+    /// # Errors
+    ///
+    /// When the secret is not granted for that.
+    pub(crate) fn signing_key(&self, name: &str) -> Result<&[u8], SecretError> {
+        let bound = self.bound(name)?;
+        match bound.uses.sign {
+            true => Ok(&bound.value),
+            false => Err(not_for(name, "sign")),
+        }
+    }
+
     /// Whether `tag` is the HMAC of the message under the secret.
     ///
     /// # Errors
