@@ -1,7 +1,7 @@
 //! What a plugin may use up: each limit with its default, its ceiling and the attack that it stops.
 //!
-//! Only the limits that hold inside the sandbox and at its wall. What an effect may use up (state, bodies, rates) belongs to the
-//! effect; what an operator may raise belongs to [`policy`](crate::policy).
+//! Only the limits that hold inside the sandbox, at its wall and on the wire. What else an effect may use up (state, rates) belongs to
+//! the effect; what an operator wrote belongs to [`policy`](crate::policy), and none of it exceeds a ceiling here.
 
 use crate::{crash::Overrun, policy::grant};
 use std::time::Duration;

@@ -255,3 +255,6 @@ impl Secrets for Held {
         Arc::clone(&self.inner().masker)
     }
 }
+
+#[cfg(test)]
+mod tests;

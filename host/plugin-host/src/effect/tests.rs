@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     Failure, Invocation, Limits,
+    kind::Call,
     policy::{
         grant::{self, Effective, Origins},
         manifest,
@@ -164,47 +165,79 @@ why = "nothing"
 why = "remember"
 "#;
 
+const GRANTED: &str = r#"
+allow.http = ["GET https://example.com"]
+allow.private-network = ["127.0.0.1"]
+allow.files = { workspace = "read" }
+allow.exec = [["true"]]
+allow.state = true
+secrets.a = { from = "env:A", to = ["https://example.com"] }
+"#;
+
+/// A plugin to which everything is granted, in a step with a workspace.
+fn invocation(workspace: &std::path::Path, said: &Arc<Said>) -> Invocation {
+    let effects = effects(Names::of(&[("example.com", &["127.0.0.1"])]), Vec::new());
+    let effective = effective(EVERYTHING, GRANTED);
+    let binding = bind(
+        &effects,
+        effective,
+        Limits::default(),
+        &[("A", "secret-value")],
+    );
+    let services = binding.services(Surroundings {
+        places: super::files::Places {
+            workspace: Some(workspace.to_owned()),
+            ..Default::default()
+        },
+        step: Some(said.clone()),
+        ..Surroundings::default()
+    });
+    Invocation {
+        services: services.unwrap(),
+        ..Invocation::default()
+    }
+}
+
 #[tokio::test]
 async fn what_is_granted_works_from_inside_the_sandbox() {
     let workspace = tempfile::tempdir().unwrap();
     std::fs::write(workspace.path().join("a"), "a").unwrap();
-    let granted = r#"
-        allow.http = ["GET https://example.com"]
-        allow.private-network = ["127.0.0.1"]
-        allow.files = { workspace = "read" }
-        allow.exec = [["true"]]
-        allow.state = true
-        secrets.a = { from = "env:A", to = ["https://example.com"] }
-    "#;
-    let effects = effects(Names::of(&[("example.com", &["127.0.0.1"])]), Vec::new());
-    let binding = bind(
-        &effects,
-        effective(EVERYTHING, granted),
-        Limits::default(),
-        &[("A", "secret-value")],
-    );
-    let services = binding
-        .services(Surroundings {
-            places: super::files::Places {
-                workspace: Some(workspace.path().to_owned()),
-                ..Default::default()
-            },
-            step: Some(Arc::new(Said::default())),
-            ..Surroundings::default()
-        })
-        .unwrap();
-    let invocation = Invocation {
-        services,
-        ..Invocation::default()
-    };
-    let ran = guests::plugin()
-        .run(&invocation, guests::call("everything"))
-        .await
-        .unwrap();
+    let invocation = invocation(workspace.path(), &Arc::default());
+    let plugin = guests::plugin();
+    let ran = plugin.run(&invocation, guests::call("everything"));
     // Nobody listens on port 443 of this machine, or if somebody does, not with a certificate that is believed.
-    let said = ran.message.replace("http=http.tls", "http=http.connect");
+    let said = ran
+        .await
+        .unwrap()
+        .message
+        .replace("http=http.tls", "http=http.connect");
     assert!(
         said.starts_with("http=http.connect files=ok secrets=ok hmac=secret.no-message state=ok exec=ok output=ok"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn the_value_of_a_secret_is_hidden_whatever_a_plugin_says() {
+    let workspace = tempfile::tempdir().unwrap();
+    let said = Arc::new(Said::default());
+    let invocation = invocation(workspace.path(), &said);
+    let call = |name: &str| Call {
+        config: r#"{"is":"secret-value"}"#.into(),
+        options: r#"{"message":"it is c2VjcmV0LXZhbHVl"}"#.into(),
+        ..guests::call(name)
+    };
+    let plugin = guests::plugin();
+    let verdict = plugin.run(&invocation, call("echo")).await.unwrap();
+    assert!(
+        verdict.message.starts_with(r#"{"is":"***"}"#),
+        "{}",
+        verdict.message
+    );
+    plugin
+        .run(&invocation, call("report annotation"))
+        .await
+        .unwrap();
+    let said = said.0.lock().unwrap();
+    assert_eq!(said[0].1, r#"annotation ["{\"message\":\"it is ***\"}"]"#);
 }

@@ -113,7 +113,7 @@ pub(crate) fn call(name: &str) -> Call {
 }
 
 /// A batch of so many entries.
-pub(super) fn batch(entries: u32) -> Batch {
+pub(crate) fn batch(entries: u32) -> Batch {
     let count = entries as usize;
     Batch {
         build: "b".into(),
