@@ -11,6 +11,7 @@
 //! * [`load`] turns bytes into a [`Plugin`]: what it is, whether it may be, its compiled form on disk.
 //! * [`kind`] has the data that each kind of plugin is called with and answers with.
 //! * [`service`] are the effects that a grant opens; without one, a call to it is refused. [`effect`] carries them out.
+//! * [`supervise`] decides when a delivery is sent, sent again or given up, and when a plugin is left alone.
 //! * [`limits`] bounds everything a plugin can use up; [`crash`] says what happened when it did.
 //! * [`policy`] decides what a plugin is granted, without running anything.
 
@@ -32,6 +33,7 @@ mod mask;
 mod plugin;
 pub mod policy;
 pub mod service;
+pub mod supervise;
 #[cfg(test)]
 mod tests;
 mod wit;
