@@ -52,6 +52,11 @@ impl Failure {
         Self::new(FailureKind::Denied, code, message)
     }
 
+    /// Worth another attempt.
+    pub fn transient(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Transient, code, message)
+    }
+
     /// An argument is wrong.
     pub fn invalid(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(FailureKind::Invalid, code, message)
@@ -63,6 +68,8 @@ impl fmt::Display for Failure {
         write!(f, "{} ({})", self.message, self.code)
     }
 }
+
+impl std::error::Error for Failure {}
 
 /// Why a call brought no answer.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -10,6 +10,7 @@ use crate::{
     imports::wasi_http::Hooks,
     limits::{self, Limits, Space},
     log::{PluginLog, Receiver, Silence, Stream},
+    mask::{Mask, MaskedStream},
     service::Services,
 };
 use bytes::Bytes;
@@ -82,6 +83,9 @@ pub(crate) struct Sandbox {
     pub(crate) brake: Brake,
     pub(crate) log: Arc<PluginLog>,
     pub(crate) services: Services,
+    pub(crate) mask: Mask,
+    /// What a step prints, by stream.
+    pub(crate) printed: [MaskedStream; 2],
     pub(crate) used: Used,
     /// Requests that may still be begun before another ends.
     pub(crate) http_slots: Arc<Semaphore>,
@@ -90,8 +94,9 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     /// A store with nothing in it yet.
     pub(crate) fn store(running: &Running, invocation: &Invocation, world: &World) -> Store<Self> {
-        let limits = invocation.limits.clone();
-        let log = Arc::new(PluginLog::new(Arc::clone(&invocation.log)));
+        let limits = invocation.limits.clone().capped();
+        let mask = Mask::new(invocation.services.secrets.clone());
+        let log = Arc::new(PluginLog::new(Arc::clone(&invocation.log), mask.clone()));
         let brake = Brake::new(&limits);
         let http_slots = Arc::new(Semaphore::new(limits.http_concurrent));
         let mut table = ResourceTable::new();
@@ -117,6 +122,8 @@ impl Sandbox {
                 brake,
                 log,
                 services: invocation.services.clone(),
+                mask,
+                printed: Default::default(),
                 used: Used::default(),
                 http_slots,
                 limits,

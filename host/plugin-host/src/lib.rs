@@ -10,7 +10,8 @@
 //!
 //! * [`load`] turns bytes into a [`Plugin`]: what it is, whether it may be, its compiled form on disk.
 //! * [`kind`] has the data that each kind of plugin is called with and answers with.
-//! * [`service`] are the effects that a grant opens; without one, a call to it is refused.
+//! * [`service`] are the effects that a grant opens; without one, a call to it is refused. [`effect`] carries them out.
+//! * [`supervise`] decides when a delivery is sent, sent again or given up, and when a plugin is left alone.
 //! * [`limits`] bounds everything a plugin can use up; [`crash`] says what happened when it did.
 //! * [`policy`] decides what a plugin is granted, without running anything.
 
@@ -18,6 +19,7 @@ pub mod call;
 #[cfg(test)]
 mod contract;
 pub mod crash;
+pub mod effect;
 mod engine;
 pub mod failure;
 mod imports;
@@ -27,9 +29,11 @@ pub mod limits;
 mod linker;
 pub mod load;
 pub mod log;
+mod mask;
 mod plugin;
 pub mod policy;
 pub mod service;
+pub mod supervise;
 #[cfg(test)]
 mod tests;
 mod wit;

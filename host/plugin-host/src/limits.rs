@@ -1,9 +1,9 @@
 //! What a plugin may use up: each limit with its default, its ceiling and the attack that it stops.
 //!
-//! Only the limits that hold inside the sandbox and at its wall. What an effect may use up (state, bodies, rates) belongs to the
-//! effect; what an operator may raise belongs to [`policy`](crate::policy).
+//! Only the limits that hold inside the sandbox, at its wall and on the wire. What else an effect may use up (state, rates) belongs to
+//! the effect; what an operator wrote belongs to [`policy`](crate::policy), and none of it exceeds a ceiling here.
 
-use crate::crash::Overrun;
+use crate::{crash::Overrun, policy::grant};
 use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
@@ -23,6 +23,11 @@ pub const CPU_CEILING: Duration = Duration::from_secs(60);
 pub const WALL_CEILING: Duration = Duration::from_secs(600);
 /// The most that the operator may raise [`Limits::host_data`] to.
 pub const HOST_DATA_CEILING: usize = 64 * MIB;
+
+/// The most that the operator may raise [`Limits::http_concurrent`] to.
+pub const HTTP_CONCURRENT_CEILING: usize = 64;
+/// The most that the operator may raise [`Limits::http_total`] to.
+pub const HTTP_TOTAL_CEILING: Duration = Duration::from_secs(600);
 
 /// Memories in one instance: stops a bomb in many small pieces. A component that `wasm32-wasip2` builds has adapters with their own.
 pub(crate) const MEMORIES: usize = 4;
@@ -60,6 +65,18 @@ pub struct Limits {
     pub http_concurrent: usize,
     /// HTTP requests in one call; likewise.
     pub http_requests: usize,
+    /// Until there is a connection: stops waiting for an address that does not answer.
+    pub http_connect: Duration,
+    /// From the last byte that a server took to the first that it sends; and
+    pub http_first_byte: Duration,
+    /// from one piece of its answer to the next: stop servers that say nothing, whatever the size of a body.
+    pub http_between_bytes: Duration,
+    /// A whole exchange, but for bodies from and to files: stops servers that say little and never end.
+    pub http_total: Duration,
+    /// The body of a request, in bytes, unless it comes from a file.
+    pub http_request: usize,
+    /// The body of an answer, in bytes, unless it goes to a file: it is held in memory twice.
+    pub http_response: usize,
     /// Processes in one call: stops fork bombs by way of the host.
     pub processes: usize,
     /// Outputs that one step may set: stops a step from filling the record of its build.
@@ -83,6 +100,12 @@ impl Default for Limits {
             host_data: 17 * MIB,
             http_concurrent: 8,
             http_requests: 256,
+            http_connect: Duration::from_secs(10),
+            http_first_byte: Duration::from_secs(30),
+            http_between_bytes: Duration::from_secs(30),
+            http_total: Duration::from_secs(60),
+            http_request: 16 * MIB,
+            http_response: 16 * MIB,
             processes: 16,
             outputs: 64,
             output_bytes: 4 * KIB,
@@ -117,6 +140,38 @@ impl Limits {
             wall: timeout,
             http_requests: 10_000,
             ..Self::default()
+        }
+    }
+
+    /// These limits as the operator set them for one plugin. A step's own timeout stays its own.
+    #[must_use]
+    pub fn set(self, operator: &grant::Limits) -> Self {
+        let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        Self {
+            memory: operator.memory.map_or(self.memory, bytes),
+            cpu: operator.cpu.unwrap_or(self.cpu),
+            wall: operator
+                .wall
+                .map_or(self.wall, |wall| wall.min(WALL_CEILING)),
+            http_concurrent: operator
+                .http_concurrent
+                .map_or(self.http_concurrent, |count| bytes(count.into())),
+            http_total: operator.http_total.unwrap_or(self.http_total),
+            ..self
+        }
+        .capped()
+    }
+
+    /// These limits, none of them above its ceiling, wherever they come from. The wall time is not bound here: it may be a step's own.
+    #[must_use]
+    pub(crate) fn capped(self) -> Self {
+        Self {
+            memory: self.memory.min(MEMORY_CEILING),
+            cpu: self.cpu.min(CPU_CEILING),
+            host_data: self.host_data.min(HOST_DATA_CEILING),
+            http_concurrent: self.http_concurrent.min(HTTP_CONCURRENT_CEILING),
+            http_total: self.http_total.min(HTTP_TOTAL_CEILING),
+            ..self
         }
     }
 
@@ -224,6 +279,25 @@ mod tests {
         let mut space = Space::new(&Limits::default());
         assert!(space.table_growing(0, TABLE_ELEMENTS, None).unwrap());
         assert!(space.table_growing(0, 1, None).is_err());
+    }
+
+    #[test]
+    fn an_operator_raises_a_limit_to_its_ceiling_and_no_further() {
+        let operator = grant::Limits {
+            memory: Some(u64::MAX),
+            cpu: Some(Duration::MAX),
+            wall: Some(Duration::MAX),
+            http_concurrent: Some(u32::MAX),
+            http_total: Some(Duration::MAX),
+            ..grant::Limits::default()
+        };
+        let limits = Limits::default().set(&operator);
+        assert_eq!(limits.memory, MEMORY_CEILING);
+        assert_eq!((limits.cpu, limits.wall), (CPU_CEILING, WALL_CEILING));
+        assert_eq!(limits.http_concurrent, HTTP_CONCURRENT_CEILING);
+        assert_eq!(limits.http_total, HTTP_TOTAL_CEILING);
+        let untouched = Limits::of_webhook().set(&grant::Limits::default());
+        assert_eq!(untouched, Limits::of_webhook());
     }
 
     #[test]

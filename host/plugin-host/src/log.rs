@@ -1,21 +1,27 @@
 //! The plugin's own log: what it says through `log`, and what its runtime prints.
 //!
-//! Whatever a guest says is bounded and stripped here, before anybody sees it. Who keeps it, shows it and masks secrets in it is a
-//! [`Receiver`].
+//! Whatever a guest says is bounded and stripped here, and the values of its secrets hidden, before anybody sees it. Who keeps and
+//! shows it is a [`Receiver`].
 
+use crate::{
+    mask::{Mask, masked},
+    policy::rate::Rate,
+};
+use piper_core::time::Monotonic;
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 use tokio::time::Instant;
 
 /// The longest line; the rest is cut. Stops a plugin from filling the disk with few lines.
 const LINE: usize = 8 * 1024;
+/// How much of a line is looked at: a secret is hidden before the line is cut, so that no half of one is left at the end.
+const SEEN: usize = 4 * LINE;
 /// Lines a second, over time; stops it from doing so with many.
-const RATE: f64 = 200.0;
-/// Lines at once.
-const BURST: f64 = 1_000.0;
+const RATE: u32 = 200;
+/// Lines at once: what a stack trace with its surroundings has.
+const BURST: u32 = 1_000;
 /// Fields of one line.
 const FIELDS: usize = 32;
 /// How many of the last lines are kept for what is said about a crash.
@@ -70,13 +76,14 @@ impl Receiver for Silence {
 /// The log of one instance.
 pub(crate) struct PluginLog {
     receiver: Arc<dyn Receiver>,
+    mask: Mask,
+    began: Instant,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
     tail: VecDeque<String>,
-    tokens: f64,
-    filled: Instant,
+    rate: Rate,
     dropped: u64,
     streams: [Vec<u8>; 2],
 }
@@ -89,13 +96,14 @@ pub(crate) enum Stream {
 }
 
 impl PluginLog {
-    pub(crate) fn new(receiver: Arc<dyn Receiver>) -> Self {
+    pub(crate) fn new(receiver: Arc<dyn Receiver>, mask: Mask) -> Self {
         Self {
             receiver,
+            mask,
+            began: Instant::now(),
             inner: Mutex::new(Inner {
                 tail: VecDeque::new(),
-                tokens: BURST,
-                filled: Instant::now(),
+                rate: Rate::new(RATE, BURST),
                 dropped: 0,
                 streams: [Vec::new(), Vec::new()],
             }),
@@ -115,14 +123,15 @@ impl PluginLog {
         let fields = fields.into_iter().take(FIELDS);
         let line = Line {
             level,
-            message: clean(message, LINE),
+            message: self.shown(message, LINE),
             fields: fields
-                .map(|(name, value)| (clean(&name, 64), clean(&value, LINE)))
+                .map(|(name, value)| (self.shown(&name, 64), self.shown(&value, LINE)))
                 .collect(),
         };
+        let now = Monotonic(self.began.elapsed());
         let mut inner = self.inner();
         inner.remember(&line.message);
-        if !self.receiver.is_enabled(level) || !inner.admit() {
+        if !self.receiver.is_enabled(level) || !inner.admit(now) {
             return;
         }
         let dropped = std::mem::take(&mut inner.dropped);
@@ -139,6 +148,16 @@ impl PluginLog {
         self.receiver.line(line);
     }
 
+    /// A text as it may be shown. It is masked twice: what is stripped may have parted a secret, or been a part of one.
+    fn shown(&self, text: &str, max: usize) -> String {
+        let Some(masker) = self.mask.masker() else {
+            return clean(text, max);
+        };
+        let seen = &text[..text.floor_char_boundary(SEEN)];
+        let stripped = clean(&masked(&masker, seen.to_owned()), SEEN);
+        clean(&masked(&masker, stripped), max)
+    }
+
     /// Takes what a runtime printed, in any pieces.
     pub(crate) fn print(&self, stream: Stream, mut bytes: &[u8]) {
         while !bytes.is_empty() {
@@ -146,7 +165,7 @@ impl PluginLog {
             let (piece, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
             let mut inner = self.inner();
             let pending = &mut inner.streams[stream as usize];
-            let room = LINE.saturating_sub(pending.len()).min(piece.len());
+            let room = SEEN.saturating_sub(pending.len()).min(piece.len());
             pending.extend_from_slice(&piece[..room]);
             drop(inner);
             if end.is_some() {
@@ -191,23 +210,17 @@ impl Inner {
         self.tail.push_back(message.to_owned());
     }
 
-    fn admit(&mut self) -> bool {
-        let now = Instant::now();
-        let since = now.saturating_duration_since(self.filled);
-        self.filled = now;
-        self.tokens = (self.tokens + refill(since)).min(BURST);
-        if self.tokens < 1.0 {
+    fn admit(&mut self, now: Monotonic) -> bool {
+        let is_admitted = self.rate.take(now).is_ok();
+        if !is_admitted {
             self.dropped += 1;
-            return false;
         }
-        self.tokens -= 1.0;
-        true
+        is_admitted
     }
 }
 
-fn refill(since: Duration) -> f64 {
-    since.as_secs_f64() * RATE
-}
+/// What stands at the end of a line that was cut.
+const CUT: &str = " … (cut)";
 
 /// One line of a guest's text, at most `max` bytes, that cannot move a cursor, change a colour or turn the direction of writing.
 pub(crate) fn clean(text: &str, max: usize) -> String {
@@ -215,10 +228,15 @@ pub(crate) fn clean(text: &str, max: usize) -> String {
     for c in text.chars() {
         let c = match c {
             '\t' | '\n' | '\r' => ' ',
-            c if c.is_control() || turns(c) => continue,
+            c if c.is_control() || is_invisible(c) => continue,
             c => c,
         };
         if clean.len() + c.len_utf8() > max {
+            // A name or a code is too short to say so.
+            if let Some(room) = max.checked_sub(4 * CUT.len()) {
+                clean.truncate(clean.floor_char_boundary(room + 3 * CUT.len()));
+                clean.push_str(CUT);
+            }
             break;
         }
         clean.push(c);
@@ -226,7 +244,82 @@ pub(crate) fn clean(text: &str, max: usize) -> String {
     clean
 }
 
-/// Whether a character makes the text around it look like another (Trojan Source).
-fn turns(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Whether a character changes how others are shown (Trojan Source), or is taken for the end of a line by some.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{feff}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+    use test_case::test_case;
+    use tokio::time::advance;
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<String>>);
+
+    impl Receiver for Kept {
+        fn is_enabled(&self, _: Level) -> bool {
+            true
+        }
+
+        fn line(&self, line: Line) {
+            self.0.lock().unwrap().push(line.message);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_dropped_and_counted() {
+        let kept = Arc::new(Kept::default());
+        let log = PluginLog::new(kept.clone(), Mask::default());
+        let count = || std::mem::take(&mut *kept.0.lock().unwrap()).len();
+        for _ in 0..1_500 {
+            log.write(Level::Info, "x", Vec::new());
+        }
+        assert_eq!(count(), 1_000);
+        advance(Duration::from_secs(1)).await;
+        for _ in 0..500 {
+            log.write(Level::Info, "x", Vec::new());
+        }
+        let first = kept.0.lock().unwrap()[0].clone();
+        assert_eq!(
+            first,
+            "500 lines of this plugin were dropped: it may write 200 a second"
+        );
+        assert_eq!(
+            count(),
+            201,
+            "what was earned in a second, and what is said of the others"
+        );
+    }
+
+    #[test_case("plain", "plain")]
+    #[test_case("two\nlines\ttab", "two lines tab"; "line ends and tabs")]
+    #[test_case("\x1b[2Jgone\x07", "[2Jgone"; "escape sequences")]
+    #[test_case("a\u{9b}31mb\u{202e}c\u{2028}d", "a31mbcd"; "one letter that begins a sequence, and text that turns around")]
+    fn a_line_is_made_harmless(text: &str, expected: &str) {
+        assert_eq!(clean(text, LINE), expected);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_says_so() {
+        let long = clean(&"x".repeat(1 << 20), LINE);
+        assert!(long.len() <= LINE && long.ends_with("x … (cut)"));
+        assert_eq!(clean(&"x".repeat(LINE), LINE).len(), LINE);
+        assert_eq!(clean("abcdef", 3), "abc", "a name is only cut");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_becomes_one_short_line(text in any::<String>(), times in 1_usize..50, max in 0_usize..400) {
+            let clean = clean(&text.repeat(times), max);
+            prop_assert!(clean.len() <= max);
+            prop_assert!(!clean.contains(char::is_control));
+        }
+    }
 }

@@ -12,6 +12,7 @@ use crate::{
         Batch, Call, ConfigProblem, Delivery, EntryRef, Event, Found, Kind, Page, Polled, Receipt,
         Received, Undelivered, Verdict,
     },
+    mask::Mask,
     wit::v0_1::{
         config_check, log_reader, log_sink, notifier, step_planner, step_runner, trigger_poll,
         trigger_webhook, types,
@@ -169,7 +170,12 @@ impl Plugin {
     pub async fn run(&self, invocation: &Invocation, call: Call) -> Result<Verdict, CallError> {
         self.once("run", invocation, &World::Real, async |store, instance| {
             let guest = known(self.0.template.runner.as_ref())?.load(&mut *store, &instance)?;
-            guest.call_run(store, &call.into()).await
+            let mask = store.data().mask.clone();
+            let ran = guest.call_run(store, &call.into()).await?;
+            Ok(ran.map(|verdict| step_runner::Verdict {
+                message: mask.text(verdict.message),
+                ..verdict
+            }))
         })
         .await
         .map(Into::into)
@@ -200,7 +206,14 @@ impl Plugin {
                 },
             )
             .await?;
-        let undelivered: Vec<Undelivered> = undelivered.into_iter().map(Into::into).collect();
+        let mask = Mask::new(invocation.services.secrets.clone());
+        let undelivered: Vec<Undelivered> = undelivered
+            .into_iter()
+            .map(|one| Undelivered {
+                index: one.index,
+                why: mask.failure(one.why),
+            })
+            .collect();
         if undelivered.iter().any(|one| one.index as usize >= count) {
             return Err(lie("notify", "it named an event that it was not told about").into());
         }
@@ -411,9 +424,12 @@ async fn drive<T>(
     let work = meter.count(call(store));
     let ended = brake.drive(&invocation.cancel, work).await;
     log.flush();
+    store.data_mut().end_prints();
     let mut crash = match ended {
         Ok(Ok(Ok(answer))) => return Ok(answer),
-        Ok(Ok(Err(failure))) => return Err(CallError::Failed(failure.into())),
+        Ok(Ok(Err(failure))) => {
+            return Err(CallError::Failed(store.data().mask.failure(failure)));
+        }
         Ok(Err(error)) => Crash::classify(&error, name),
         Err(overrun) => Crash::overrun(overrun, name),
     };
@@ -443,7 +459,11 @@ impl Sink {
                 guest.call_write(store, &batches).await
             })
             .await;
-        let receipt = Receipt::from(receipt?);
+        let mask = Mask::new(self.invocation.services.secrets.clone());
+        let mut receipt = Receipt::from(receipt?);
+        for rejection in &mut receipt.rejected {
+            rejection.message = mask.text(std::mem::take(&mut rejection.message));
+        }
         let is_known = |entry: &EntryRef| {
             let length = lengths.get(entry.batch as usize);
             length.is_some_and(|length| (entry.index as usize) < *length)

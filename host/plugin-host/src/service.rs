@@ -4,6 +4,7 @@
 //! path, which name) and their own limits; that a call is being stopped they need not know, because whoever waits for them stops waiting.
 
 use crate::failure::Failure;
+use piper_core::log::mask::Masker;
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 /// The answer of an effect, sooner or later.
@@ -182,6 +183,8 @@ pub trait Secrets: Send + Sync {
     fn equals(&self, name: String, candidate: Vec<u8>) -> Answer<'_, bool>;
     /// The value itself.
     fn reveal(&self, name: String) -> Answer<'_, String>;
+    /// What hides the values, those that were adopted so far too, in whatever the plugin says.
+    fn masker(&self) -> Arc<Masker>;
 }
 
 /// A value in the state and its version.

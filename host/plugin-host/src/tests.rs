@@ -1,6 +1,6 @@
 //! The whole host against real components: what it refuses, what each kind answers, and what happens to a guest that misbehaves.
 
 mod calls;
-mod guests;
+pub(crate) mod guests;
 mod limits;
 mod loading;

@@ -15,8 +15,16 @@ const NAME: usize = 128;
 
 impl Host for Sandbox {
     async fn print(&mut self, is_stderr: bool, bytes: Vec<u8>) -> Result<()> {
-        if let Some(step) = &self.services.step {
-            step.print(is_stderr, bytes);
+        let Some(step) = &self.services.step else {
+            return Ok(());
+        };
+        let stream = &mut self.printed[usize::from(is_stderr)];
+        let shown = match self.mask.masker() {
+            Some(masker) => stream.push(&masker, &bytes),
+            None => bytes,
+        };
+        if !shown.is_empty() {
+            step.print(is_stderr, shown);
         }
         Ok(())
     }
@@ -68,6 +76,12 @@ impl Sandbox {
                 format!("a step may set {limit} outputs"),
             ));
         }
+        if self.mask.text(value.clone()) != value {
+            let message = format!(
+                "the output `{name}` holds the value of a secret, and outputs are shown to everybody"
+            );
+            return Err(Failure::denied("policy.secret", message));
+        }
         self.used.outputs.insert(name.clone());
         step.set_output(name, value)
     }
@@ -111,6 +125,20 @@ impl Sandbox {
             ));
         }
         self.used.reports.insert(kind.clone(), after);
+        let items = items.into_iter().map(|item| self.mask.text(item)).collect();
         step.report(kind, items)
+    }
+
+    /// Shows what was held back of what the step printed: at the end of a call it can be the beginning of no secret any more.
+    pub(crate) fn end_prints(&mut self) {
+        let Some(step) = &self.services.step else {
+            return;
+        };
+        for (is_stderr, stream) in [false, true].into_iter().zip(&mut self.printed) {
+            let shown = stream.finish();
+            if !shown.is_empty() {
+                step.print(is_stderr, shown);
+            }
+        }
     }
 }

@@ -47,6 +47,11 @@ type Finished = Box<dyn Future<Output = Result<()>> + Send>;
 type Sent = Box<dyn Future<Output = Result<(Response<WasiBody>, Finished)>> + Send>;
 
 impl WasiHttpHooks for Hooks {
+    /// The gate sets it, from what it understood.
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,

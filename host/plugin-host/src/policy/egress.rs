@@ -413,4 +413,4 @@ pub fn user_agent(piper: &str, plugin: &str, version: &str, own: Option<&str>) -
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

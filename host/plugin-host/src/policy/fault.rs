@@ -92,7 +92,7 @@ impl Fault {
 }
 
 /// The beginning of a text that somebody wrote, as it can stand in a message.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut shown: String = text.chars().take(LONGEST).collect();
     if shown.len() < text.len() {
@@ -102,7 +102,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// A text of a stranger as it can stand on a terminal: what cannot be seen, or changes what is seen, is written out.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

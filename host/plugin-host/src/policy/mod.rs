@@ -12,7 +12,6 @@ pub mod grant;
 pub mod host;
 pub mod http_rule;
 pub mod lock;
-pub mod log_rate;
 pub mod manifest;
 pub mod network;
 pub mod rate;

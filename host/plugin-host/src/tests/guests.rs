@@ -60,7 +60,7 @@ fn build() -> PathBuf {
 }
 
 /// The component, loaded once by one host for all tests.
-pub(super) fn plugin() -> Plugin {
+pub(crate) fn plugin() -> Plugin {
     static PLUGIN: OnceLock<Plugin> = OnceLock::new();
     PLUGIN
         .get_or_init(|| {
@@ -105,7 +105,7 @@ pub(super) fn logged() -> (Arc<Kept>, Invocation) {
     (kept, invocation)
 }
 
-pub(super) fn call(name: &str) -> Call {
+pub(crate) fn call(name: &str) -> Call {
     Call {
         name: name.into(),
         ..Call::default()
@@ -113,7 +113,7 @@ pub(super) fn call(name: &str) -> Call {
 }
 
 /// A batch of so many entries.
-pub(super) fn batch(entries: u32) -> Batch {
+pub(crate) fn batch(entries: u32) -> Batch {
     let count = entries as usize;
     Batch {
         build: "b".into(),

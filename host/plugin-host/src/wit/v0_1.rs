@@ -313,12 +313,3 @@ impl From<kind::Event> for notifier::Event {
         }
     }
 }
-
-impl From<notifier::Undelivered> for kind::Undelivered {
-    fn from(undelivered: notifier::Undelivered) -> Self {
-        Self {
-            index: undelivered.index,
-            why: undelivered.why.into(),
-        }
-    }
-}

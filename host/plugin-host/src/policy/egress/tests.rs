@@ -26,7 +26,7 @@ fn get<'a>(url: &'a str) -> Result<Request<'a>, Refusal> {
 }
 
 /// Everything that anybody ever called 127.0.0.1 in a URL.
-const LOOPBACKS: &[&str] = &[
+pub(crate) const LOOPBACKS: &[&str] = &[
     "127.0.0.1",
     "127.0.0.1.",
     "127.1",

@@ -41,6 +41,19 @@ impl Secrets {
             .fold(key, |key, message| mac(digest, &key, message.as_ref())))
     }
 
+    /// The private key, for whoever signs with it.
+    ///
+    /// # Errors
+    ///
+    /// When the secret is not granted for that.
+    pub(crate) fn signing_key(&self, name: &str) -> Result<&[u8], SecretError> {
+        let bound = self.bound(name)?;
+        match bound.uses.sign {
+            true => Ok(&bound.value),
+            false => Err(not_for(name, "sign")),
+        }
+    }
+
     /// Whether `tag` is the HMAC of the message under the secret.
     ///
     /// # Errors
@@ -102,7 +115,7 @@ fn finish<M: Mac>(mac: Result<M, hmac::digest::InvalidLength>, message: &[u8]) -
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Base64 with padding.
-pub(super) fn to_base64(bytes: &[u8]) -> String {
+pub(crate) fn to_base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
         let bits = (0..3).fold(0, |bits, at| {

@@ -12,6 +12,8 @@ mod keys;
 mod place;
 mod substitute;
 
+#[cfg(test)]
+pub(crate) use keys::to_base64;
 pub use place::{PREFIX, has_placeholder};
 pub use substitute::{Outgoing, Substituted};
 

@@ -1,14 +1,10 @@
 //! The state of plugins in memory: for tests, and for plugins that are tried out. It refuses whatever a real store may refuse.
 
-use super::{Entry, MOST_LISTED, Put, StateError, StateLimits, StateStore, expiry};
+use super::{Entry, Put, StateError, StateLimits, StateStore, table::Table};
 use crate::policy::rate::Rate;
-use piper_core::{
-    id::PluginName,
-    time::{Now, Timestamp},
-};
+use piper_core::{id::PluginName, time::Now};
 use std::{
-    collections::{BTreeMap, HashMap},
-    ops::Bound,
+    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -21,11 +17,7 @@ pub struct MemoryState {
 
 #[derive(Debug)]
 struct Kept {
-    entries: BTreeMap<String, (Entry, Option<Timestamp>)>,
-    /// Bytes of all keys and values.
-    total: usize,
-    /// The last version that was given. One counter for all keys, so that a deletion need not be remembered.
-    version: u64,
+    table: Table,
     writes: Rate,
 }
 
@@ -43,28 +35,20 @@ impl MemoryState {
         self.plugins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the turn of a write, and returns what the plugin keeps, without what is over.
+    /// Takes the turn of a write, and returns what the plugin keeps.
     fn for_write<'a>(
         &self,
         plugins: &'a mut HashMap<PluginName, Kept>,
         plugin: &PluginName,
         now: Now,
-    ) -> Result<&'a mut Kept, StateError> {
+    ) -> Result<&'a mut Table, StateError> {
         let kept = plugins.entry(plugin.clone()).or_insert_with(|| Kept {
-            entries: BTreeMap::new(),
-            total: 0,
-            version: 0,
-            writes: Rate::new(self.limits.writes_per_second, self.limits.write_burst),
+            table: Table::default(),
+            writes: self.limits.writes(),
         });
         let turn = kept.writes.take(now.mono);
         turn.map_err(|retry_after| StateError::TooOften { retry_after })?;
-        kept.entries.retain(|_, (_, until)| is_there(*until, now));
-        kept.total = kept
-            .entries
-            .iter()
-            .map(|(key, (entry, _))| key.len() + entry.value.len())
-            .sum();
-        Ok(kept)
+        Ok(&mut kept.table)
     }
 }
 
@@ -74,55 +58,22 @@ impl Default for MemoryState {
     }
 }
 
-impl Kept {
-    fn check(&self, key: &str, expect: Option<u64>) -> Result<(), StateError> {
-        let found = self.entries.get(key).map_or(0, |(entry, _)| entry.version);
-        match expect {
-            Some(expected) if expected != found => Err(StateError::Conflict { found }),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn is_there(until: Option<Timestamp>, now: Now) -> bool {
-    until.is_none_or(|until| now.wall < until)
-}
-
 impl StateStore for MemoryState {
     fn get(&self, plugin: &PluginName, key: &str, now: Now) -> Result<Option<Entry>, StateError> {
         self.limits.check_key(key)?;
         let plugins = self.lock();
-        let found = plugins.get(plugin).and_then(|kept| kept.entries.get(key));
-        Ok(found
-            .filter(|(_, until)| is_there(*until, now))
-            .map(|(entry, _)| entry.clone()))
+        let kept = plugins.get(plugin);
+        Ok(kept.and_then(|kept| kept.table.get(key, now)).cloned())
     }
 
     fn put(&self, plugin: &PluginName, put: Put<'_>, now: Now) -> Result<u64, StateError> {
         self.limits.check(&put)?;
         let mut plugins = self.lock();
-        let kept = self.for_write(&mut plugins, plugin, now)?;
-        kept.check(put.key, put.expect)?;
-        let old = kept
-            .entries
-            .get(put.key)
-            .map(|(entry, _)| put.key.len() + entry.value.len());
-        if old.is_none() && kept.entries.len() >= self.limits.keys {
-            return Err(StateError::Full { what: "keys" });
-        }
-        let total = kept.total - old.unwrap_or(0) + put.key.len() + put.value.len();
-        if total > self.limits.total {
-            return Err(StateError::Full { what: "bytes" });
-        }
-        kept.total = total;
-        kept.version += 1;
-        let entry = Entry {
-            value: put.value.to_vec(),
-            version: kept.version,
-        };
-        kept.entries
-            .insert(put.key.to_owned(), (entry, expiry(put.ttl, now)));
-        Ok(kept.version)
+        let table = self.for_write(&mut plugins, plugin, now)?;
+        let row = table.plan(&self.limits, &put, now)?;
+        let version = row.entry.version;
+        table.insert(put.key.to_owned(), row);
+        Ok(version)
     }
 
     fn delete(
@@ -134,9 +85,9 @@ impl StateStore for MemoryState {
     ) -> Result<(), StateError> {
         self.limits.check_key(key)?;
         let mut plugins = self.lock();
-        let kept = self.for_write(&mut plugins, plugin, now)?;
-        kept.check(key, expect)?;
-        kept.entries.remove(key);
+        let table = self.for_write(&mut plugins, plugin, now)?;
+        table.plan_delete(key, expect, now)?;
+        table.remove(key);
         Ok(())
     }
 
@@ -149,19 +100,7 @@ impl StateStore for MemoryState {
         now: Now,
     ) -> Result<Vec<String>, StateError> {
         let plugins = self.lock();
-        let Some(kept) = plugins.get(plugin) else {
-            return Ok(Vec::new());
-        };
-        let from = match after {
-            Some(after) if after >= prefix => Bound::Excluded(after),
-            _ => Bound::Included(prefix),
-        };
-        let found = kept
-            .entries
-            .range::<str, _>((from, Bound::Unbounded))
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .filter(|(_, (_, until))| is_there(*until, now))
-            .map(|(key, _)| key.clone());
-        Ok(found.take(limit.min(MOST_LISTED) as usize).collect())
+        let kept = plugins.get(plugin);
+        Ok(kept.map_or_else(Vec::new, |kept| kept.table.keys(prefix, after, limit, now)))
     }
 }

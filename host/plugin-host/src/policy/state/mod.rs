@@ -10,13 +10,12 @@
 //! * A call that fails changed nothing, and took nothing of the rate but its turn.
 
 mod memory;
+pub(crate) mod table;
 
 pub use memory::MemoryState;
 
-use piper_core::{
-    id::PluginName,
-    time::{Now, Timestamp},
-};
+use super::rate::Rate;
+use piper_core::{id::PluginName, time::Now};
 use std::time::Duration;
 
 /// A value and its version.
@@ -178,6 +177,11 @@ impl StateError {
 }
 
 impl StateLimits {
+    /// A plugin's turns to write.
+    pub(crate) fn writes(&self) -> Rate {
+        Rate::new(self.writes_per_second, self.write_burst)
+    }
+
     /// Checks what can be checked without looking at what is kept; every store begins with it.
     ///
     /// # Errors
@@ -220,13 +224,6 @@ impl StateLimits {
         }
         Ok(())
     }
-}
-
-/// When a key is gone that is written now.
-fn expiry(ttl: Option<Duration>, now: Now) -> Option<Timestamp> {
-    // A time beyond all calendars is no time.
-    let micros = u64::try_from(ttl?.as_micros()).ok()?;
-    now.wall.0.checked_add(micros).map(Timestamp)
 }
 
 #[cfg(test)]

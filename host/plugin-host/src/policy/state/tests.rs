@@ -1,5 +1,5 @@
 use super::*;
-use piper_core::time::Monotonic;
+use piper_core::time::{Monotonic, Timestamp};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

@@ -1,0 +1,552 @@
+//! Native commands of a plugin: the granted ones, without a shell, and ended with all that they started.
+//!
+//! Whether a command may be started is for its grant to say; what it then does is its own affair, because it runs outside of the
+//! sandbox. Its environment is what it was given and nothing of piper's own.
+
+use super::{blocking, files::Folders, secrets::Held};
+use crate::{
+    failure::{Failure, FailureKind},
+    mask::MaskedStream,
+    policy::{command, exec::EXEC, fault::shown, grant::Effective},
+    service::{
+        Answer, Command, CommandExit, CommandInput, CommandOutput, Exec, Process, Secrets,
+        StepContext,
+    },
+};
+use piper_core::id::PluginName;
+use std::{
+    collections::VecDeque,
+    ffi::{OsStr, OsString},
+    fs, io,
+    os::{
+        fd::AsRawFd,
+        unix::{fs::PermissionsExt, process::ExitStatusExt},
+    },
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    process::Child,
+    sync::{Notify, watch},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
+
+/// How much of what a command writes is kept until somebody reads it.
+const KEPT: usize = 1 << 20;
+
+/// The most that it is given to read, unless that comes from a file.
+const INPUT: usize = 1 << 20;
+
+/// How long a command has to end by itself when its time is over.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Marks the processes of one command, wherever they went: a number that its environment carries.
+const MARK: &str = "PIPER_COMMAND";
+
+/// The commands of one instance.
+pub(crate) struct Commands {
+    pub(crate) plugin: PluginName,
+    pub(crate) effective: Arc<Effective>,
+    pub(crate) files: Option<Folders>,
+    pub(crate) workspace: Option<PathBuf>,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    pub(crate) step: Option<Arc<dyn StepContext>>,
+    pub(crate) secrets: Arc<Held>,
+}
+
+impl Commands {
+    async fn begin(&self, command: Command) -> Result<Arc<dyn Process>, Failure> {
+        let program = self.allowed(&command)?;
+        let mark = format!("{:032x}", super::secrets::random()?);
+        let prepared = self.prepare(&command, &program, &mark).await?;
+        let Prepared {
+            mut child,
+            input,
+            temporary,
+        } = prepared;
+        let group = child.id().and_then(|id| libc::pid_t::try_from(id).ok());
+        let group = group.expect("a process that was just started has an id");
+        let family = Family { group, mark };
+        let mut tasks = Vec::new();
+        if let (Some(mut stdin), CommandInput::Bytes(bytes)) = (child.stdin.take(), input) {
+            tasks.push(spawn(async move {
+                // A command that does not read its input need not.
+                let _ = stdin.write_all(&bytes).await;
+            }));
+        }
+        let stdout = Arc::new(Stream::default());
+        let stderr = Arc::new(Stream::default());
+        let printer = |is_stderr| {
+            let step = self.step.clone().filter(|_| !command.quiet)?;
+            Some(Printer {
+                step,
+                is_stderr,
+                secrets: Arc::clone(&self.secrets),
+                masked: MaskedStream::default(),
+            })
+        };
+        match child.stdout.take() {
+            Some(pipe) => tasks.push(spawn(drain(pipe, Arc::clone(&stdout), printer(false)))),
+            None => stdout.close(),
+        }
+        if let Some(pipe) = child.stderr.take() {
+            tasks.push(spawn(drain(pipe, Arc::clone(&stderr), printer(true))));
+        }
+        let (ended, exit) = watch::channel(None);
+        let (killed, kill) = watch::channel(false);
+        tasks.push(spawn(attend(
+            child,
+            family.clone(),
+            command.timeout,
+            kill,
+            ended,
+        )));
+        Ok(Arc::new(Running {
+            family,
+            stdout,
+            stderr,
+            exit,
+            killed,
+            _tasks: tasks,
+            _temporary: temporary,
+        }))
+    }
+
+    /// The file of the program, if the command is granted.
+    fn allowed(&self, command: &Command) -> Result<PathBuf, Failure> {
+        let argv = &command.argv;
+        if argv.iter().any(|word| word.contains('\0')) {
+            return Err(Failure::invalid(
+                "exec.command",
+                "a word of the command holds a NUL byte",
+            ));
+        }
+        let find = |program: &str| self.find(program);
+        if !self.effective.allows_command(argv, find) {
+            let words: Vec<String> = argv.iter().map(|word| command::quote(word)).collect();
+            let words = words.join(" ");
+            let message = format!(
+                "plugin `{}` may not start {}; to allow it: {}",
+                self.plugin.as_str(),
+                shown(&words),
+                command::grant(self.plugin.as_str(), "--exec", &words)
+            );
+            return Err(Failure::denied(EXEC, message));
+        }
+        let program = argv.first().map_or("", String::as_str);
+        find(program).ok_or_else(|| {
+            let message = format!("there is no program {}", shown(program));
+            Failure::new(FailureKind::Permanent, "exec.not-found", message)
+        })
+    }
+
+    /// The file of a program, links followed. What lies in the workspace is no program: a repository could bring along what it likes
+    /// to be called `git`.
+    fn find(&self, program: &str) -> Option<PathBuf> {
+        let is_program = |path: &Path| {
+            let metadata = fs::metadata(path);
+            metadata.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        };
+        let workspace = self
+            .workspace
+            .as_ref()
+            .and_then(|workspace| fs::canonicalize(workspace).ok());
+        let real = |path: PathBuf| {
+            let path = fs::canonicalize(path)
+                .ok()
+                .filter(|path| is_program(path))?;
+            let is_inside = workspace
+                .as_ref()
+                .is_some_and(|workspace| path.starts_with(workspace));
+            (!is_inside).then_some(path)
+        };
+        if program.contains('/') {
+            return Path::new(program)
+                .is_absolute()
+                .then(|| real(program.into()))?;
+        }
+        std::env::split_paths(&self.path())
+            .filter(|folder| folder.is_absolute())
+            .find_map(|folder| real(folder.join(program)))
+    }
+
+    fn path(&self) -> OsString {
+        let own = self.environment.iter().rfind(|(name, _)| name == "PATH");
+        own.map_or_else(
+            || "/usr/local/bin:/usr/bin:/bin".into(),
+            |(_, path)| path.clone(),
+        )
+    }
+
+    async fn prepare(
+        &self,
+        command: &Command,
+        program: &Path,
+        mark: &str,
+    ) -> Result<Prepared, Failure> {
+        let variables = variables(&command.env)?;
+        let mut prepared = tokio::process::Command::new(program);
+        prepared
+            .arg0(&command.argv[0])
+            .args(&command.argv[1..])
+            .env_clear()
+            .env("PATH", self.path())
+            .envs(self.environment.iter().cloned())
+            .envs(variables)
+            .env(MARK, mark)
+            .process_group(0)
+            .kill_on_drop(true)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let files = self.files.clone();
+        let (cwd, stdout_file) = (command.cwd.clone(), command.stdout_file.clone());
+        let input = command.stdin.clone();
+        let workspace = self.workspace.clone();
+        match &input {
+            CommandInput::Bytes(bytes) if bytes.len() > INPUT => {
+                let message = "a command reads at most 1 MiB of bytes; a file may be of any size";
+                return Err(Failure::invalid("limit.body", message));
+            }
+            CommandInput::Bytes(_) => drop(prepared.stdin(Stdio::piped())),
+            CommandInput::Empty | CommandInput::File(_) => {}
+        }
+        let shown_program = shown(&command.argv[0]);
+        blocking(move || {
+            let granted = || files.as_ref().ok_or_else(no_files);
+            let failed = |error: io::Error| {
+                let message = format!("{shown_program} could not be started: {error}");
+                Failure::new(FailureKind::Permanent, "exec.failed", message)
+            };
+            if let CommandInput::File(path) = &input {
+                prepared.stdin(granted()?.open_file(path)?);
+            }
+            if let Some(path) = &stdout_file {
+                prepared.stdout(granted()?.create(path)?);
+            }
+            // The folder is named by its descriptor, which is the folder that was looked at, whatever its path leads to by now.
+            let folder = cwd.map(|path| granted()?.open_folder(&path)).transpose()?;
+            let mut temporary = None;
+            match (&folder, workspace) {
+                (Some(folder), _) => {
+                    prepared.current_dir(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+                }
+                (None, Some(workspace)) => drop(prepared.current_dir(workspace)),
+                (None, None) => {
+                    let empty = tempfile::tempdir().map_err(failed)?;
+                    prepared.current_dir(empty.path());
+                    temporary = Some(empty);
+                }
+            }
+            let child = prepared.spawn().map_err(failed)?;
+            Ok(Prepared {
+                child,
+                input,
+                temporary,
+            })
+        })
+        .await
+    }
+}
+
+impl Exec for Commands {
+    fn start(&self, command: Command) -> Answer<'_, Arc<dyn Process>> {
+        Box::pin(self.begin(command))
+    }
+}
+
+struct Prepared {
+    child: Child,
+    input: CommandInput,
+    temporary: Option<tempfile::TempDir>,
+}
+
+fn no_files() -> Failure {
+    let message = "this plugin was not granted files, so no command of its own begins in one of its folders or reads one of its files";
+    Failure::denied(crate::policy::files::FILES, message)
+}
+
+/// The plugin's own variables. Those by which a loader or a shell would run something else than what was granted are not its to set.
+fn variables(
+    given: &[(String, String)],
+) -> Result<impl Iterator<Item = (&OsStr, &OsStr)>, Failure> {
+    for (name, value) in given {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            let message = format!("{} is not a variable", shown(name));
+            return Err(Failure::invalid("exec.command", message));
+        }
+        let is_reserved = ["PATH", "BASH_ENV", "ENV", "GLIBC_TUNABLES", MARK]
+            .contains(&name.as_str())
+            || ["LD_", "DYLD_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix));
+        if is_reserved {
+            let message = format!("no plugin sets the variable `{name}` of a command");
+            return Err(Failure::denied(EXEC, message));
+        }
+    }
+    Ok(given
+        .iter()
+        .map(|(name, value)| (OsStr::new(name), OsStr::new(value))))
+}
+
+/// What belongs to one command: its process group, and whatever carries its mark.
+#[derive(Clone)]
+struct Family {
+    group: libc::pid_t,
+    mark: String,
+}
+
+impl Family {
+    fn signal(&self, signal: libc::c_int) {
+        // SAFETY: the call takes two numbers. The group is the command's own: its leader is not reaped before `attend` ends, and
+        // afterwards its number is not used again as long as the group has a member.
+        unsafe { libc::kill(-self.group, signal) };
+    }
+
+    /// Ends all of them, also those that left the group.
+    fn end(&self) {
+        self.signal(libc::SIGKILL);
+        // A process may start another while we look; one that nobody ends twice cannot go on for ever.
+        for _ in 0..3 {
+            let members = self.members();
+            for pid in &members {
+                // SAFETY: the call takes two numbers.
+                unsafe { libc::kill(*pid, libc::SIGKILL) };
+            }
+            if members.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// The living processes that carry the mark.
+    fn members(&self) -> Vec<libc::pid_t> {
+        let entry = format!("{MARK}={}", self.mark);
+        let carries = |pid: &libc::pid_t| {
+            // A zombie has no environment any more.
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == entry.as_bytes())
+        };
+        let Ok(all) = fs::read_dir("/proc") else {
+            return Vec::new();
+        };
+        all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter(carries)
+            .collect()
+    }
+}
+
+/// What a command wrote and nobody read yet.
+#[derive(Default)]
+struct Stream {
+    kept: Mutex<Kept>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Kept {
+    bytes: VecDeque<u8>,
+    dropped: u64,
+    is_closed: bool,
+}
+
+impl Stream {
+    fn change(&self, change: impl FnOnce(&mut Kept)) {
+        change(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_one();
+    }
+
+    fn close(&self) {
+        self.change(|kept| kept.is_closed = true);
+    }
+
+    fn add(&self, bytes: &[u8]) {
+        self.change(|kept| {
+            let too_many = (kept.bytes.len() + bytes.len()).saturating_sub(KEPT);
+            let old = too_many.min(kept.bytes.len());
+            kept.bytes.drain(..old);
+            kept.bytes.extend(&bytes[too_many - old..]);
+            kept.dropped += too_many as u64;
+        });
+    }
+
+    /// Waits until there is something or nothing can follow.
+    async fn take(&self, max: u32) -> CommandOutput {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+                if !kept.bytes.is_empty() || kept.is_closed || max == 0 {
+                    let count = kept.bytes.len().min(max as usize);
+                    let bytes = kept.bytes.drain(..count).collect();
+                    return CommandOutput {
+                        bytes,
+                        closed: kept.is_closed && kept.bytes.is_empty(),
+                        dropped: std::mem::take(&mut kept.dropped),
+                    };
+                }
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Puts what a command writes into the step's log.
+struct Printer {
+    step: Arc<dyn StepContext>,
+    is_stderr: bool,
+    secrets: Arc<Held>,
+    masked: MaskedStream,
+}
+
+impl Printer {
+    fn print(&mut self, bytes: &[u8]) {
+        let shown = self.masked.push(&self.secrets.masker(), bytes);
+        if !shown.is_empty() {
+            self.step.print(self.is_stderr, shown);
+        }
+    }
+
+    fn finish(mut self) {
+        let shown = self.masked.finish();
+        if !shown.is_empty() {
+            self.step.print(self.is_stderr, shown);
+        }
+    }
+}
+
+async fn drain(
+    mut pipe: impl AsyncRead + Unpin,
+    stream: Arc<Stream>,
+    mut printer: Option<Printer>,
+) {
+    let mut piece = vec![0; 64 * 1024];
+    while let Ok(read @ 1..) = pipe.read(&mut piece).await {
+        if let Some(printer) = &mut printer {
+            printer.print(&piece[..read]);
+        }
+        stream.add(&piece[..read]);
+    }
+    if let Some(printer) = printer {
+        printer.finish();
+    }
+    stream.close();
+}
+
+/// Waits for the end of a command, and brings it about when its time is over or somebody asks for it.
+async fn attend(
+    mut child: Child,
+    family: Family,
+    patience: Option<Duration>,
+    mut kill: watch::Receiver<bool>,
+    ended: watch::Sender<Option<CommandExit>>,
+) {
+    let began = Instant::now();
+    let over = patience.map(|patience| began + patience);
+    let time_is_over = async {
+        match over {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    };
+    let asked = async {
+        // Whoever could ask lives longer than this.
+        let _ = kill.wait_for(|asked| *asked).await;
+    };
+    let reason = tokio::select! {
+        _ = child.wait() => None,
+        () = time_is_over => {
+            family.signal(libc::SIGTERM);
+            // Whether it listened or not, what is left is ended below.
+            let _ = timeout(GRACE, child.wait()).await;
+            Some("timeout")
+        }
+        () = asked => Some("killed"),
+    };
+    if reason.is_some() {
+        let all = family.clone();
+        // Nothing is left to be told if that fails.
+        let _ = tokio::task::spawn_blocking(move || all.end()).await;
+    }
+    let status = loop {
+        match child.wait().await {
+            Ok(status) => break Some(status),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => sleep(Duration::ZERO).await,
+            Err(_) => break None,
+        }
+    };
+    ended.send_replace(Some(CommandExit {
+        status: status
+            .filter(|_| reason.is_none())
+            .and_then(|status| status.code()),
+        reason: reason.unwrap_or_else(|| how(status)),
+        duration: began.elapsed(),
+    }));
+}
+
+fn how(status: Option<ExitStatus>) -> &'static str {
+    match status.and_then(|status| status.signal()) {
+        Some(_) => "signalled",
+        None => "exited",
+    }
+}
+
+/// A command that was started.
+struct Running {
+    family: Family,
+    stdout: Arc<Stream>,
+    stderr: Arc<Stream>,
+    exit: watch::Receiver<Option<CommandExit>>,
+    killed: watch::Sender<bool>,
+    _tasks: Vec<AbortOnDropJoinHandle<()>>,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Process for Running {
+    fn stdout(&self, max: u32) -> Answer<'_, CommandOutput> {
+        Box::pin(async move { Ok(self.stdout.take(max).await) })
+    }
+
+    fn stderr(&self, max: u32) -> Answer<'_, CommandOutput> {
+        Box::pin(async move { Ok(self.stderr.take(max).await) })
+    }
+
+    fn kill(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.killed.send_replace(true);
+            self.wait().await.map(drop)
+        })
+    }
+
+    fn wait(&self) -> Answer<'_, CommandExit> {
+        let mut exit = self.exit.clone();
+        Box::pin(async move {
+            let ended = exit.wait_for(Option::is_some).await;
+            let ended = ended.map_err(|_| super::broken(&"nobody waits for the command"))?;
+            Ok(ended.clone().expect("that is what was waited for"))
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A group whose leader is gone and reaped may be somebody else's by now, unless a member of it is left.
+        if self.exit.borrow().is_none() {
+            self.family.signal(libc::SIGKILL);
+        }
+        for pid in self.family.members() {
+            // SAFETY: the call takes two numbers.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

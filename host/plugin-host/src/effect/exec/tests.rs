@@ -1,0 +1,351 @@
+//! Commands that end, that do not, and that leave something behind.
+
+use super::*;
+use crate::effect::{
+    Surroundings,
+    files::Places,
+    secrets::Values,
+    tests::{Names, Said, bind, effective, effects},
+};
+use test_case::test_case;
+
+struct Shell {
+    workspace: tempfile::TempDir,
+    said: Arc<Said>,
+    exec: Arc<dyn Exec>,
+}
+
+const ASKS: &str = r#"
+[[permission.exec]]
+argv = ["sh", "-c"]
+why = "test"
+[[permission.files]]
+workspace = "write"
+why = "test"
+"#;
+
+impl Shell {
+    fn new() -> Self {
+        let workspace = tempfile::tempdir().unwrap();
+        let said = Arc::new(Said::default());
+        let granted = "allow.exec = [[\"sh\", \"-c\"]]\nallow.files = { workspace = \"write\" }";
+        let effects = effects(Names::of(&[]), Vec::new());
+        let binding = bind(&effects, effective(ASKS, granted), Default::default(), &[]);
+        let bin = workspace.path().join("bin");
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display());
+        let services = binding.services(Surroundings {
+            places: Places {
+                workspace: Some(workspace.path().to_owned()),
+                ..Places::default()
+            },
+            environment: vec![
+                ("PATH".into(), path.into()),
+                ("GIVEN".into(), "given".into()),
+            ],
+            step: Some(said.clone()),
+        });
+        Self {
+            workspace,
+            said,
+            exec: services.unwrap().exec.unwrap(),
+        }
+    }
+
+    async fn start(&self, script: &str) -> Arc<dyn Process> {
+        self.exec.start(shell(script)).await.unwrap()
+    }
+
+    async fn refused(&self, command: Command) -> Failure {
+        self.exec.start(command).await.map(drop).unwrap_err()
+    }
+}
+
+fn shell(script: &str) -> Command {
+    Command {
+        argv: ["sh", "-c", script].map(str::to_owned).into(),
+        ..Command::default()
+    }
+}
+
+async fn all(process: &Arc<dyn Process>) -> String {
+    let mut text = Vec::new();
+    loop {
+        let output = process.stdout(1_000).await.unwrap();
+        text.extend(output.bytes);
+        if output.closed {
+            return String::from_utf8_lossy(&text).into_owned();
+        }
+    }
+}
+
+fn lives(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+async fn until_gone(pid: &str) {
+    for _ in 0..500 {
+        if !lives(pid) {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{pid} lives");
+}
+
+#[tokio::test]
+async fn a_granted_command_runs_with_what_it_was_given() {
+    let shell_of = Shell::new();
+    let command = Command {
+        env: vec![("OWN".into(), "own".into())],
+        stdin: CommandInput::Bytes(b"input".to_vec()),
+        ..shell("cat; echo \" $GIVEN $OWN ${HOME-none} $0 $PWD\"; echo trouble >&2; exit 3")
+    };
+    let process = shell_of.exec.start(command).await.unwrap();
+    let folder = fs::canonicalize(shell_of.workspace.path()).unwrap();
+    assert_eq!(
+        all(&process).await,
+        format!("input given own none sh {}\n", folder.display())
+    );
+    assert_eq!(process.stderr(99).await.unwrap().bytes, b"trouble\n");
+    let exit = process.wait().await.unwrap();
+    assert_eq!((exit.status, exit.reason), (Some(3), "exited"));
+    let said = shell_of.said.0.lock().unwrap();
+    assert!(said.contains(&(true, "trouble\n".into())), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_quiet_command_says_nothing_in_the_log() {
+    let shell_of = Shell::new();
+    let command = Command {
+        quiet: true,
+        ..shell("echo hello")
+    };
+    let process = shell_of.exec.start(command).await.unwrap();
+    assert_eq!(all(&process).await, "hello\n");
+    assert!(shell_of.said.0.lock().unwrap().is_empty());
+}
+
+#[test_case(&["sh"]; "no arguments")]
+#[test_case(&["sh", "-x", "-c", "true"]; "an argument before it")]
+#[test_case(&["git", "push"]; "another program")]
+#[test_case(&["bin/sh", "-c", "true"]; "a program of the workspace by its path")]
+#[tokio::test]
+async fn what_is_not_granted_is_refused(argv: &[&str]) {
+    let shell_of = Shell::new();
+    let command = Command {
+        argv: argv.iter().map(|&word| word.to_owned()).collect(),
+        ..Command::default()
+    };
+    let refused = shell_of.refused(command).await;
+    assert_eq!(
+        (refused.kind, refused.code.as_str()),
+        (FailureKind::Denied, EXEC)
+    );
+    assert!(
+        refused.message.contains("piper plugin grant test --exec"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_repository_cannot_bring_its_own_shell_along() {
+    let shell_of = Shell::new();
+    let bin = shell_of.workspace.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join("sh"), "#!/bin/sh\necho forged\n").unwrap();
+    fs::set_permissions(bin.join("sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let process = shell_of.start("echo real").await;
+    assert_eq!(all(&process).await, "real\n");
+}
+
+#[test_case("LD_PRELOAD", "/tmp/x.so", EXEC)]
+#[test_case("PATH", "/tmp", EXEC)]
+#[test_case("BASH_ENV", "x", EXEC)]
+#[test_case("A=B", "x", "exec.command"; "no name")]
+#[test_case("", "x", "exec.command"; "nothing")]
+#[test_case("A", "x\0y", "exec.command"; "a NUL")]
+#[tokio::test]
+async fn no_variable_makes_another_program_of_it(name: &str, value: &str, expected: &str) {
+    let command = Command {
+        env: vec![(name.into(), value.into())],
+        ..shell("true")
+    };
+    assert_eq!(Shell::new().refused(command).await.code, expected);
+}
+
+#[tokio::test]
+async fn files_and_folders_are_those_of_the_plugin() {
+    let shell_of = Shell::new();
+    let workspace = shell_of.workspace.path();
+    fs::create_dir(workspace.join("sub")).unwrap();
+    fs::write(workspace.join("in"), "from a file").unwrap();
+    let command = Command {
+        cwd: Some("sub".into()),
+        stdin: CommandInput::File("in".into()),
+        stdout_file: Some("new/out".into()),
+        ..shell("cat; pwd")
+    };
+    let process = shell_of.exec.start(command).await.unwrap();
+    process.wait().await.unwrap();
+    assert_eq!(all(&process).await, "", "it went to the file");
+    let written = fs::read_to_string(workspace.join("new/out")).unwrap();
+    let sub = fs::canonicalize(workspace.join("sub")).unwrap();
+    assert_eq!(written, format!("from a file{}\n", sub.display()));
+    let outside = [
+        Command {
+            cwd: Some("..".into()),
+            ..shell("true")
+        },
+        Command {
+            stdin: CommandInput::File("/etc/passwd".into()),
+            ..shell("true")
+        },
+        Command {
+            stdout_file: Some("../out".into()),
+            ..shell("true")
+        },
+    ];
+    for command in outside {
+        assert_eq!(shell_of.refused(command).await.code, "policy.fs");
+    }
+}
+
+#[tokio::test]
+async fn time_ends_a_command_and_all_that_it_started() {
+    let shell_of = Shell::new();
+    let command = Command {
+        timeout: Some(Duration::from_millis(500)),
+        ..shell(
+            "sleep 1000 & echo $!; setsid sleep 1000 & echo $!; trap '' TERM; sleep 1000; sleep 1000",
+        )
+    };
+    let process = shell_of.exec.start(command).await.unwrap();
+    let exit = process.wait().await.unwrap();
+    assert_eq!((exit.status, exit.reason), (None, "timeout"));
+    assert!(exit.duration >= Duration::from_millis(500) + GRACE);
+    let children = all(&process).await;
+    assert_eq!(children.lines().count(), 2);
+    for child in children.lines() {
+        until_gone(child).await;
+    }
+}
+
+#[tokio::test]
+async fn dropping_a_command_ends_it_and_all_that_it_started() {
+    let shell_of = Shell::new();
+    let process = shell_of
+        .start("echo $$; (setsid sleep 1000 & echo $!); sleep 1000")
+        .await;
+    let mut text = String::new();
+    while text.lines().count() < 2 {
+        text += &String::from_utf8(process.stdout(99).await.unwrap().bytes).unwrap();
+    }
+    assert!(text.lines().all(lives));
+    drop(process);
+    for child in text.lines() {
+        until_gone(child).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_command_left_behind_goes_with_it() {
+    let shell_of = Shell::new();
+    let process = shell_of
+        .start("setsid sleep 1000 >/dev/null 2>&1 & echo $!")
+        .await;
+    let child = all(&process).await;
+    process.wait().await.unwrap();
+    assert!(lives(&child), "it may outlive its parent");
+    drop(process);
+    until_gone(&child).await;
+}
+
+#[tokio::test]
+async fn a_command_can_be_ended() {
+    let shell_of = Shell::new();
+    let process = shell_of.start("sleep 1000").await;
+    process.kill().await.unwrap();
+    let exit = process.wait().await.unwrap();
+    assert_eq!((exit.status, exit.reason), (None, "killed"));
+    process.kill().await.unwrap();
+    let process = shell_of.start("kill -9 $$").await;
+    assert_eq!(process.wait().await.unwrap().reason, "signalled");
+}
+
+#[tokio::test]
+async fn of_an_endless_output_the_end_is_kept_and_the_rest_counted() {
+    let shell_of = Shell::new();
+    let process = shell_of
+        .start("head -c 3000000 /dev/zero; printf end")
+        .await;
+    process.wait().await.unwrap();
+    while !process.stdout(0).await.unwrap().bytes.is_empty() {}
+    sleep(Duration::from_millis(300)).await;
+    let first = process.stdout(u32::MAX).await.unwrap();
+    assert!(first.bytes.len() <= KEPT, "{}", first.bytes.len());
+    assert!(first.bytes.ends_with(b"end") && first.closed);
+    let dropped = process.stdout(1).await.unwrap().dropped + first.dropped;
+    // The look at nothing above took the count of what was lost before it.
+    assert!(dropped <= 3_000_003 - first.bytes.len() as u64);
+}
+
+#[tokio::test]
+async fn without_a_workspace_a_command_begins_in_an_empty_folder() {
+    let effective = effective(ASKS, "allow.exec = [[\"sh\", \"-c\"]]");
+    let commands = Commands {
+        plugin: crate::effect::tests::name(),
+        effective: Arc::new(effective),
+        files: None,
+        workspace: None,
+        environment: Vec::new(),
+        step: None,
+        secrets: Arc::new(Held::new(&Values::default())),
+    };
+    let process = commands.start(shell("ls -A; pwd")).await.unwrap();
+    let folder = all(&process).await;
+    let folder = Path::new(folder.trim());
+    assert!(folder.is_dir(), "{}", folder.display());
+    drop(process);
+    assert!(!folder.exists());
+    let command = Command {
+        cwd: Some("a".into()),
+        ..shell("true")
+    };
+    assert_eq!(
+        commands.start(command).await.map(drop).unwrap_err().code,
+        "policy.fs"
+    );
+}
+
+#[tokio::test]
+async fn what_a_command_prints_is_masked_in_the_log() {
+    let said = Arc::new(Said::default());
+    let secrets = Arc::new(Held::new(&Values::default()));
+    let commands = Commands {
+        plugin: crate::effect::tests::name(),
+        effective: Arc::new(effective(ASKS, "allow.exec = [[\"sh\", \"-c\"]]")),
+        files: None,
+        workspace: None,
+        environment: Vec::new(),
+        step: Some(said.clone()),
+        secrets: Arc::clone(&secrets),
+    };
+    secrets
+        .adopt("token-of-mine".into(), "https://a.test".into())
+        .await
+        .unwrap();
+    let process = commands
+        .start(shell("printf token-; sleep 0.1; echo of-mine"))
+        .await
+        .unwrap();
+    all(&process).await;
+    let said: String = said
+        .0
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(_, text)| text.as_str())
+        .collect();
+    assert_eq!(said, "***\n");
+}

@@ -1,0 +1,192 @@
+//! The effects that a grant opens, each bound to one configured plugin.
+//!
+//! ```text
+//!   Effects (one a process: names looked up, certificates, the clock)
+//!     └─ bind ─▶ Binding (one a configured plugin: what it may do, its secrets, its connections, its state)
+//!                  └─ services ─▶ Services (one an instance: its placeholders, its folders)
+//! ```
+//!
+//! Whether something may be done is decided by [`policy`](crate::policy), how often by the imports. Here it is done, and bounded.
+
+pub mod exec;
+pub mod files;
+pub mod http;
+pub mod secrets;
+pub mod state;
+
+use self::{
+    exec::Commands,
+    files::{Folders, Places},
+    http::{Egress, Network, Resolve, Sender, SystemResolver, Trust},
+    secrets::{Held, Values},
+};
+use crate::{
+    failure::{Failure, FailureKind},
+    limits::Limits,
+    policy::{grant::Effective, state::StateStore},
+    service::{Services, StepContext},
+};
+use piper_core::{id::PluginName, time::Now};
+use std::{ffi::OsString, fmt::Display, sync::Arc};
+
+/// With what the effects of a process are made.
+#[derive(Clone)]
+pub struct EffectOptions {
+    /// Finds the addresses of names.
+    pub resolver: Arc<dyn Resolve>,
+    /// Whose certificates are believed.
+    pub trust: Trust,
+    /// What time it is.
+    pub now: fn() -> Now,
+}
+
+impl EffectOptions {
+    /// The system's resolver and authorities, and this clock.
+    pub fn new(now: fn() -> Now) -> Self {
+        Self {
+            resolver: Arc::new(SystemResolver),
+            trust: Trust::default(),
+            now,
+        }
+    }
+}
+
+/// What the effects of all plugins share. Cheap to clone.
+#[derive(Clone)]
+pub struct Effects {
+    network: Arc<Network>,
+    now: fn() -> Now,
+}
+
+/// A plugin as it is configured.
+#[derive(Clone)]
+pub struct Configured {
+    /// The operator's name for it.
+    pub name: PluginName,
+    /// Its version, which servers are told.
+    pub version: String,
+    /// What it may do.
+    pub effective: Effective,
+    /// What it may use up.
+    pub limits: Limits,
+    /// The values of its secrets.
+    pub secrets: Values,
+    /// Where its state is kept.
+    pub state: Option<Arc<dyn StateStore>>,
+}
+
+/// Where and for what an instance runs.
+#[derive(Clone, Default)]
+pub struct Surroundings {
+    /// Its folders.
+    pub places: Places,
+    /// The environment of its commands, all of it; its `PATH` is where they are found.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The step that it is.
+    pub step: Option<Arc<dyn StepContext>>,
+}
+
+impl Effects {
+    /// Prepares them; opens and reads nothing yet.
+    pub fn new(options: EffectOptions) -> Self {
+        Self {
+            network: Arc::new(Network::new(options.resolver, options.trust)),
+            now: options.now,
+        }
+    }
+
+    /// Binds them to a plugin.
+    pub fn bind(&self, plugin: Configured) -> Binding {
+        let effective = Arc::new(plugin.effective);
+        Binding {
+            network: Arc::clone(&self.network),
+            now: self.now,
+            sender: Arc::new(Sender::new(
+                plugin.name.as_str().to_owned(),
+                plugin.version,
+                Arc::clone(&effective),
+                plugin.limits.capped(),
+            )),
+            name: plugin.name,
+            effective,
+            secrets: plugin.secrets,
+            state: plugin.state,
+        }
+    }
+}
+
+/// The effects of one configured plugin. Cheap to clone.
+#[derive(Clone)]
+pub struct Binding {
+    network: Arc<Network>,
+    now: fn() -> Now,
+    sender: Arc<Sender>,
+    name: PluginName,
+    effective: Arc<Effective>,
+    secrets: Values,
+    state: Option<Arc<dyn StateStore>>,
+}
+
+impl Binding {
+    /// The effects for one instance: never for two, because placeholders are an instance's own.
+    ///
+    /// # Errors
+    ///
+    /// When a folder cannot be opened that the plugin may use.
+    pub fn services(&self, around: Surroundings) -> std::io::Result<Services> {
+        let secrets = Arc::new(Held::new(&self.secrets));
+        let files = Folders::open(&around.places, self.effective.files)?;
+        let egress = Egress {
+            network: Arc::clone(&self.network),
+            sender: Arc::clone(&self.sender),
+            secrets: Arc::clone(&secrets),
+            files: files.clone(),
+        };
+        let commands = Commands {
+            plugin: self.name.clone(),
+            effective: Arc::clone(&self.effective),
+            files: files.clone(),
+            workspace: around.places.workspace.clone(),
+            environment: around.environment,
+            step: around.step.clone(),
+            secrets: Arc::clone(&secrets),
+        };
+        let state = self.state.as_ref().filter(|_| self.effective.state);
+        Ok(Services {
+            http: Some(Arc::new(egress)),
+            files: files.map(|files| Arc::new(files) as _),
+            secrets: Some(secrets),
+            state: state.map(|state| {
+                Arc::new(state::Own {
+                    plugin: self.name.clone(),
+                    store: Arc::clone(state),
+                    now: self.now,
+                }) as _
+            }),
+            exec: Some(Arc::new(commands)),
+            step: around.step,
+            ..Services::default()
+        })
+    }
+}
+
+/// Does what may block on a thread that may.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(broken(&error)))
+}
+
+/// A mistake of ours.
+pub(crate) fn broken(error: &dyn Display) -> Failure {
+    Failure::new(
+        FailureKind::Permanent,
+        "host.broken",
+        format!("piper made a mistake: {error}"),
+    )
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,119 @@
+//! Hides the values of secrets in what a plugin says, before anybody hears it.
+//!
+//! A net for mistakes and for what servers echo: a plugin to which a secret was revealed can spell it some other way.
+
+use crate::{failure::Failure, service::Secrets, wit::v0_1::types};
+use piper_core::log::mask::{MaskState, Masker};
+use std::sync::Arc;
+
+/// Hides the secrets of one instance; nothing if it has none.
+#[derive(Clone, Default)]
+pub(crate) struct Mask(Option<Arc<dyn Secrets>>);
+
+impl Mask {
+    pub(crate) fn new(secrets: Option<Arc<dyn Secrets>>) -> Self {
+        Self(secrets)
+    }
+
+    /// What hides them now; a token that is adopted later is not among them.
+    pub(crate) fn masker(&self) -> Option<Arc<Masker>> {
+        let masker = self.0.as_ref()?.masker();
+        (!masker.is_empty()).then_some(masker)
+    }
+
+    pub(crate) fn text(&self, text: String) -> String {
+        match self.masker() {
+            Some(masker) => masked(&masker, text),
+            None => text,
+        }
+    }
+
+    /// What a guest says about its failure: masked before it is stripped and cut, and again after it.
+    pub(crate) fn failure(&self, failure: types::Failure) -> Failure {
+        let Some(masker) = self.masker() else {
+            return failure.into();
+        };
+        let failure = Failure::from(types::Failure {
+            message: masked(&masker, failure.message),
+            details: failure.details.map(|details| masked(&masker, details)),
+            ..failure
+        });
+        Failure {
+            code: masked(&masker, failure.code),
+            message: masked(&masker, failure.message),
+            ..failure
+        }
+    }
+}
+
+/// A text without the secrets.
+pub(crate) fn masked(masker: &Masker, text: String) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut state = MaskState::default();
+    masker.push(&mut state, text.as_bytes(), &mut out);
+    masker.finish(&mut state, &mut out);
+    // A value that is no text may share bytes with a letter.
+    String::from_utf8(out)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// The masking of one stream, which comes in pieces; what may be the beginning of a secret is held back.
+#[derive(Default)]
+pub(crate) struct MaskedStream {
+    masker: Option<Arc<Masker>>,
+    state: MaskState,
+}
+
+impl MaskedStream {
+    /// What may be shown after the next piece.
+    pub(crate) fn push(&mut self, masker: &Arc<Masker>, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len());
+        let is_same = self
+            .masker
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, masker));
+        if !is_same {
+            // Where one masker stands in the stream means nothing to another.
+            out = self.finish();
+            self.masker = Some(Arc::clone(masker));
+        }
+        masker.push(&mut self.state, bytes, &mut out);
+        out
+    }
+
+    /// What was held back.
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some(masker) = self.masker.take() {
+            masker.finish(&mut self.state, &mut out);
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_goes_on_when_another_secret_becomes_known() {
+        let masker = |values: &[&str]| {
+            let secrets: Vec<_> = values.iter().map(|value| ("a", *value)).collect();
+            Arc::new(Masker::new(&secrets).0)
+        };
+        let (one, two) = (
+            masker(&["hunter2-first"]),
+            masker(&["hunter2-first", "another-secret"]),
+        );
+        let mut stream = MaskedStream::default();
+        let mut shown = stream.push(&one, b"a hunter2-fi");
+        shown.extend(stream.push(&one, b"rst b another-secret hunter"));
+        shown.extend(stream.push(&two, b" c another-se"));
+        shown.extend(stream.push(&two, b"cret"));
+        shown.extend(stream.finish());
+        assert_eq!(
+            String::from_utf8(shown).unwrap(),
+            "a *** b another-secret hunter c ***"
+        );
+    }
+}
