@@ -1,6 +1,7 @@
 //! What a step sees: variables, parameters, its folder, its shell, its version.
 
 use crate::support::{TestEnv, have};
+use std::collections::BTreeSet;
 use test_case::test_case;
 
 const PARAMS: &str = "[steps]
@@ -273,4 +274,17 @@ fn the_project_is_found_from_below_and_named_from_elsewhere() {
         .finish()
         .exits(2)
         .complains("piper.toml");
+}
+
+#[test]
+fn every_try_is_a_span_of_its_own_in_the_build_s_trace() {
+    let env = TestEnv::new(
+        "[steps]\na = 'echo $TRACEPARENT'\nb = { run = 'echo $TRACEPARENT; [ -e again ] || { touch again; exit 1; }', retry = 1 }\n\
+         [pipelines]\nbuild = { steps = ['a', 'b'] }\n",
+    );
+    let lines = env.piper(&["exec"]).succeeds().lines();
+    let parts: Vec<Vec<&str>> = lines.iter().map(|line| line.split('-').collect()).collect();
+    let spans: BTreeSet<&str> = parts.iter().map(|parts| parts[2]).collect();
+    assert_eq!(spans.len(), 3, "{lines:?}");
+    assert!(parts.iter().all(|p| p[1] == parts[0][1]), "{lines:?}");
 }

@@ -10,7 +10,7 @@ use std::{
     },
     process::{Child, ExitStatus},
     sync::{Arc, Mutex},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 /// A `piper` in a terminal of its own: its three streams are the terminal, which is its controlling one.
@@ -18,6 +18,7 @@ pub(crate) struct Terminal {
     child: Child,
     keys: File,
     screen: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
 }
 
 impl Terminal {
@@ -61,7 +62,7 @@ impl Terminal {
         let screen = Arc::new(Mutex::new(Vec::new()));
         let into = Arc::clone(&screen);
         let mut output = File::from(master.try_clone().unwrap());
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(read @ 1..) = output.read(&mut buffer) {
                 into.lock().unwrap().extend_from_slice(&buffer[..read]);
@@ -71,6 +72,7 @@ impl Terminal {
             child,
             keys: File::from(master),
             screen,
+            reader,
         }
     }
 
@@ -90,13 +92,15 @@ impl Terminal {
         });
     }
 
-    /// Waits for the end of `piper`.
+    /// Waits for the end of `piper`, and for all that it wrote.
     pub(crate) fn finish(&mut self) -> ExitStatus {
         let mut status = None;
         wait_until("the end of piper", || {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
+        // What was written last is still on its way here.
+        wait_until("the end of the terminal", || self.reader.is_finished());
         status.unwrap()
     }
 

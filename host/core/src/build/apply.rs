@@ -89,14 +89,14 @@ impl Turn<'_> {
     /// When the try began, if it is the one that runs.
     fn since(&self, step: StepIx, r#try: u32) -> Option<Monotonic> {
         let record = self.build.steps.get(step.index())?;
-        match record.state {
-            StepState::Running { since, .. } | StepState::Stopping { since, .. }
-                if record.tries == r#try =>
-            {
-                Some(since)
-            }
-            _ => None,
-        }
+        let since = match record.state {
+            StepState::Running { since, .. } | StepState::Stopping { since, .. } => since,
+            StepState::Waiting
+            | StepState::Ready { .. }
+            | StepState::BackingOff { .. }
+            | StepState::Done(_) => return None,
+        };
+        (record.tries == r#try).then_some(since)
     }
 
     fn release_all_free(&mut self) {
@@ -132,7 +132,7 @@ impl Turn<'_> {
         } else if let Some(failed) = self.fails_fast(step) {
             self.finish(step, StepOutcome::Skipped(Skip::FailFast(failed)));
         } else {
-            self.build.steps[step.index()].state = StepState::Ready;
+            self.build.steps[step.index()].state = StepState::Ready { last: None };
             self.build.ready.insert(step);
         }
     }
@@ -210,11 +210,25 @@ impl Turn<'_> {
             .filter(|&s| self.fails_fast(s).is_some())
             .collect();
         for step in queued {
-            if self.build.steps[step.index()].tries == 0 {
-                self.finish(step, StepOutcome::Skipped(Skip::FailFast(failed)));
-            }
+            self.end_queued(step, StepOutcome::Skipped(Skip::FailFast(failed)));
         }
         self.end_backoffs(|turn, step| turn.fails_fast(step).is_some());
+    }
+
+    /// Ends a step that waits for cores: with the result of its last try, if there was one.
+    fn end_queued(&mut self, step: StepIx, if_never_tried: StepOutcome) {
+        match &mut self.build.steps[step.index()].state {
+            StepState::Ready { last: Some(last) } => {
+                let last = last.clone();
+                self.conclude(step, last);
+            }
+            StepState::Ready { last: None }
+            | StepState::Waiting
+            | StepState::Running { .. }
+            | StepState::Stopping { .. }
+            | StepState::BackingOff { .. }
+            | StepState::Done(_) => self.finish(step, if_never_tried),
+        }
     }
 
     /// Ends the steps that wait for another try, with the result of their last one.
@@ -262,9 +276,10 @@ impl Turn<'_> {
     ) {
         let record = &self.build.steps[step.index()];
         let r#try = record.tries;
-        let result = match record.state {
-            StepState::Stopping { why, .. } => TryResult::Stopped(why),
-            _ => TryResult::Ended(how),
+        let result = if let StepState::Stopping { why, .. } = record.state {
+            TryResult::Stopped(why)
+        } else {
+            TryResult::Ended(how)
         };
         self.build.free += self.build.cpus(step);
         self.build.tty_running &= !self.build.planned(step).tty;
@@ -319,12 +334,14 @@ impl Turn<'_> {
                         how: Push::Kill,
                     });
                 }
-                (state @ StepState::BackingOff { .. }, _) => {
-                    *state = StepState::Ready;
+                (StepState::BackingOff { last, .. }, _) => {
+                    let last = Some(last.clone());
+                    self.build.steps[step.index()].state = StepState::Ready { last };
                     self.build.active.retain(|&s| s != step);
                     self.build.ready.insert(step);
                 }
-                _ => {}
+                (StepState::Running { .. }, None)
+                | (StepState::Waiting | StepState::Ready { .. } | StepState::Done(_), _) => {}
             }
         }
     }
@@ -379,21 +396,23 @@ impl Turn<'_> {
         self.end_backoffs(|_, _| true);
         for step in self.build.active.clone() {
             let state = &mut self.build.steps[step.index()].state;
-            if let StepState::Running { since, .. } | StepState::Stopping { since, .. } = *state {
-                let why = match *state {
-                    StepState::Stopping { why, .. } => why,
-                    _ => StopReason::Cancelled,
-                };
-                *state = StepState::Stopping {
-                    since,
-                    why,
-                    kill_at: None,
-                };
-                self.actions.push(Action::Push {
-                    step,
-                    how: Push::Kill,
-                });
-            }
+            let (since, why) = match *state {
+                StepState::Running { since, .. } => (since, StopReason::Cancelled),
+                StepState::Stopping { since, why, .. } => (since, why),
+                StepState::Waiting
+                | StepState::Ready { .. }
+                | StepState::BackingOff { .. }
+                | StepState::Done(_) => continue,
+            };
+            *state = StepState::Stopping {
+                since,
+                why,
+                kill_at: None,
+            };
+            self.actions.push(Action::Push {
+                step,
+                how: Push::Kill,
+            });
         }
         self.cancel_queued(|_, _| true);
     }
@@ -407,7 +426,7 @@ impl Turn<'_> {
             .filter(|&step| which(self, step))
             .collect();
         for step in queued {
-            self.finish(step, StepOutcome::Cancelled);
+            self.end_queued(step, StepOutcome::Cancelled);
         }
     }
 
@@ -423,7 +442,7 @@ impl Turn<'_> {
                 }
                 StepState::Stopping { kill_at, .. } => *kill_at = kill_at.map(|at| at + after),
                 StepState::BackingOff { until, .. } => *until = *until + after,
-                StepState::Waiting | StepState::Ready | StepState::Done(_) => {}
+                StepState::Waiting | StepState::Ready { .. } | StepState::Done(_) => {}
             }
         }
         self.build.deadline = self.build.deadline.map(|at| at + after);

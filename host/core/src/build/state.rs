@@ -132,7 +132,10 @@ pub enum StepState {
     /// For others.
     Waiting,
     /// For free cores.
-    Ready,
+    Ready {
+        /// How its last try ended, if this is for a further one.
+        last: Option<TryResult>,
+    },
     /// It runs.
     Running {
         /// When this try began.
@@ -332,7 +335,7 @@ impl Build {
             }
             StepState::Stopping { kill_at, .. } => kill_at.map(|at| (at, None)),
             StepState::BackingOff { until, .. } => Some((*until, None)),
-            StepState::Waiting | StepState::Ready | StepState::Done(_) => None,
+            StepState::Waiting | StepState::Ready { .. } | StepState::Done(_) => None,
         }
     }
 

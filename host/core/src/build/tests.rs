@@ -100,7 +100,15 @@ impl World {
 
     fn send(&mut self, event: Event) {
         let now = self.now();
-        for action in apply(&mut self.build, event, now).unwrap() {
+        let actions = apply(&mut self.build, event, now).unwrap();
+        if let Some(failed) = self.build.failing {
+            let ordinary = |step| self.build.planned(step).when.status == WhenStatus::Success;
+            let new =
+                |action: &&Action| matches!(action, Action::Start { step, .. } if ordinary(*step));
+            let started = actions.iter().find(new);
+            assert_eq!(started, None, "after the failure of {failed:?}");
+        }
+        for action in actions {
             let label = |step: StepIx| self.build.plan().steps[step.index()].label.clone();
             match action {
                 Action::Start { step, r#try } => self.running.push((step, r#try)),
@@ -324,6 +332,37 @@ fn a_step_is_tried_again_after_its_delay_and_passes_as_flaky() {
     world.exit("a", 0);
     assert_eq!(world.told(), ["a Succeeded", "= Succeeded"]);
     assert_eq!(world.build.counts.flaky, 1);
+}
+
+#[test]
+fn a_step_that_waits_for_a_core_for_its_next_try_is_not_started_after_a_failure() {
+    let mut steps = vec![step("b"), step("c")];
+    steps[0].retry = Retry {
+        max: 2,
+        on: Vec::new(),
+        delay: Duration::from_secs(1),
+    };
+    let mut world = World::new(plan(steps), 1);
+    world.exit("b", 1);
+    world.pass(1);
+    assert_eq!(world.told(), ["b #1", "c #1"]);
+    world.exit("c", 1);
+    assert_eq!(world.told(), ["c failed", "b failed", "= Failed"]);
+}
+
+#[test]
+fn a_step_that_waits_for_a_core_for_its_next_try_ends_by_its_last_one_when_cancelled() {
+    let mut steps = vec![step("b"), step("c")];
+    steps[0].retry = Retry {
+        max: 2,
+        on: Vec::new(),
+        delay: Duration::from_secs(1),
+    };
+    let mut world = World::new(plan(steps), 1);
+    world.exit("b", 1);
+    world.pass(1);
+    world.send(Event::Cancel(CancelReason::Signal(2)));
+    assert_eq!(world.told(), ["b #1", "c #1", "Ask c", "b failed"]);
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Spawn<'_> {
             env: env.as_ptr(),
             cwd: self.cwd.as_ptr(),
             stdio: self.stdio,
-            ignored: ignored(),
+            changed: changed(),
             error: 0,
         };
         let mut stack = STACK.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,13 +90,7 @@ impl Spawn<'_> {
         drop(blocked);
         drop(stack);
         let pid = pid?;
-        if pidfd < 0 {
-            // A kernel older than 5.2 does not know the flag and says nothing.
-            discard(pid);
-            return Err(io::ErrorKind::Unsupported.into());
-        }
-        // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
-        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+        let pidfd = own(pidfd, pid)?;
         if becoming.error != 0 {
             discard(pid);
             return Err(io::Error::from_raw_os_error(becoming.error));
@@ -110,6 +104,17 @@ impl Spawn<'_> {
     }
 }
 
+/// The descriptor of a process that was just started. A kernel older than 5.2 does not know the flag, gives none and says nothing.
+fn own(pidfd: libc::c_int, pid: Pid) -> io::Result<OwnedFd> {
+    if pidfd < 0 {
+        // Nobody would see its end.
+        discard(pid);
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
+}
+
 /// What the child needs. It is made before there is a child, which may neither allocate nor take a lock.
 struct Becoming<'a> {
     program: *const libc::c_char,
@@ -118,7 +123,7 @@ struct Becoming<'a> {
     cwd: *const libc::c_char,
     stdio: Stdio<'a>,
     /// The signals that are set back to their default.
-    ignored: &'static [libc::c_int],
+    changed: &'static [libc::c_int],
     /// What kept it from becoming the program; written by the child.
     error: libc::c_int,
 }
@@ -175,7 +180,7 @@ impl Becoming<'_> {
             }
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = libc::SIG_DFL;
-            for &signal in self.ignored {
+            for &signal in self.changed {
                 tried(libc::sigaction(signal, &raw const action, ptr::null_mut()))?;
             }
             let mut none: libc::sigset_t = std::mem::zeroed();
@@ -241,18 +246,19 @@ impl Drop for SignalsBlocked {
     }
 }
 
-/// The signals that this process ignores, which never changes. A handler is reset by the system.
-fn ignored() -> &'static [libc::c_int] {
-    static IGNORED: OnceLock<Vec<libc::c_int>> = OnceLock::new();
-    let is_ignored = |&signal: &libc::c_int| {
+/// The signals that this process ignores, which a program would go on ignoring, and those that have a handler: the system resets
+/// these only when the child becomes the program, and one that came before would run in memory that is ours. They never change.
+fn changed() -> &'static [libc::c_int] {
+    static CHANGED: OnceLock<Vec<libc::c_int>> = OnceLock::new();
+    let is_changed = |&signal: &libc::c_int| {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: an action of zeroes is valid; the call only writes it, if the signal exists.
         unsafe {
             libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) == 0
-                && action.assume_init().sa_sigaction == libc::SIG_IGN
+                && action.assume_init().sa_sigaction != libc::SIG_DFL
         }
     };
-    IGNORED.get_or_init(|| (1..=libc::SIGRTMAX()).filter(is_ignored).collect())
+    CHANGED.get_or_init(|| (1..=libc::SIGRTMAX()).filter(is_changed).collect())
 }
 
 /// Ends and reaps a process that was just started, with its group.
@@ -375,5 +381,41 @@ pub(in crate::process) mod tests {
         }
         .start()
         .unwrap()
+    }
+
+    #[test]
+    fn signals_with_a_handler_are_reset_before_they_are_let_through() {
+        // Rust's own, which tell a stack overflow from other faults.
+        for signal in [libc::SIGSEGV, libc::SIGBUS] {
+            assert!(changed().contains(&signal), "{signal} has a handler");
+        }
+    }
+
+    #[test]
+    fn standard_descriptors_in_another_order_are_refused() {
+        // SAFETY: nobody closes them.
+        let [stdin, stdout, stderr] = [0, 1, 2].map(|fd| unsafe { BorrowedFd::borrow_raw(fd) });
+        let argv = [c"sh", c"-c", c":"].map(CString::from);
+        let spawn = |fds| Spawn {
+            program: c"/bin/sh",
+            argv: &argv,
+            env: &[],
+            cwd: c"/",
+            stdio: Stdio::Fds(fds),
+        };
+        let refused = spawn([stderr, stdout, stdin]).start().unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+        discard(spawn([stdin, stdout, stderr]).start().unwrap().pid);
+    }
+
+    #[test]
+    fn a_kernel_that_gives_no_descriptor_of_a_process_is_refused_and_the_process_ended() {
+        let child = start(
+            Path::new("/bin/sh"),
+            &["-c", "while :; do sleep 0.05; done"],
+        );
+        let refused = own(-1, child.pid).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::Unsupported);
+        assert_eq!(super::super::sessions::process(child.pid), None);
     }
 }
