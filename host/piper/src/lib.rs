@@ -8,6 +8,7 @@ pub mod exec;
 pub mod exit_code;
 pub mod find;
 pub mod history;
+pub mod plugins;
 #[cfg(test)]
 #[path = "../../../tests/it/support/tools.rs"]
 mod tools;
