@@ -152,7 +152,7 @@ fn a_plugin_of_ones_own_is_pinned_in_ones_own_file() {
 #[test_case(&["grant", "odd", "--secret", "api-key=hunter2"], "error[P0616]"; "a secret itself")]
 #[test_case(&["grant", "odd", "--files", "all"], "error[P0108]"; "no such files")]
 #[test_case(&["grant", "nobody"], "error[P0621]"; "no such plugin")]
-#[test_case(&["grant", "./odd.wasm"], "add it first"; "a file")]
+#[test_case(&["grant", "../project/odd.wasm"], "add it first"; "a file")]
 #[test_case(&["add", "/etc/hostname"], "is not a file of this project"; "outside of the project")]
 #[test_case(&["add", "http://example.com/a.wasm"], "error[P0613]"; "in the clear")]
 #[test_case(&["add", "oci://ghcr.io/a/b"], "not implemented"; "a registry")]

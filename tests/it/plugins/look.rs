@@ -17,10 +17,11 @@ fn a_component_is_shown_with_what_it_is_and_asks_for() {
         "kinds   step-planner, step-runner, trigger-poll, trigger-webhook, log-sink, log-reader, notifier, config-check\n",
         "http POST {config.url}/_bulk  ",
         "send log batches\n",
-        "state                         remember (optional)\n",
+        "  state                                  remember (optional)\n",
         "May do here\n  nothing\n",
         "--files workspace=write\n",
-        "step-planner may use 128MiB of memory, 1s of CPU and 2s in all a call\n",
+        "step-planner: 128MiB of memory, 1s of CPU, 2s in all\n",
+        "step-runner: 128MiB of memory, 5s of CPU, as long as its step may take\n",
         "piper:base/http@0.1.0\n",
         "of WASI, which toolchains import whether they are called or not\n",
     ] {

@@ -112,7 +112,7 @@ fn holding(catalogue: &Catalogue, component: &Component, ui: &Ui) -> Result<Plug
         return Ok(PluginGrant::default());
     };
     let standing = catalogue.standing(component, &manifest)?;
-    let granted = permissions::granted(&manifest, &standing);
+    let granted = permissions::granted(&standing);
     if !granted.is_empty() {
         ui.warn("a call by hand gives a plugin nothing but its limits and its configuration: requests, files, secrets and commands are refused here, granted or not");
     }
@@ -120,7 +120,7 @@ fn holding(catalogue: &Catalogue, component: &Component, ui: &Ui) -> Result<Plug
 }
 
 /// The kind that was asked for, or the only one.
-fn chosen(asked: Option<&str>, component: &Component, plugin: &Plugin) -> Result<Kind, Problem> {
+fn chosen(asked: Option<&str>, component: &Component, plugin: &Plugin) -> Result<Kind, Box<Problem>> {
     let kinds = plugin.kinds();
     let title = component.title();
     let names = || {

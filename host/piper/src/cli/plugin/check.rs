@@ -230,11 +230,8 @@ fn summary(
             Some(asks) => lines.extend(asks.into_iter().map(|ask| format!("  asks for {ask}"))),
             None => {}
         }
-        lines.extend(
-            limit_lines(plugin.kinds(), &Default::default())
-                .into_iter()
-                .map(|line| format!("  {line}")),
-        );
+        let limits = limit_lines(plugin.kinds(), &Default::default()).into_iter();
+        lines.extend(limits.map(|line| format!("  a call of {line}")));
         let unknown = plugin.unknown_exports();
         if !unknown.is_empty() {
             lines.push(format!(
@@ -253,12 +250,12 @@ pub(super) fn limit_lines(
 ) -> Vec<String> {
     let line = |kind: &Kind| {
         let of = limits::of(*kind, granted);
-        format!(
-            "{kind} may use {} of memory, {} of CPU and {} in all a call",
-            limits::mebibytes(of.memory),
-            limits::seconds(of.cpu),
-            limits::seconds(of.wall)
-        )
+        let wall = match (kind, granted.wall) {
+            (Kind::StepRunner, None) => "as long as its step may take".to_owned(),
+            _ => format!("{} in all", limits::seconds(of.wall)),
+        };
+        let (memory, cpu) = (limits::mebibytes(of.memory), limits::seconds(of.cpu));
+        format!("{kind}: {memory} of memory, {cpu} of CPU, {wall}")
     };
     kinds.iter().map(line).collect()
 }

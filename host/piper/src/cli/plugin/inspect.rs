@@ -137,7 +137,7 @@ impl Seen<'_> {
             let asks = permissions::text(manifest, style);
             section("Asks for", or_nothing(asks));
             if let Some(standing) = &self.standing {
-                section("May do here", or_nothing(granted(manifest, standing)));
+                section("May do here", or_nothing(granted(standing)));
                 section("Lacks", missing(self.component, standing, style));
                 section(
                     "Granted and not asked for",
@@ -203,8 +203,8 @@ fn or_nothing(lines: Vec<String>) -> Vec<String> {
     }
 }
 
-fn granted(manifest: &Manifest, standing: &Standing) -> Vec<String> {
-    let granted = permissions::granted(manifest, standing);
+fn granted(standing: &Standing) -> Vec<String> {
+    let granted = permissions::granted(standing);
     granted
         .iter()
         .map(|(kind, what)| permissions::joined(kind, what))

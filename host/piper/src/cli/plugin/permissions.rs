@@ -59,7 +59,7 @@ pub(super) fn asked(manifest: &Manifest) -> Vec<Ask<'_>> {
 }
 
 /// What the plugin may do here, as kind and what.
-pub(super) fn granted(manifest: &Manifest, standing: &Standing) -> Vec<(&'static str, String)> {
+pub(super) fn granted(standing: &Standing) -> Vec<(&'static str, String)> {
     let effective = &standing.effective;
     let mut granted: Vec<(&'static str, String)> = Vec::new();
     granted.extend(effective.http.iter().map(|rule| ("http", rule.to_string())));
@@ -84,14 +84,8 @@ pub(super) fn granted(manifest: &Manifest, standing: &Standing) -> Vec<(&'static
             .into_iter()
             .map(|part| ("files", part)),
     );
-    let commands = manifest.permissions.exec.iter().flat_map(|asked| {
-        let given = standing.grant.allow.exec.iter();
-        given.filter_map(|rule| asked.what.intersection(rule))
-    });
-    // A grant that does not hold for this digest gives no commands either.
-    if standing.difference.was.is_none() {
-        granted.extend(commands.map(|rule| ("exec", format!("{rule}, outside the sandbox"))));
-    }
+    let commands = standing.commands.iter();
+    granted.extend(commands.map(|rule| ("exec", format!("{rule}, outside the sandbox"))));
     granted.extend(
         effective
             .mail
@@ -150,7 +144,7 @@ pub(super) fn json(manifest: &Manifest, standing: &Standing) -> Value {
     let asks = asked(manifest).into_iter().map(|ask| {
         json!({ "kind": ask.kind, "what": ask.what, "why": ask.why, "optional": ask.optional })
     });
-    let granted = granted(manifest, standing)
+    let granted = granted(standing)
         .into_iter()
         .map(|(kind, what)| json!({ "kind": kind, "what": what }));
     let missing = standing.difference.missing.iter().map(|missing| {
