@@ -15,6 +15,7 @@
 mod cli;
 mod engine;
 mod examples;
+mod plugins;
 mod support;
 
 use std::{fs, path::Path};

@@ -3,6 +3,7 @@
 //! No test sleeps for a time in the hope that something has happened by then: it waits for what it wants to see.
 
 mod finished;
+pub(crate) mod guests;
 mod running;
 mod terminal;
 mod tools;

@@ -117,6 +117,9 @@ codes! {
     "0617" NOT_GRANTED "a permission that is not granted";
     "0618" PLUGIN_CHANGED "a plugin that changed";
     "0619" SECRET_IN_THE_CLEAR "a secret without encryption";
+    "0620" NOT_LOADABLE "a component that cannot be loaded";
+    "0621" UNKNOWN_PLUGIN "unknown plugin";
+    "0622" NOT_PINNED "a plugin that is not pinned";
 }
 
 /// The title and the page of a code.

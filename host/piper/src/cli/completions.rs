@@ -72,6 +72,7 @@ pub fn complete(
         recorded: &|directory, address| {
             recorded_steps(&at(directory), address, &ui).unwrap_or_default()
         },
+        plugins: &|directory| named_plugins(&at(directory)).unwrap_or_default(),
     };
     match answer(&cli, &words, &world) {
         Answer::Files => Ok(FILES),
@@ -83,6 +84,15 @@ pub fn complete(
             Ok(exit_code::SUCCESS)
         }
     }
+}
+
+/// The plugins that can be named, each with who says so.
+fn named_plugins(global: &GlobalArgs) -> Result<Vec<(String, String)>, CliError> {
+    let entries = super::plugin::catalogue(global)?.entries();
+    Ok(entries
+        .into_iter()
+        .map(|entry| (entry.name.to_string(), entry.origin.as_str().to_owned()))
+        .collect())
 }
 
 /// The labels of the steps of the build at an address.

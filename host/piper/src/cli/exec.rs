@@ -8,7 +8,7 @@ use super::{
 use crate::{
     exec::{Options, Runner, Workspace, WorkspaceOrigin, exit_code},
     find::{self, FILE_NAME},
-    plugins::plugins,
+    plugins::pipeline::plugins,
     ui::Ui,
 };
 use anyhow::Context as _;

@@ -16,6 +16,7 @@ pub mod list;
 pub mod logs;
 mod past;
 pub mod plan;
+pub mod plugin;
 pub mod project;
 pub(crate) mod quote;
 pub mod request;
@@ -113,6 +114,7 @@ enum Command {
     Show(show::ShowArgs),
     Logs(logs::LogsArgs),
     Gc(gc::GcArgs),
+    Plugin(plugin::PluginArgs),
     Export(export::ExportArgs),
     Schema(schema::SchemaArgs),
     Explain(explain::ExplainArgs),
@@ -213,6 +215,7 @@ pub fn main() -> u8 {
         Some(Command::Show(args)) => show::run(&args, global, &ui),
         Some(Command::Logs(args)) => logs::run(&args, global, &ui),
         Some(Command::Gc(args)) => gc::run(&args, global, &ui),
+        Some(Command::Plugin(args)) => plugin::run(&args, global, &ui),
         Some(Command::Export(args)) => export::run(&args, global, &ui),
         Some(Command::Schema(args)) => schema::run(&args, &ui),
         Some(Command::Explain(args)) => explain::run(&args, &ui),

@@ -1,7 +1,7 @@
 //! Finds and loads the project that a command is about.
 
 use super::{CliError, GlobalArgs};
-use crate::{find, plugins::Plugins, ui::Ui};
+use crate::{find, plugins::pipeline::Plugins, ui::Ui};
 use piper_core::{
     pipeline,
     plan::{self, Plan, Request},

@@ -71,6 +71,8 @@ pub struct World<'a> {
     pub builds: &'a dyn Fn(&Path) -> Vec<(String, String)>,
     /// The labels of the steps of the build at an address, in the project of a folder (`-C`) or of the working directory.
     pub recorded: &'a dyn Fn(Option<&Path>, &str) -> Vec<String>,
+    /// The plugins that can be named in a folder (`-C`) or in the working directory: name, and who says so.
+    pub plugins: &'a dyn Fn(Option<&Path>) -> Vec<(String, String)>,
 }
 
 /// The newest builds of the project at `root`, newest first: id, and what it was.
@@ -239,7 +241,22 @@ impl<'a> Line<'a> {
         }
         let project = || (world.project)(self.directory);
         Answer::Candidates(match arg.get_id().as_str() {
-            "directory" | "secrets" => return Answer::Files,
+            "directory" | "secrets" | "file" | "source" | "out" | "sdk" => return Answer::Files,
+            "plugin" if self.command.get_name() == "new" => Vec::new(),
+            "plugin" => {
+                let plugins = (world.plugins)(self.directory);
+                let names = plugins
+                    .into_iter()
+                    .filter(|(name, _)| name.starts_with(current));
+                let found: Vec<Candidate> = names
+                    .map(|(name, about)| candidate(&name, Some(about)))
+                    .collect();
+                // A file is as good, unless something is granted to it.
+                if found.is_empty() && self.command.get_name() != "grant" {
+                    return Answer::Files;
+                }
+                found
+            }
             "words" => project()
                 .map(|project| self.request(&project, current))
                 .unwrap_or_default(),

@@ -36,6 +36,7 @@ fn offered_of(loaded: &LoadedProject, line: &str) -> String {
                 .into(),
             _ => Vec::new(),
         },
+        plugins: &|_| vec![("es".to_owned(), "project".to_owned())],
     };
     match answer(&cli(), &words, &world) {
         Answer::Files => "(files)".to_owned(),
@@ -52,6 +53,14 @@ fn offered_of(loaded: &LoadedProject, line: &str) -> String {
 #[test_case("pl", "plan"; "a command")]
 #[test_case("-C /tmp pl", "plan"; "a command after a flag")]
 #[test_case("completions z", "zsh"; "a fixed value")]
+#[test_case("plugin insp", "inspect"; "a command of a command")]
+#[test_case("plugin inspect ", "es"; "a plugin")]
+#[test_case("plugin grant e", "es"; "a plugin to grant something")]
+#[test_case("plugin inspect ./", "(files)"; "a file of a plugin")]
+#[test_case("plugin grant ./", ""; "a file is granted nothing")]
+#[test_case("plugin call es trigger-p", "trigger-poll"; "a kind")]
+#[test_case("plugin new ", ""; "a name that nothing has yet")]
+#[test_case("plugin add ", "(files)"; "a source")]
 #[test_case("plan ", "build cross fmt compile unit lint report _x= profile="; "names and parameters of the default")]
 #[test_case("plan cross ", "local clean _x="; "environments and parameters of the one named")]
 #[test_case("plan _x=1 b", "build"; "a name after a parameter")]

@@ -22,6 +22,7 @@ mod settings;
 pub use file::{KILLED, is_end_unknown, remains};
 pub use local::{LocalHistory, Swept};
 pub use place::Place;
+pub(crate) use place::base;
 pub use recorder::LocalRecorder;
 pub use retention::Limits;
 pub use settings::limits;

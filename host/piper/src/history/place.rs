@@ -182,7 +182,7 @@ fn is_ours(metadata: &Metadata) -> bool {
 }
 
 /// A folder by the XDG rules: the variable if it is an absolute path, else `fallback` below the home folder.
-pub(super) fn base(
+pub(crate) fn base(
     variable: Option<OsString>,
     home: Option<PathBuf>,
     fallback: &str,

@@ -8,7 +8,7 @@ mod script;
 mod tests;
 
 use super::{CliError, GlobalArgs, project::load_project, request::RequestArgs};
-use crate::{exit_code, plugins::plugins, ui::Ui};
+use crate::{exit_code, plugins::pipeline::plugins, ui::Ui};
 use clap::Args;
 
 /// Print a plain shell script that does the same without piper

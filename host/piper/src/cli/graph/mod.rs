@@ -8,7 +8,7 @@ mod edges;
 use super::{CliError, GlobalArgs, past, project::load_project};
 use crate::{
     exit_code,
-    plugins::plugins,
+    plugins::pipeline::plugins,
     ui::{OutputFormat, Ui},
 };
 use clap::Args;

@@ -8,7 +8,7 @@ mod text;
 use super::{CliError, GlobalArgs, past, project::load_project, request::RequestArgs};
 use crate::{
     exit_code,
-    plugins::plugins,
+    plugins::pipeline::plugins,
     ui::{OutputFormat, Ui},
 };
 use clap::Args;

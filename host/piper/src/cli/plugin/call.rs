@@ -1,0 +1,221 @@
+//! `piper plugin call`: one call of a plugin, with JSON from the command line.
+//!
+//! For authors who want to see what their plugin answers, and for operators who want to see why it fails. Nothing is retried.
+
+use super::{
+    CliError, GlobalArgs,
+    calling::{self, Input, Talk, ask},
+    catalogue, grants_file, permissions,
+};
+use crate::{
+    exit_code,
+    plugins::{self, catalogue::Catalogue, component::Component, limits},
+    ui::{OutputFormat, Ui, sanitize::words},
+};
+use anyhow::Context;
+use clap::{Args, builder::PossibleValuesParser};
+use piper_core::{codes, problem::Problem};
+use piper_plugin_host::{
+    CallError, Invocation, Plugin,
+    kind::{Call, Kind},
+    policy::grant::PluginGrant,
+};
+use serde_json::{Value, json};
+use std::{fs, io::Read as _, sync::Arc};
+
+/// Call a plugin once, with JSON in and out
+#[derive(Debug, Args)]
+#[command(after_help = INPUTS)]
+pub(super) struct CallArgs {
+    /// A name of `piper plugin list`, or a component's file
+    #[arg(value_name = "NAME|FILE")]
+    plugin: String,
+    /// As which of its kinds; may be left out if it has only one
+    #[arg(value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name)), hide_possible_values = true)]
+    kind: Option<String>,
+    /// Which of the manifest's steps, notifiers, … of this kind is meant, if it has several
+    #[arg(long, value_name = "NAME", default_value = "")]
+    name: String,
+    /// The plugin's configuration [default: the one in your plugins.toml, or {}]
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    config: Option<Value>,
+    /// The options of this use: a step's `with`, a rule's options
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    options: Option<Value>,
+    /// What the host says about the call
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    facts: Option<Value>,
+    /// What this kind is called with besides; see below
+    #[arg(long, value_name = "JSON", value_parser = json_text)]
+    input: Option<Value>,
+}
+
+const INPUTS: &str = r#"JSON is given as it is, as @FILE, or as - for standard input.
+
+`--input` of a notifier is events, {"kind": "build.finished", "body": {}}; of a trigger-poll its cursor, "text" or null; of a trigger-webhook \
+a request, {"method": "POST", "target": "/", "headers": {}, "body": {}}; of a log-sink lines, ["one", "two"]; of a log-reader \
+{"read": {}} or {"search": {}}. Without it, each gets a small example.
+
+The exit status is 1 if the plugin fails, or says that its step failed."#;
+
+pub(super) fn run(args: &CallArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
+    let catalogue = catalogue(global)?;
+    let component = super::find(&catalogue, global, &args.plugin)?;
+    let plugin = component.load(&plugins::host(&catalogue.places))?;
+    let kind = chosen(args.kind.as_deref(), &component, &plugin)?;
+    let input = match &args.input {
+        Some(value) => Input::read(kind, value.clone())?,
+        None => Input::example(kind),
+    };
+    let grant = holding(&catalogue, &component, ui)?;
+    let invocation = Invocation {
+        limits: limits::of(kind, &grant.limits),
+        log: Arc::new(Talk {
+            title: component.title().to_owned(),
+            ui: *ui,
+        }),
+        ..Invocation::default()
+    };
+    let config = args.config.as_ref().unwrap_or(&grant.config);
+    let call = Call {
+        name: args.name.clone(),
+        config: calling::object(Some(config).filter(|config| config.is_object())),
+        options: calling::object(args.options.as_ref()),
+        facts: calling::object(args.facts.as_ref()),
+    };
+    let answer = plugins::wait(ask(&plugin, kind, &invocation, call, input))
+        .context("cannot wait for a plugin")?;
+    print(&component, kind, &answer, ui)?;
+    let is_red = |value: &Value| value["status"] == "failed";
+    if let Err(error) = &answer {
+        let help = limits::line_to_change(
+            error.code(),
+            component.name.as_ref(),
+            &invocation.limits,
+            &grants_file(&catalogue),
+        );
+        let help = help.map_or_else(String::new, |help| format!("\n  = help: {help}"));
+        ui.error(&format!(
+            "{}{help}",
+            calling::story(component.title(), kind, error)
+        ));
+    }
+    Ok(match &answer {
+        Ok(value) if !is_red(value) => exit_code::SUCCESS,
+        Ok(_) | Err(_) => exit_code::BUILD_FAILED,
+    })
+}
+
+/// The grant that holds for a component, its limits and its configuration; nothing if none does.
+fn holding(catalogue: &Catalogue, component: &Component, ui: &Ui) -> Result<PluginGrant, CliError> {
+    let Some(manifest) = component.manifest()?.and_then(|loaded| loaded.manifest) else {
+        return Ok(PluginGrant::default());
+    };
+    let standing = catalogue.standing(component, &manifest)?;
+    let granted = permissions::granted(&standing);
+    if !granted.is_empty() {
+        ui.warn("a call by hand gives a plugin nothing but its limits and its configuration: requests, files, secrets and commands are refused here, granted or not");
+    }
+    Ok(standing.grant)
+}
+
+/// The kind that was asked for, or the only one.
+fn chosen(
+    asked: Option<&str>,
+    component: &Component,
+    plugin: &Plugin,
+) -> Result<Kind, Box<Problem>> {
+    let kinds = plugin.kinds();
+    let title = component.title();
+    let names = || {
+        kinds
+            .iter()
+            .map(|kind| kind.name())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let asked = asked.and_then(|name| Kind::ALL.into_iter().find(|kind| kind.name() == name));
+    if let Some(kind) = asked {
+        return match kinds.contains(&kind) {
+            true => Ok(kind),
+            false => {
+                let message = format!("plugin `{title}` is no {kind}");
+                let help = format!("it is {}", names());
+                Err(Box::new(
+                    Problem::error(codes::BAD_VALUE, message).help(help),
+                ))
+            }
+        };
+    }
+    let mut own = kinds.iter().filter(|kind| **kind != Kind::ConfigCheck);
+    match (own.next(), own.next()) {
+        (Some(kind), None) => Ok(*kind),
+        _ => {
+            let message = format!("plugin `{title}` is several kinds: {}", names());
+            let help = format!(
+                "say which is meant: piper plugin call {} KIND",
+                words(title)
+            );
+            Err(Box::new(
+                Problem::error(codes::BAD_VALUE, message).help(help),
+            ))
+        }
+    }
+}
+
+fn print(
+    component: &Component,
+    kind: Kind,
+    answer: &Result<Value, CallError>,
+    ui: &Ui,
+) -> Result<(), CliError> {
+    let failed = |error: &CallError| match error {
+        CallError::Failed(failure) => calling::failure(failure),
+        CallError::Crashed(crash) => calling::crash(crash),
+    };
+    match (ui.format, answer) {
+        (OutputFormat::Json, _) => {
+            let mut object = json!({
+                "v": 1,
+                "type": "plugin.called",
+                "plugin": component.title(),
+                "digest": component.digest.to_string(),
+                "kind": kind.name(),
+            });
+            match answer {
+                Ok(value) => object["answer"] = value.clone(),
+                Err(error) => object["error"] = failed(error),
+            }
+            ui.print(&object.to_string())?;
+        }
+        (OutputFormat::Text, Ok(value)) => ui.print(&format!("{value:#}"))?,
+        (OutputFormat::Text, Err(_)) => {}
+    }
+    Ok(())
+}
+
+/// Reads JSON from the command line, from a file, or from standard input.
+pub(super) fn json_text(text: &str) -> Result<Value, String> {
+    let given = match text.strip_prefix('@') {
+        Some(file) => {
+            fs::read_to_string(file).map_err(|error| format!("cannot read `{file}`: {error}"))?
+        }
+        None if text == "-" => {
+            let mut input = String::new();
+            std::io::stdin()
+                .read_to_string(&mut input)
+                .map_err(|error| error.to_string())?;
+            input
+        }
+        None => text.to_owned(),
+    };
+    serde_json::from_str(&given).map_err(|error| format!("not JSON: {error}"))
+}
+
+/// The same, and it must be an object.
+pub(super) fn object(text: &str) -> Result<Value, String> {
+    json_text(text).and_then(|value| match value {
+        Value::Object(_) => Ok(value),
+        _ => Err("not a JSON object: write {\"key\": \"value\"}".to_owned()),
+    })
+}

@@ -1,0 +1,483 @@
+//! One call of a plugin by hand, whatever its kind: JSON in, JSON out.
+//!
+//! Shared by `call` and `test`. What a call may do is its [`Invocation`]'s affair.
+
+use crate::ui::{Ui, sanitize::words};
+use piper_core::{codes, problem::Problem};
+use piper_plugin_host::{
+    CallError, Crash, Failure, FailureKind, Invocation, Plugin,
+    kind::{Ask, Batch, Call, Delivery, EntryRef, Event, Kind, Page, Status, StepRef},
+    log::{Level, Line, Receiver},
+    service::{Services, StepContext},
+};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// What a kind is called with besides what every kind is called with.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Input {
+    /// Nothing.
+    None,
+    /// Events for a notifier.
+    Events(Vec<Event>),
+    /// Where a poll begins.
+    Cursor(Option<String>),
+    /// A request for a webhook.
+    Delivery(Delivery),
+    /// Lines for a sink.
+    Lines(Vec<String>),
+    /// A part of a log, as JSON.
+    Range(String),
+    /// A search, as JSON.
+    Query(String),
+}
+
+impl Input {
+    /// What a kind is called with if nobody says: something that every plugin of this kind must take.
+    pub(super) fn example(kind: Kind) -> Self {
+        match kind {
+            Kind::StepPlanner | Kind::StepRunner | Kind::ConfigCheck => Self::None,
+            Kind::Notifier => Self::Events(vec![event("build.finished", 1)]),
+            Kind::TriggerPoll => Self::Cursor(None),
+            Kind::TriggerWebhook => Self::Delivery(Delivery {
+                method: "POST".to_owned(),
+                target: "/".to_owned(),
+                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                body: b"{}".to_vec(),
+            }),
+            Kind::LogSink => Self::Lines(vec!["hello".to_owned()]),
+            Kind::LogReader => Self::Range("{}".to_owned()),
+        }
+    }
+
+    /// Reads it from JSON.
+    pub(super) fn read(kind: Kind, value: Value) -> Result<Self, Problem> {
+        let wrong = |expected: &str| {
+            Problem::error(
+                codes::BAD_ARGUMENT,
+                format!("`--input` does not fit a {kind}"),
+            )
+            .help(format!("a {kind} is called with {expected}"))
+        };
+        match kind {
+            Kind::StepPlanner | Kind::StepRunner | Kind::ConfigCheck => Err(wrong(
+                "nothing more: leave `--input` away; what it is told stands in `--options` and `--facts`",
+            )),
+            Kind::Notifier => {
+                let events = match value {
+                    Value::Array(events) => events,
+                    event => vec![event],
+                };
+                let read = (1..).zip(events).map(|(seq, value)| read_event(seq, value));
+                read.collect::<Option<_>>()
+                    .map(Self::Events)
+                    .ok_or_else(|| {
+                        wrong(
+                            r#"events: {"kind": "build.finished", "body": {…}}, or a list of such"#,
+                        )
+                    })
+            }
+            Kind::TriggerPoll => match value {
+                Value::Null => Ok(Self::Cursor(None)),
+                Value::String(cursor) => Ok(Self::Cursor(Some(cursor))),
+                _ => Err(wrong("a cursor: a text, or null for the first poll")),
+            },
+            Kind::TriggerWebhook => read_delivery(value).map(Self::Delivery).ok_or_else(|| {
+                wrong(r#"a request: {"method": "POST", "target": "/", "headers": {…}, "body": …}"#)
+            }),
+            Kind::LogSink => {
+                let lines = serde_json::from_value(value).map(Self::Lines);
+                lines.map_err(|_| wrong(r#"lines: ["one", "two"]"#))
+            }
+            Kind::LogReader => match value {
+                Value::Object(mut object) => Ok(match object.remove("search") {
+                    Some(query) => Self::Query(query.to_string()),
+                    None => Self::Range(
+                        object
+                            .remove("read")
+                            .unwrap_or(Value::Object(object))
+                            .to_string(),
+                    ),
+                }),
+                _ => Err(wrong(
+                    r#"a range or a query: {"read": {…}} or {"search": {…}}"#,
+                )),
+            },
+        }
+    }
+}
+
+/// An event about a build that there never was.
+pub(super) fn event(kind: &str, seq: u64) -> Event {
+    let body = json!({ "build": {
+        "id": "example", "project": "example", "pipeline": "build", "outcome": "failed",
+        "previous-outcome": "succeeded", "url": "https://piper.example/builds/example",
+    } });
+    Event {
+        kind: kind.to_owned(),
+        id: format!("example-{seq}"),
+        subject: "example".to_owned(),
+        seq,
+        at: 0,
+        body: body.to_string(),
+    }
+}
+
+fn read_event(seq: u64, value: Value) -> Option<Event> {
+    let object = value.as_object()?;
+    let text = |key: &str| object.get(key).and_then(Value::as_str);
+    let number = |key: &str| object.get(key).and_then(Value::as_u64);
+    let example = event(text("kind")?, number("seq").unwrap_or(seq));
+    Some(Event {
+        id: text("id").map_or(example.id, str::to_owned),
+        subject: text("subject").map_or(example.subject, str::to_owned),
+        at: number("at").unwrap_or_default(),
+        body: object.get("body").map_or(example.body, Value::to_string),
+        ..example
+    })
+}
+
+fn read_delivery(value: Value) -> Option<Delivery> {
+    let object = value.as_object()?;
+    let text = |key: &str, default: &str| match object.get(key) {
+        None => Some(default.to_owned()),
+        Some(value) => value.as_str().map(str::to_owned),
+    };
+    let headers = match object.get("headers") {
+        None => Vec::new(),
+        Some(headers) => headers
+            .as_object()?
+            .iter()
+            .map(|(name, value)| Some((name.to_lowercase(), value.as_str()?.to_owned())))
+            .collect::<Option<_>>()?,
+    };
+    let body = match object.get("body") {
+        None => Vec::new(),
+        Some(Value::String(text)) => text.clone().into_bytes(),
+        Some(json) => json.to_string().into_bytes(),
+    };
+    Some(Delivery {
+        method: text("method", "POST")?,
+        target: text("target", "/")?,
+        headers,
+        body,
+    })
+}
+
+/// Lines as a batch of one step.
+pub(super) fn batch(lines: &[String]) -> Batch {
+    let mut batch = Batch {
+        build: "example".to_owned(),
+        attempt: 1,
+        facts: "{}".to_owned(),
+        steps: vec![StepRef {
+            path: "example".to_owned(),
+            r#try: 1,
+            more: "{}".to_owned(),
+        }],
+        ..Batch::default()
+    };
+    for line in lines {
+        batch.text.extend_from_slice(line.as_bytes());
+        batch
+            .ends
+            .push(u32::try_from(batch.text.len()).unwrap_or(u32::MAX));
+    }
+    batch.times = vec![0; lines.len()];
+    batch.step_of = vec![0; lines.len()];
+    batch.marks = vec![0; lines.len()];
+    batch.last = true;
+    batch
+}
+
+/// Calls a plugin once, and returns its answer.
+///
+/// # Errors
+///
+/// When the plugin fails or crashes.
+pub(super) async fn ask(
+    plugin: &Plugin,
+    kind: Kind,
+    invocation: &Invocation,
+    call: Call,
+    input: Input,
+) -> Result<Value, CallError> {
+    match (kind, input) {
+        (Kind::StepPlanner, _) => {
+            let plan = plugin.plan(invocation, call).await?;
+            Ok(as_json(&plan))
+        }
+        (Kind::StepRunner, _) => run(plugin, invocation, call).await,
+        (Kind::ConfigCheck, _) => {
+            let problems = plugin.check_config(invocation, call).await?;
+            let problem = |problem: &piper_plugin_host::kind::ConfigProblem| json!({ "path": problem.path, "message": problem.message, "help": problem.help });
+            Ok(json!({ "problems": problems.iter().map(problem).collect::<Vec<_>>() }))
+        }
+        (_, Input::Events(events)) => {
+            let undelivered = plugin.notify(invocation, call, events).await?;
+            let one = |one: &piper_plugin_host::kind::Undelivered| json!({ "index": one.index, "why": failure(&one.why) });
+            Ok(json!({ "undelivered": undelivered.iter().map(one).collect::<Vec<_>>() }))
+        }
+        (_, Input::Cursor(cursor)) => {
+            let polled = plugin.poll(invocation, call, cursor).await?;
+            Ok(json!({
+                "asks": asks(&polled.asks),
+                "cursor": polled.cursor,
+                "next_poll_at": polled.next_poll_at,
+                "more": polled.more,
+            }))
+        }
+        (_, Input::Delivery(delivery)) => {
+            let received = plugin.receive(invocation, call, delivery).await?;
+            Ok(json!({
+                "status": received.status,
+                "headers": received.headers.into_iter().collect::<BTreeMap<_, _>>(),
+                "body": String::from_utf8_lossy(&received.body),
+                "asks": asks(&received.asks),
+            }))
+        }
+        (_, Input::Lines(lines)) => ship(plugin, invocation, call, vec![batch(&lines)]).await,
+        (_, Input::Query(query)) => {
+            let found = plugin
+                .search_logs(invocation, call, query, None, 100)
+                .await?;
+            let hits = found.hits.iter().map(|hit| {
+                json!({ "build": hit.build, "attempt": hit.attempt, "seq": hit.seq, "step": hit.step, "line": String::from_utf8_lossy(&hit.line) })
+            });
+            Ok(
+                json!({ "hits": hits.collect::<Vec<_>>(), "next": found.next, "total": found.total }),
+            )
+        }
+        (_, Input::Range(range)) => {
+            let max = (1_000, 1 << 20);
+            let page = plugin.read_logs(invocation, call, range, None, max).await?;
+            Ok(json!({ "lines": lines(&page), "next": page.next, "complete": page.complete }))
+        }
+        // Only kinds that take nothing more are called with nothing more.
+        (kind, Input::None) => {
+            Box::pin(ask(plugin, kind, invocation, call, Input::example(kind))).await
+        }
+    }
+}
+
+async fn run(plugin: &Plugin, invocation: &Invocation, call: Call) -> Result<Value, CallError> {
+    let step = Arc::new(Step::default());
+    let invocation = Invocation {
+        services: Services {
+            step: Some(step.clone()),
+            ..invocation.services.clone()
+        },
+        ..invocation.clone()
+    };
+    let verdict = plugin.run(&invocation, call).await?;
+    let status = match verdict.status {
+        Status::Passed => "passed",
+        Status::Failed => "failed",
+        Status::Skipped => "skipped",
+    };
+    let said = step.said();
+    Ok(json!({
+        "status": status,
+        "message": verdict.message,
+        "outputs": said.outputs,
+        "reports": said.reports,
+        "stdout": String::from_utf8_lossy(&said.streams[0]),
+        "stderr": String::from_utf8_lossy(&said.streams[1]),
+    }))
+}
+
+/// Opens a sink, hands it the batches, and closes it.
+///
+/// # Errors
+///
+/// When the plugin fails or crashes at any of the three.
+pub(super) async fn ship(
+    plugin: &Plugin,
+    invocation: &Invocation,
+    call: Call,
+    batches: Vec<Batch>,
+) -> Result<Value, CallError> {
+    let mut sink = plugin.open_sink(invocation.clone(), call).await?;
+    let receipt = sink.write(batches).await?;
+    sink.close().await?;
+    let entry = |entry: &EntryRef| json!({ "batch": entry.batch, "index": entry.index });
+    let rejected = receipt.rejected.iter().map(|rejection| {
+        json!({ "entry": entry(&rejection.entry), "code": rejection.code, "message": rejection.message })
+    });
+    Ok(json!({
+        "again": receipt.again.iter().map(entry).collect::<Vec<_>>(),
+        "rejected": rejected.collect::<Vec<_>>(),
+        "wait_ms": receipt.wait_ms,
+    }))
+}
+
+fn asks(asks: &[Ask]) -> Vec<Value> {
+    let ask = |ask: &Ask| json!({ "kind": ask.kind, "dedup_key": ask.dedup_key, "body": as_json(&ask.body) });
+    asks.iter().map(ask).collect()
+}
+
+fn lines(page: &Page) -> Vec<String> {
+    let lines_of = |batch: &Batch| -> Vec<String> {
+        let begins = std::iter::once(0).chain(batch.ends.iter().map(|end| *end as usize));
+        begins
+            .zip(&batch.ends)
+            .map(|(begin, end)| {
+                String::from_utf8_lossy(&batch.text[begin..*end as usize]).into_owned()
+            })
+            .collect()
+    };
+    page.batches.iter().flat_map(lines_of).collect()
+}
+
+/// The plugin's JSON, or its text if it is none.
+fn as_json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| json!(text))
+}
+
+/// A failure for programs.
+pub(super) fn failure(failure: &Failure) -> Value {
+    json!({
+        "kind": kind_word(failure.kind),
+        "code": failure.code,
+        "message": failure.message,
+        "retry_after_ms": failure.retry_after.map(|after| after.as_millis() as u64),
+        "details": failure.details.as_deref().map(as_json),
+    })
+}
+
+/// A crash for programs.
+pub(super) fn crash(crash: &Crash) -> Value {
+    json!({
+        "kind": kind_word(crash.kind()),
+        "code": crash.code,
+        "call": crash.call,
+        "message": crash.message,
+        "frames": crash.frames,
+        "log": crash.log,
+    })
+}
+
+fn kind_word(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Transient => "transient",
+        FailureKind::Permanent => "permanent",
+        FailureKind::Denied => "denied",
+        FailureKind::Invalid => "invalid",
+        FailureKind::Cancelled => "cancelled",
+    }
+}
+
+/// Why a call brought nothing, for people, with the plugin's name and the call's.
+pub(super) fn story(title: &str, kind: Kind, error: &CallError) -> String {
+    match error {
+        CallError::Failed(failure) => {
+            let advice = match failure.kind {
+                FailureKind::Transient => "; another attempt may work",
+                FailureKind::Invalid => "; the configuration or the input is wrong",
+                FailureKind::Permanent | FailureKind::Denied | FailureKind::Cancelled => "",
+            };
+            format!("plugin `{title}`, as {kind}, failed: {failure}{advice}")
+        }
+        CallError::Crashed(crash) => {
+            let mut text = format!(
+                "plugin `{title}`: its `{}` ended: {} ({})",
+                crash.call, crash.message, crash.code
+            );
+            if !crash.frames.is_empty() {
+                text.push_str(&format!("\n  in {}", crash.frames.join("\n     ")));
+            }
+            if !crash.log.is_empty() {
+                text.push_str(&format!(
+                    "\n  it last said:\n    {}",
+                    crash.log.join("\n    ")
+                ));
+            }
+            text
+        }
+    }
+}
+
+/// What a step says while it runs by hand.
+#[derive(Default)]
+struct Step(Mutex<Said>);
+
+#[derive(Debug, Default, Clone)]
+struct Said {
+    outputs: BTreeMap<String, String>,
+    reports: BTreeMap<String, Vec<Value>>,
+    streams: [Vec<u8>; 2],
+}
+
+/// How much of what a step prints is kept.
+const PRINTED: usize = 16 << 20;
+
+impl Step {
+    fn with<T>(&self, change: impl FnOnce(&mut Said) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn said(&self) -> Said {
+        self.with(|said| said.clone())
+    }
+}
+
+impl StepContext for Step {
+    fn print(&self, is_stderr: bool, bytes: Vec<u8>) {
+        self.with(|said| {
+            let stream = &mut said.streams[usize::from(is_stderr)];
+            let room = PRINTED.saturating_sub(stream.len());
+            stream.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        });
+    }
+
+    fn set_output(&self, name: String, value: String) -> Result<(), Failure> {
+        self.with(|said| said.outputs.insert(name, value));
+        Ok(())
+    }
+
+    fn report(&self, kind: String, items: Vec<String>) -> Result<(), Failure> {
+        let items = items.iter().map(|item| as_json(item));
+        self.with(|said| said.reports.entry(kind).or_default().extend(items));
+        Ok(())
+    }
+}
+
+/// Shows a plugin's log on standard error, as it comes.
+pub(super) struct Talk {
+    pub(super) title: String,
+    pub(super) ui: Ui,
+}
+
+impl Receiver for Talk {
+    fn is_enabled(&self, level: Level) -> bool {
+        level
+            >= if self.ui.verbose {
+                Level::Trace
+            } else {
+                Level::Info
+            }
+            && !self.ui.quiet
+    }
+
+    fn line(&self, line: Line) {
+        let fields: String = line
+            .fields
+            .iter()
+            .map(|(name, value)| format!(" {name}={value}"))
+            .collect();
+        self.ui.say(&format!(
+            "{} │ {}{}",
+            words(&self.title),
+            words(&line.message),
+            words(&fields)
+        ));
+    }
+}
+
+/// An object of the command line, or an empty one.
+pub(super) fn object(value: Option<&Value>) -> String {
+    value.map_or_else(|| Value::Object(Map::new()).to_string(), Value::to_string)
+}

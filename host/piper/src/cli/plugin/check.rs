@@ -1,0 +1,266 @@
+//! `piper plugin check`: whether a component is a plugin, with everything that is wrong with its manifest.
+//!
+//! Compiles and links it, and calls nothing: what a plugin does when it is called is `piper plugin test`'s business.
+
+use super::{CliError, GlobalArgs};
+use crate::{
+    cli::past,
+    exit_code,
+    plugins::{
+        self, Places, catalogue,
+        component::{self, Component},
+        files, limits,
+    },
+    ui::{OutputFormat, Ui, problem},
+};
+use clap::Args;
+use piper_core::{
+    codes,
+    problem::{Problem, Severity},
+};
+use piper_plugin_host::{
+    Plugin,
+    kind::Kind,
+    policy::manifest::{self, Loaded, Manifest, Role},
+};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// The manifest that a plugin's author writes.
+pub(super) const MANIFEST: &str = "piper-plugin.toml";
+
+/// Report every problem of a component and of its manifest
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// A component, or a manifest alone
+    #[arg(value_name = "FILE", default_value = MANIFEST)]
+    file: String,
+}
+
+pub(super) fn run(args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
+    let path = match &global.directory {
+        Some(directory) => directory.join(&args.file),
+        None => PathBuf::from(&args.file),
+    };
+    if args.file.ends_with(".toml") {
+        let text = files::read_text(&path, files::Authority::Anybody)?;
+        let text = text.ok_or_else(|| {
+            Problem::error(
+                codes::UNREADABLE,
+                format!("there is no file `{}`", plugins::shown(&path)),
+            )
+            .help("name a component or a manifest; `piper plugin new` begins a plugin")
+        })?;
+        let loaded = manifest::load(&text);
+        return report(&plugins::shown(&path), &loaded.problems, None, ui);
+    }
+    component_of(&component::at(&path, catalogue::limit(None))?, ui)
+}
+
+/// Checks a component, and says all that is wrong with it.
+pub(super) fn component_of(component: &Component, ui: &Ui) -> Result<u8, CliError> {
+    let plugin = component.load(&plugins::host(&Places::find()))?;
+    let (loaded, problems) = examine(component, &plugin);
+    let manifest = loaded.as_ref().and_then(|loaded| loaded.manifest.as_ref());
+    report(&component.source, &problems, Some((&plugin, manifest)), ui)
+}
+
+/// All that is wrong with a component that can be loaded.
+pub(super) fn examine(component: &Component, plugin: &Plugin) -> (Option<Loaded>, Vec<Problem>) {
+    let title = component.title();
+    let Some(text) = plugin.manifest() else {
+        let problem = Problem::error(
+            codes::NOT_LOADABLE,
+            format!("`{title}` has no manifest, so it may do nothing, and nobody can name it"),
+        )
+        .help(format!(
+            "write a {MANIFEST}; `piper plugin build` puts it into the component"
+        ));
+        return (None, vec![problem]);
+    };
+    let loaded = component.read_manifest(text.to_owned());
+    let mut problems = loaded.problems.clone();
+    if let Some(manifest) = &loaded.manifest {
+        problems.extend(mismatches(title, manifest, plugin.kinds()));
+        problems.extend(schema(title, manifest, plugin.config_schema()));
+    }
+    (Some(loaded), problems)
+}
+
+/// Kinds of which only the manifest or only the component knows.
+fn mismatches(title: &str, manifest: &Manifest, kinds: &[Kind]) -> Vec<Problem> {
+    let has_step = |role: Role| manifest.steps.iter().any(|step| step.role == role);
+    let declared = [
+        (
+            Kind::StepPlanner,
+            has_step(Role::Planner),
+            "[[step]]\nrole = \"planner\"",
+        ),
+        (
+            Kind::StepRunner,
+            has_step(Role::Runner),
+            "[[step]]\nrole = \"runner\"",
+        ),
+        (
+            Kind::TriggerPoll,
+            !manifest.triggers.is_empty(),
+            "[[trigger]]",
+        ),
+        (
+            Kind::TriggerWebhook,
+            !manifest.webhooks.is_empty(),
+            "[[webhook]]",
+        ),
+        (Kind::LogSink, manifest.log_sink.is_some(), "[log-sink]"),
+        (
+            Kind::Notifier,
+            !manifest.notifiers.is_empty(),
+            "[[notifier]]",
+        ),
+    ];
+    let problem = |(kind, is_declared, table): (Kind, bool, &str)| {
+        let table = table.replace('\n', ", ");
+        match (kinds.contains(&kind), is_declared) {
+            (true, false) => Some(
+                Problem::error(codes::MISSING_KEY, format!("`{title}` exports `{}`, and its manifest has no `{table}`", kind.interface()))
+                    .help(format!("add `{table}` to the manifest, or do not export it")),
+            ),
+            (false, true) => Some(
+                Problem::error(codes::NOT_LOADABLE, format!("the manifest of `{title}` has `{table}`, and the component does not export `{}`", kind.interface()))
+                    .help("export it, or take it out of the manifest"),
+            ),
+            (true, true) | (false, false) => None,
+        }
+    };
+    declared.into_iter().filter_map(problem).collect()
+}
+
+/// Whether the configuration's schema is there where it is said to be, and is JSON.
+fn schema(title: &str, manifest: &Manifest, schema: Option<&str>) -> Option<Problem> {
+    match (schema, &manifest.config_schema) {
+        (Some(text), _) if !matches!(serde_json::from_str(text), Ok(Value::Object(_))) => {
+            let problem = Problem::error(
+                codes::NOT_LOADABLE,
+                format!("the configuration's schema of `{title}` is not a JSON object"),
+            );
+            Some(problem.help("mend the file that `config-schema` names, and build again"))
+        }
+        (None, Some(_)) => {
+            let problem = Problem::error(
+                codes::NOT_LOADABLE,
+                format!(
+                    "the manifest of `{title}` names a `config-schema`, and the component has none in it"
+                ),
+            );
+            Some(problem.help("`piper plugin build` puts it into the component"))
+        }
+        (Some(_), _) | (None, None) => None,
+    }
+}
+
+fn report(
+    title: &str,
+    problems: &[Problem],
+    found: Option<(&Plugin, Option<&Manifest>)>,
+    ui: &Ui,
+) -> Result<u8, CliError> {
+    let here = std::env::current_dir().ok();
+    let count = |severity| {
+        problems
+            .iter()
+            .filter(|problem| problem.severity == severity)
+            .count()
+    };
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    match ui.format {
+        OutputFormat::Json => {
+            for mut object in problem::json(problems, here.as_deref()) {
+                object["v"] = json!(1);
+                object["type"] = json!("problem");
+                ui.print(&object.to_string())?;
+            }
+            let mut object = json!({ "v": 1, "type": "plugin.checked", "file": title, "errors": errors, "warnings": warnings });
+            if let Some((plugin, _)) = found {
+                object["kinds"] = json!(kinds(plugin));
+                object["size"] = json!(plugin.size());
+                object["digest"] = json!(format!("sha256:{}", plugin.digest()));
+            }
+            ui.print(&object.to_string())?;
+        }
+        OutputFormat::Text => {
+            if !problems.is_empty() {
+                ui.complain(&problem::text(problems, ui.err.color, here.as_deref()));
+            }
+            ui.print(&summary(title, found, (errors, warnings), ui))?;
+        }
+    }
+    Ok(if errors > 0 {
+        exit_code::USAGE
+    } else {
+        exit_code::SUCCESS
+    })
+}
+
+fn summary(
+    title: &str,
+    found: Option<(&Plugin, Option<&Manifest>)>,
+    (errors, warnings): (usize, usize),
+    ui: &Ui,
+) -> String {
+    let counted = |count: usize, what: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        count => Some(format!("{count} {what}s")),
+    };
+    let mut parts = Vec::new();
+    if let Some((plugin, _)) = found {
+        parts.push(kinds(plugin).join(", "));
+        parts.push(past::bytes(plugin.size() as u64));
+    }
+    parts.extend(counted(errors, "error"));
+    parts.extend(counted(warnings, "warning"));
+    if errors + warnings == 0 {
+        parts.push("no problems".to_owned());
+    }
+    let mut lines = vec![format!("{title}: {}", parts.join(", "))];
+    if let Some((plugin, manifest)) = found {
+        let asks = manifest.map(|manifest| super::permissions::text(manifest, past::style(ui.out)));
+        match asks {
+            Some(asks) if asks.is_empty() => lines.push("  asks for nothing".to_owned()),
+            Some(asks) => lines.extend(asks.into_iter().map(|ask| format!("  asks for {ask}"))),
+            None => {}
+        }
+        let limits = limit_lines(plugin.kinds(), &Default::default()).into_iter();
+        lines.extend(limits.map(|line| format!("  a call of {line}")));
+        let unknown = plugin.unknown_exports();
+        if !unknown.is_empty() {
+            lines.push(format!(
+                "  also exports {}, which piper does not know",
+                unknown.join(", ")
+            ));
+        }
+    }
+    lines.join("\n")
+}
+
+/// What a call of each kind may use up.
+pub(super) fn limit_lines(
+    kinds: &[Kind],
+    granted: &piper_plugin_host::policy::grant::Limits,
+) -> Vec<String> {
+    let line = |kind: &Kind| {
+        let of = limits::of(*kind, granted);
+        let wall = match (kind, granted.wall) {
+            (Kind::StepRunner, None) => "as long as its step may take".to_owned(),
+            _ => format!("{} in all", limits::seconds(of.wall)),
+        };
+        let (memory, cpu) = (limits::mebibytes(of.memory), limits::seconds(of.cpu));
+        format!("{kind}: {memory} of memory, {cpu} of CPU, {wall}")
+    };
+    kinds.iter().map(line).collect()
+}
+
+/// The names of a plugin's kinds.
+pub(super) fn kinds(plugin: &Plugin) -> Vec<&'static str> {
+    plugin.kinds().iter().map(|kind| kind.name()).collect()
+}

@@ -1,0 +1,518 @@
+//! What every plugin of a kind must do, whatever it is for.
+//!
+//! A plugin is free to fail: a [`CallError::Failed`] is an answer. It must not trap, hang or lie, and a few questions have one right
+//! answer for all. Nothing here is granted, so nothing here does harm.
+
+use super::calling::{self, Input, ask, event, ship};
+use crate::plugins::limits;
+use piper_plugin_host::{
+    CallError, Cancel, FailureKind, Invocation, Plugin,
+    kind::{Batch, Call, Delivery, Kind},
+    policy::{
+        grant,
+        manifest::{Manifest, Role},
+    },
+};
+use serde_json::Value;
+use std::time::Duration;
+
+/// The plugin and with what it is called.
+pub(super) struct Subject<'a> {
+    pub(super) title: &'a str,
+    pub(super) plugin: &'a Plugin,
+    pub(super) manifest: Option<&'a Manifest>,
+    pub(super) config: String,
+    pub(super) options: String,
+    pub(super) limits: grant::Limits,
+}
+
+/// What came of one rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It does so.
+    Passed,
+    /// It does not, and what it does instead.
+    Failed(String),
+    /// Nobody can say, and what would help.
+    Skipped(String),
+}
+
+/// A rule, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Judged {
+    pub(super) kind: Kind,
+    /// As it is called in the manifest, if it has a name.
+    pub(super) name: String,
+    pub(super) rule: &'static str,
+    pub(super) outcome: Outcome,
+}
+
+/// How often a plugin is called to see that it stays the same.
+const REPEATS: usize = 20;
+
+/// When a call is cancelled: late enough that most have begun.
+const SOON: Duration = Duration::from_millis(5);
+
+/// The largest plan, in bytes.
+const LARGEST_PLAN: usize = 1 << 20;
+
+/// Judges a plugin by the rules of all its kinds.
+pub(super) async fn judge(subject: &Subject<'_>) -> Vec<Judged> {
+    let mut judged = Vec::new();
+    for kind in subject.plugin.kinds() {
+        for name in subject.names(*kind) {
+            let case = Case {
+                subject,
+                kind: *kind,
+                name,
+            };
+            let mut rules = case.common().await;
+            rules.extend(match kind {
+                Kind::StepPlanner => case.planner().await,
+                Kind::StepRunner => Vec::new(),
+                Kind::ConfigCheck => case.config_check().await,
+                Kind::Notifier => case.notifier().await,
+                Kind::LogSink => case.sink().await,
+                Kind::LogReader => case.reader().await,
+                Kind::TriggerPoll => case.poll().await,
+                Kind::TriggerWebhook => case.webhook().await,
+            });
+            judged.extend(rules.into_iter().map(|(rule, outcome)| Judged {
+                kind: *kind,
+                name: case.name.clone(),
+                rule,
+                outcome,
+            }));
+        }
+    }
+    judged
+}
+
+impl Subject<'_> {
+    /// What the manifest calls the plugin's things of a kind; one without a name if it says nothing.
+    fn names(&self, kind: Kind) -> Vec<String> {
+        let steps = |role: Role| {
+            let steps = self.manifest.iter().flat_map(|manifest| &manifest.steps);
+            steps
+                .filter(move |step| step.role == role)
+                .map(|step| step.name.as_ref())
+        };
+        let names: Vec<_> = match (kind, self.manifest) {
+            (Kind::StepPlanner, _) => steps(Role::Planner).collect(),
+            (Kind::StepRunner, _) => steps(Role::Runner).collect(),
+            (Kind::TriggerPoll, Some(manifest)) => manifest
+                .triggers
+                .iter()
+                .map(|one| one.name.as_ref())
+                .collect(),
+            (Kind::TriggerWebhook, Some(manifest)) => manifest
+                .webhooks
+                .iter()
+                .map(|one| one.name.as_ref())
+                .collect(),
+            (Kind::Notifier, Some(manifest)) => manifest
+                .notifiers
+                .iter()
+                .map(|one| one.name.as_ref())
+                .collect(),
+            (_, _) => Vec::new(),
+        };
+        let names = names
+            .into_iter()
+            .map(|name| name.map_or_else(String::new, ToString::to_string));
+        let mut names: Vec<String> = names.collect();
+        if names.is_empty() {
+            names.push(String::new());
+        }
+        names
+    }
+}
+
+type Rules = Vec<(&'static str, Outcome)>;
+type Answer = Result<Value, CallError>;
+
+/// One thing that the plugin is, called in many ways.
+struct Case<'a> {
+    subject: &'a Subject<'a>,
+    kind: Kind,
+    name: String,
+}
+
+impl Case<'_> {
+    fn invocation(&self) -> Invocation {
+        Invocation {
+            limits: limits::of(self.kind, &self.subject.limits),
+            ..Invocation::default()
+        }
+    }
+
+    fn call(&self) -> Call {
+        Call {
+            name: self.name.clone(),
+            config: self.subject.config.clone(),
+            options: self.subject.options.clone(),
+            facts: "{}".to_owned(),
+        }
+    }
+
+    async fn ask(&self, call: Call, input: Input) -> Answer {
+        ask(
+            self.subject.plugin,
+            self.kind,
+            &self.invocation(),
+            call,
+            input,
+        )
+        .await
+    }
+
+    async fn example(&self) -> Answer {
+        self.ask(self.call(), Input::example(self.kind)).await
+    }
+
+    /// It may say no, but must not die.
+    fn survives(&self, answer: &Answer) -> Outcome {
+        match answer {
+            Ok(_) | Err(CallError::Failed(_)) => Outcome::Passed,
+            Err(error @ CallError::Crashed(_)) => {
+                Outcome::Failed(calling::story(self.subject.title, self.kind, error))
+            }
+        }
+    }
+
+    /// It must say yes, and this must hold of what it says.
+    fn answers(
+        &self,
+        answer: &Answer,
+        holds: impl FnOnce(&Value) -> Result<(), String>,
+    ) -> Outcome {
+        match answer {
+            Ok(value) => match holds(value) {
+                Ok(()) => Outcome::Passed,
+                Err(why) => Outcome::Failed(why),
+            },
+            // Whoever needs options cannot be judged without any.
+            Err(CallError::Failed(failure)) if matches!(failure.kind, FailureKind::Invalid) => {
+                Outcome::Skipped(format!(
+                    "it says `{failure}`: give it what it needs with --config and --options"
+                ))
+            }
+            Err(CallError::Failed(failure)) if matches!(failure.kind, FailureKind::Denied) => {
+                Outcome::Skipped(format!(
+                    "it says `{failure}`, and nothing is granted in a test"
+                ))
+            }
+            Err(error) => Outcome::Failed(calling::story(self.subject.title, self.kind, error)),
+        }
+    }
+
+    /// The rules of all kinds.
+    async fn common(&self) -> Rules {
+        let strange = r#"{"\ud83d\ude00": [null, {"deep": [[[[0.5e300]]]]}], "": "\u0000"}"#;
+        let with = |config: &str, options: &str, facts: &str| Call {
+            config: config.to_owned(),
+            options: options.to_owned(),
+            facts: facts.to_owned(),
+            ..self.call()
+        };
+        let input = || Input::example(self.kind);
+        let mut rules = vec![
+            (
+                "answers when it is called as the manifest says",
+                self.survives(&self.example().await),
+            ),
+            (
+                "takes an empty configuration and empty options",
+                self.survives(&self.ask(with("{}", "{}", "{}"), input()).await),
+            ),
+            (
+                "takes a configuration and options that nobody would write",
+                self.survives(&self.ask(with(strange, strange, "{}"), input()).await),
+            ),
+            (
+                "takes facts that it does not know",
+                self.survives(
+                    &self
+                        .ask(
+                            with(&self.subject.config, &self.subject.options, strange),
+                            input(),
+                        )
+                        .await,
+                ),
+            ),
+        ];
+        let unknown = Call {
+            name: "a-name-of-nothing".to_owned(),
+            ..self.call()
+        };
+        rules.push((
+            "takes a name that its manifest does not have",
+            self.survives(&self.ask(unknown, input()).await),
+        ));
+        rules.push((
+            "does the same when it is called again and again",
+            self.repeats().await,
+        ));
+        rules.push(("ends soon when it is cancelled", self.is_cancelled().await));
+        rules
+    }
+
+    async fn repeats(&self) -> Outcome {
+        let first = self.example().await;
+        for _ in 1..REPEATS {
+            let again = self.example().await;
+            let is_same = match (&first, &again) {
+                (Ok(_), Ok(_)) => true,
+                (Err(one), Err(other)) => one.code() == other.code(),
+                (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
+            };
+            let survived = self.survives(&again);
+            if survived != Outcome::Passed {
+                return survived;
+            }
+            if !is_same {
+                return Outcome::Failed(match again {
+                    Ok(_) => {
+                        "it failed the first time and not later, with the same arguments".to_owned()
+                    }
+                    Err(error) => calling::story(self.subject.title, self.kind, &error),
+                });
+            }
+        }
+        Outcome::Passed
+    }
+
+    async fn is_cancelled(&self) -> Outcome {
+        let cancel = Cancel::new();
+        let invocation = Invocation {
+            cancel: cancel.clone(),
+            ..self.invocation()
+        };
+        let later = async {
+            tokio::time::sleep(SOON).await;
+            cancel.cancel();
+        };
+        let input = Input::example(self.kind);
+        let called = ask(
+            self.subject.plugin,
+            self.kind,
+            &invocation,
+            self.call(),
+            input,
+        );
+        let (answer, ()) = tokio::join!(called, later);
+        match &answer {
+            Err(CallError::Crashed(crash)) if crash.code == "call.cancelled" => {
+                Outcome::Failed(format!(
+                    "it went on for {} after it was cancelled, and was ended: look at `control.cancelled` in loops",
+                    limits::seconds(invocation.limits.grace)
+                ))
+            }
+            answer => self.survives(answer),
+        }
+    }
+
+    async fn planner(&self) -> Rules {
+        let (first, again) = (self.example().await, self.example().await);
+        let is_plan = |value: &Value| match value["steps"].is_object() {
+            true if value.to_string().len() <= LARGEST_PLAN => Ok(()),
+            true => Err("its plan is larger than 1 MiB".to_owned()),
+            false => Err(format!(
+                "it answered `{value}`, which is not {{\"steps\": {{…}}}}"
+            )),
+        };
+        let is_same = |value: &Value| match &again {
+            Ok(other) if other == value => Ok(()),
+            _ => {
+                Err("it planned something else the second time, with the same arguments".to_owned())
+            }
+        };
+        vec![
+            (
+                "answers with an object of steps",
+                self.answers(&first, is_plan),
+            ),
+            (
+                "plans the same for the same arguments",
+                self.answers(&first, is_same),
+            ),
+        ]
+    }
+
+    async fn config_check(&self) -> Rules {
+        let empty = self.ask(Call::default(), Input::None).await;
+        let again = self.ask(Call::default(), Input::None).await;
+        let has_places = |value: &Value| {
+            let problems = value["problems"].as_array().into_iter().flatten();
+            let paths = problems.filter_map(|problem| problem["path"].as_str());
+            match paths
+                .into_iter()
+                .find(|path| !path.is_empty() && !path.starts_with('/'))
+            {
+                None => Ok(()),
+                Some(path) => Err(format!(
+                    "`{path}` is not a JSON pointer: write `/config/KEY` or `/options/KEY`"
+                )),
+            }
+        };
+        let is_same = |value: &Value| match &again {
+            Ok(other) if other == value => Ok(()),
+            _ => Err(
+                "it found something else the second time, with the same configuration".to_owned(),
+            ),
+        };
+        vec![
+            (
+                "answers an empty configuration with problems and no failure",
+                self.answers(&empty, has_places),
+            ),
+            (
+                "finds the same in the same configuration",
+                self.answers(&empty, is_same),
+            ),
+        ]
+    }
+
+    async fn notifier(&self) -> Rules {
+        let tell = |events| self.ask(self.call(), Input::Events(events));
+        let all_told = |value: &Value| match value["undelivered"].as_array() {
+            Some(undelivered) if undelivered.is_empty() => Ok(()),
+            _ => Err(format!(
+                "it says that something was not delivered: {}",
+                value["undelivered"]
+            )),
+        };
+        let unknown = vec![event("piper.test.unknown", 1)];
+        let mut bare = event("build.finished", 1);
+        bare.body = "{}".to_owned();
+        let known = ["build.started", "build.finished"];
+        let twice = [known, known]
+            .concat()
+            .into_iter()
+            .map(|kind| event(kind, 1))
+            .collect();
+        vec![
+            (
+                "takes an empty batch",
+                self.answers(&tell(Vec::new()).await, all_told),
+            ),
+            (
+                "answers an unknown kind of event with success",
+                self.answers(&tell(unknown).await, all_told),
+            ),
+            (
+                "takes an event that says nothing",
+                self.survives(&tell(vec![bare]).await),
+            ),
+            (
+                "takes the same event twice",
+                self.survives(&tell(twice).await),
+            ),
+        ]
+    }
+
+    async fn sink(&self) -> Rules {
+        let write = |batches| async {
+            let invocation = self.invocation();
+            ship(self.subject.plugin, &invocation, self.call(), batches).await
+        };
+        let is_done = |value: &Value| {
+            let is_empty = |key: &str| value[key].as_array().is_some_and(Vec::is_empty);
+            match is_empty("again") && is_empty("rejected") {
+                true => Ok(()),
+                false => Err(format!(
+                    "it says of nothing that it was not written: {value}"
+                )),
+            }
+        };
+        let odd = Batch {
+            text: b"\xff\xfe\x00\x1b[31m".to_vec(),
+            ends: vec![0, 4, 8],
+            times: vec![0, u64::MAX, 1],
+            marks: vec![0xff; 3],
+            step_of: vec![0; 3],
+            columns: vec![("of-a-later-piper".to_owned(), vec![1, 2, 3])],
+            ..calling::batch(&[])
+        };
+        let one = calling::batch(&["one".to_owned(), "two".to_owned()]);
+        let other = Batch {
+            build: "another".to_owned(),
+            ..one.clone()
+        };
+        vec![
+            (
+                "takes a write of nothing",
+                self.answers(&write(Vec::new()).await, is_done),
+            ),
+            (
+                "takes a batch without entries",
+                self.answers(&write(vec![calling::batch(&[])]).await, is_done),
+            ),
+            (
+                "takes bytes that are no text, marks and columns that it does not know",
+                self.survives(&write(vec![odd]).await),
+            ),
+            (
+                "takes batches of two builds at once",
+                self.survives(&write(vec![one.clone(), other]).await),
+            ),
+            (
+                "takes the same batch again",
+                self.survives(&write(vec![one.clone(), one]).await),
+            ),
+        ]
+    }
+
+    async fn reader(&self) -> Rules {
+        let range = Input::Range(r#"{"build": "a-build-of-nobody"}"#.to_owned());
+        let query = Input::Query(r#"{"text": "nowhere"}"#.to_owned());
+        vec![
+            (
+                "answers for a build that there is not",
+                self.survives(&self.ask(self.call(), range).await),
+            ),
+            (
+                "answers a search that finds nothing",
+                self.survives(&self.ask(self.call(), query).await),
+            ),
+        ]
+    }
+
+    async fn poll(&self) -> Rules {
+        let cursor = Input::Cursor(Some("\u{1f600} a cursor of another plugin".to_owned()));
+        vec![(
+            "takes a cursor that it never gave",
+            self.survives(&self.ask(self.call(), cursor).await),
+        )]
+    }
+
+    async fn webhook(&self) -> Rules {
+        let deliver = |method: &str, body: &[u8]| {
+            let delivery = Delivery {
+                method: method.to_owned(),
+                target: "/piper-test?a=%00".to_owned(),
+                headers: vec![("x-of-nobody".to_owned(), "1".to_owned())],
+                body: body.to_vec(),
+            };
+            self.ask(self.call(), Input::Delivery(delivery))
+        };
+        let has_status = |value: &Value| match value["status"].as_u64() {
+            Some(100..=599) => Ok(()),
+            _ => Err(format!("{} is not a status", value["status"])),
+        };
+        vec![
+            (
+                "answers an empty request with a status",
+                self.answers(&deliver("GET", b"").await, has_status),
+            ),
+            (
+                "answers a body that it does not understand",
+                self.survives(&deliver("POST", b"\xff{").await),
+            ),
+            (
+                "answers an event that it does not know",
+                self.survives(&deliver("POST", b"{\"action\": \"unknown\"}").await),
+            ),
+        ]
+    }
+}

@@ -1,0 +1,269 @@
+//! `piper plugin inspect`: what a plugin is, what it asks for and why, and what of that it is given here.
+
+use super::{CliError, GlobalArgs, catalogue, check, grants_file, permissions};
+use crate::{
+    cli::past::{self, bytes},
+    exit_code,
+    plugins::{self, catalogue::Catalogue, component::Component, limits, standing::Standing},
+    ui::{
+        OutputFormat, Ui, problem,
+        sanitize::words,
+        style::{Paint, Style},
+    },
+};
+use clap::Args;
+use piper_core::problem::Problem;
+use piper_plugin_host::{
+    Plugin,
+    policy::{grant, manifest::Manifest},
+};
+use serde_json::{Value, json};
+
+/// Show what a plugin is, what it asks for and why, and what it is granted
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// A name of `piper plugin list`, or a component's file
+    #[arg(value_name = "NAME|FILE")]
+    plugin: String,
+}
+
+/// All that can be said of one plugin.
+struct Seen<'a> {
+    component: &'a Component,
+    plugin: &'a Plugin,
+    manifest: Option<Manifest>,
+    standing: Option<Standing>,
+    problems: Vec<Problem>,
+}
+
+pub(super) fn run(args: &InspectArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
+    let catalogue = catalogue(global)?;
+    let component = super::find(&catalogue, global, &args.plugin)?;
+    let plugin = component.load(&plugins::host(&catalogue.places))?;
+    let (loaded, mut problems) = check::examine(&component, &plugin);
+    let manifest = loaded.and_then(|loaded| loaded.manifest);
+    let standing = match &manifest {
+        Some(manifest) => match catalogue.standing(&component, manifest) {
+            Ok(standing) => Some(standing),
+            Err(problem) => {
+                problems.push(*problem);
+                None
+            }
+        },
+        None => None,
+    };
+    let seen = Seen {
+        component: &component,
+        plugin: &plugin,
+        manifest,
+        standing,
+        problems,
+    };
+    let here = std::env::current_dir().ok();
+    match ui.format {
+        OutputFormat::Json => ui.print(&seen.json(here.as_deref()).to_string())?,
+        OutputFormat::Text => {
+            if !seen.problems.is_empty() {
+                ui.complain(&problem::text(
+                    &seen.problems,
+                    ui.err.color,
+                    here.as_deref(),
+                ));
+            }
+            ui.print(&seen.text(&catalogue, past::style(ui.out)))?;
+        }
+    }
+    Ok(match super::errors(seen.problems).is_empty() {
+        true => exit_code::SUCCESS,
+        false => exit_code::USAGE,
+    })
+}
+
+impl Seen<'_> {
+    fn limits(&self) -> grant::Limits {
+        self.standing
+            .as_ref()
+            .map(|standing| standing.grant.limits)
+            .unwrap_or_default()
+    }
+
+    fn text(&self, catalogue: &Catalogue, style: Style) -> String {
+        let mut text = String::new();
+        let mut line = |line: &str| {
+            text.push_str(line);
+            text.push('\n');
+        };
+        let component = self.component;
+        match &self.manifest {
+            Some(manifest) => {
+                let name = style.paint(Paint::Strong, manifest.name.as_str());
+                let license = manifest
+                    .license
+                    .as_deref()
+                    .map_or_else(String::new, |license| format!(" · {}", words(license)));
+                line(&format!("{name} {}{license}", manifest.version));
+                if let Some(description) = &manifest.description {
+                    line(&words(description));
+                }
+            }
+            None => line(&style.paint(Paint::Strong, words(component.title()))),
+        }
+        line("");
+        line(&format!(
+            "from    {} ({})",
+            words(&component.source),
+            component.origin.as_str()
+        ));
+        line(&format!("digest  {}", component.digest));
+        line(&format!("size    {}", bytes(component.bytes.len() as u64)));
+        line(&format!("kinds   {}", check::kinds(self.plugin).join(", ")));
+        let unknown = self.plugin.unknown_exports();
+        if !unknown.is_empty() {
+            line(&format!(
+                "unknown {} (exports that this piper does not know)",
+                words(&unknown.join(", "))
+            ));
+        }
+        let mut section = |title: &str, lines: Vec<String>| {
+            if lines.is_empty() {
+                return;
+            }
+            text.push_str(&format!("\n{}\n", style.paint(Paint::Strong, title)));
+            for line in lines {
+                text.push_str(&format!("  {line}\n"));
+            }
+        };
+        if let Some(manifest) = &self.manifest {
+            let asks = permissions::text(manifest, style);
+            section("Asks for", or_nothing(asks));
+            if let Some(standing) = &self.standing {
+                section("May do here", or_nothing(granted(standing)));
+                section("Lacks", missing(self.component, standing, style));
+                section(
+                    "Granted and not asked for",
+                    unused(standing, &grants_file(catalogue)),
+                );
+            }
+        }
+        section(
+            "May use up, each call",
+            check::limit_lines(self.plugin.kinds(), &self.limits()),
+        );
+        section(
+            "Imports (a hint: what it may do is above)",
+            imports(self.plugin),
+        );
+        text.trim_end().to_owned()
+    }
+
+    fn json(&self, here: Option<&std::path::Path>) -> Value {
+        let component = self.component;
+        let manifest = self.manifest.as_ref().map(|manifest| {
+            json!({
+                "name": manifest.name.as_str(),
+                "version": manifest.version,
+                "license": manifest.license,
+                "description": manifest.description,
+            })
+        });
+        let granted = self.limits();
+        let limits = self.plugin.kinds().iter().map(|kind| {
+            let limits = limits::of(*kind, &granted);
+            json!({
+                "kind": kind.name(),
+                "memory": limits.memory,
+                "cpu_ms": limits.cpu.as_millis() as u64,
+                "wall_ms": limits.wall.as_millis() as u64,
+            })
+        });
+        let permissions = self.manifest.as_ref().zip(self.standing.as_ref());
+        json!({
+            "v": 1,
+            "type": "plugin.inspected",
+            "name": component.name.as_ref().map(|name| name.as_str()),
+            "origin": component.origin.as_str(),
+            "source": component.source,
+            "digest": component.digest.to_string(),
+            "size": component.bytes.len(),
+            "kinds": check::kinds(self.plugin),
+            "imports": self.plugin.imports(),
+            "unknown_exports": self.plugin.unknown_exports(),
+            "manifest": manifest,
+            "permissions": permissions.map(|(manifest, standing)| permissions::json(manifest, standing)),
+            "limits": limits.collect::<Vec<_>>(),
+            "problems": problem::json(&self.problems, here),
+        })
+    }
+}
+
+fn or_nothing(lines: Vec<String>) -> Vec<String> {
+    match lines.is_empty() {
+        true => vec!["nothing".to_owned()],
+        false => lines,
+    }
+}
+
+fn granted(standing: &Standing) -> Vec<String> {
+    let granted = permissions::granted(standing);
+    granted
+        .iter()
+        .map(|(kind, what)| permissions::joined(kind, what))
+        .collect()
+}
+
+fn missing(component: &Component, standing: &Standing, style: Style) -> Vec<String> {
+    let difference = &standing.difference;
+    let mut lines = Vec::new();
+    if let Some(was) = difference.was {
+        lines.push(format!("what was granted was granted to {was}"));
+    }
+    for missing in &difference.missing {
+        let optional = if missing.optional { " (optional)" } else { "" };
+        let option = permissions::option(missing.option, &missing.value);
+        lines.push(format!(
+            "{}{optional}",
+            style.paint(Paint::Odd, words(&option))
+        ));
+    }
+    if let Some(name) = component.name.as_ref().filter(|_| !lines.is_empty()) {
+        lines.push(
+            style
+                .paint(
+                    Paint::Dim,
+                    format!("to grant it: piper plugin grant {name}"),
+                )
+                .into_owned(),
+        );
+    }
+    lines
+}
+
+fn unused(standing: &Standing, file: &str) -> Vec<String> {
+    let unused = standing.difference.unused.iter();
+    let mut lines: Vec<String> = unused
+        .map(|(option, value)| permissions::joined(option.trim_start_matches('-'), value))
+        .collect();
+    if !lines.is_empty() {
+        lines.push(format!("it can be taken out of {file}"));
+    }
+    lines
+}
+
+/// What a plugin imports of piper, and that it imports others.
+fn imports(plugin: &Plugin) -> Vec<String> {
+    let (own, others): (Vec<&String>, Vec<&String>) = plugin
+        .imports()
+        .iter()
+        .partition(|import| import.starts_with("piper:"));
+    let mut lines: Vec<String> = own
+        .iter()
+        .map(|import| words(import).into_owned())
+        .collect();
+    if !others.is_empty() {
+        lines.push(format!(
+            "{} of WASI, which toolchains import whether they are called or not",
+            others.len()
+        ));
+    }
+    lines
+}

@@ -1,0 +1,340 @@
+//! `piper plugin new`: a plugin that builds, and whose tests pass, before anything is written.
+//!
+//! What is generated is text with a few names filled in. Nothing is downloaded and nothing is run.
+
+use super::{CliError, GlobalArgs};
+use crate::{
+    exit_code,
+    plugins::{files, shown},
+    ui::{OutputFormat, Ui},
+};
+use anyhow::Context;
+use clap::{Args, ValueEnum, builder::PossibleValuesParser};
+use piper_core::{codes, id::PluginName, problem::Problem};
+use serde_json::json;
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+/// Begin a plugin, in a folder of its own
+#[derive(Debug, Args)]
+pub(super) struct NewArgs {
+    /// Its name, and that of its folder
+    #[arg(value_name = "NAME")]
+    plugin: String,
+    /// What it is: step-runner, step-planner, notifier, log-sink, log-reader, trigger-poll or trigger-webhook
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(KINDS.map(|kind| kind.name)), hide_possible_values = true)]
+    kind: String,
+    /// In which language: rust or js
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "LANG",
+        hide_possible_values = true
+    )]
+    lang: Language,
+    /// A checkout's folder plugin-sdk, for Rust [default: the one above, or a dependency on piper's repository]
+    #[arg(long, value_name = "DIR")]
+    sdk: Option<PathBuf>,
+}
+
+/// The languages that there is a beginning for; any other with a component toolchain will do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Language {
+    #[default]
+    Rust,
+    Js,
+}
+
+/// What is different for each kind.
+struct Template {
+    name: &'static str,
+    rust: &'static str,
+    js: Option<&'static str>,
+    /// The world of the contract that JavaScript is built for.
+    world: &'static str,
+    /// What stands in its manifest.
+    manifest: &'static str,
+    /// Whether it is configured with the address of a server.
+    is_remote: bool,
+}
+
+const KINDS: [Template; 7] = [
+    Template {
+        name: "step-runner",
+        rust: include_str!("rust/step-runner.rs"),
+        js: Some(include_str!("js/step-runner.js")),
+        world: "piper:step/step-runner-plugin@0.1.0",
+        manifest: "[[step]]\nrole = \"runner\"\n",
+        is_remote: false,
+    },
+    Template {
+        name: "step-planner",
+        rust: include_str!("rust/step-planner.rs"),
+        js: Some(include_str!("js/step-planner.js")),
+        world: "piper:step/step-planner-plugin@0.1.0",
+        manifest: "[[step]]\nrole = \"planner\"\n",
+        is_remote: false,
+    },
+    Template {
+        name: "notifier",
+        rust: include_str!("rust/notifier.rs"),
+        js: Some(include_str!("js/notifier.js")),
+        world: "piper:notify/notifier-plugin@0.1.0-draft.1",
+        manifest: "[[notifier]]\nevents = [\"build.finished\"]\n\n[[permission.http]]\nto = \"POST {config.url}\"\nwhy = \"post the message\"\n",
+        is_remote: true,
+    },
+    Template {
+        name: "log-sink",
+        rust: include_str!("rust/log-sink.rs"),
+        js: None,
+        world: "",
+        manifest: "[log-sink]\norder = \"none\"\nin-flight = 2\n\n[[permission.http]]\nto = \"POST {config.url}\"\nwhy = \"ship the lines\"\n",
+        is_remote: true,
+    },
+    Template {
+        name: "log-reader",
+        rust: include_str!("rust/log-reader.rs"),
+        js: None,
+        world: "",
+        manifest: "[[permission.http]]\nto = \"GET {config.url}\"\nwhy = \"read the lines\"\n",
+        is_remote: true,
+    },
+    Template {
+        name: "trigger-poll",
+        rust: include_str!("rust/trigger-poll.rs"),
+        js: None,
+        world: "",
+        manifest: "[[trigger]]\n\n[[permission.vcs]]\nwhy = \"see which branches moved\"\n",
+        is_remote: false,
+    },
+    Template {
+        name: "trigger-webhook",
+        rust: include_str!("rust/trigger-webhook.rs"),
+        js: None,
+        world: "",
+        manifest: "[[webhook]]\nverify = { hmac = \"sha256\", header = \"x-forge-signature\", secret = \"webhook\" }\n\n[[permission.secret]]\nname = \"webhook\"\nuse = { verify = true }\nwhy = \"know that the forge sent it\"\n",
+        is_remote: false,
+    },
+];
+
+/// The toolchain for JavaScript, in a version that was tried.
+const COMPONENTIZE: &str = "0.23.0";
+
+/// The contract, which a project in JavaScript is built against.
+const WIT: [(&str, &str); 6] = [
+    (
+        "wit/everything.wit",
+        include_str!("../../../../../../plugin-sdk/wit/v0.1/everything.wit"),
+    ),
+    (
+        "wit/deps/base/base.wit",
+        include_str!("../../../../../../plugin-sdk/wit/v0.1/deps/base/base.wit"),
+    ),
+    (
+        "wit/deps/logs/logs.wit",
+        include_str!("../../../../../../plugin-sdk/wit/v0.1/deps/logs/logs.wit"),
+    ),
+    (
+        "wit/deps/notify/notify.wit",
+        include_str!("../../../../../../plugin-sdk/wit/v0.1/deps/notify/notify.wit"),
+    ),
+    (
+        "wit/deps/step/step.wit",
+        include_str!("../../../../../../plugin-sdk/wit/v0.1/deps/step/step.wit"),
+    ),
+    (
+        "wit/deps/trigger/trigger.wit",
+        include_str!("../../../../../../plugin-sdk/wit/v0.1/deps/trigger/trigger.wit"),
+    ),
+];
+
+pub(super) fn run(args: &NewArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
+    let name = PluginName::parse(&args.plugin).map_err(|error| {
+        Problem::error(codes::BAD_NAME, error.to_string())
+            .help("it becomes the name of a folder and of a package")
+    })?;
+    let parent = global.directory.clone().unwrap_or_default();
+    let folder = parent.join(name.as_str());
+    if fs::symlink_metadata(&folder).is_ok() {
+        let problem = Problem::error(
+            codes::FILE_EXISTS,
+            format!("`{}` exists already", shown(&folder)),
+        );
+        return Err(problem
+            .help("choose another name, or another folder with -C DIR")
+            .into());
+    }
+    let template = KINDS
+        .iter()
+        .find(|kind| kind.name == args.kind)
+        .expect("the parser takes these only");
+    let made = match args.lang {
+        Language::Rust => rust(template, &name, &sdk(args, &folder)?),
+        Language::Js => js(template, &name)?,
+    };
+    for (file, text) in &made {
+        files::write(&folder.join(file), text.as_bytes(), 0o644)?;
+    }
+    if ui.format == OutputFormat::Json {
+        let names: Vec<&str> = made.iter().map(|(file, _)| file.as_str()).collect();
+        ui.print(&json!({ "v": 1, "type": "plugin.begun", "name": name.as_str(), "folder": folder.to_string_lossy(), "files": names }).to_string())?;
+        return Ok(exit_code::SUCCESS);
+    }
+    let test = match args.lang {
+        Language::Rust => "cargo test",
+        Language::Js => "npm install && npm test",
+    };
+    ui.say(&format!("wrote {}; next:", shown(&folder)));
+    ui.say(&format!(
+        "  cd {}\n  {test}\n  piper plugin build\n  piper plugin test ./{name}.wasm",
+        shown(&folder)
+    ));
+    Ok(exit_code::SUCCESS)
+}
+
+type Made = Vec<(String, String)>;
+
+fn manifest(template: &Template, name: &PluginName, more: &str) -> String {
+    format!(
+        "# What the plugin is, and what it asks for; it ends up inside the component.\nmanifest = 1\nname = \"{name}\"\nversion = \"0.1.0\"\ndescription = \"A {} that was just begun\"\n{more}\n{}",
+        template.name, template.manifest
+    )
+}
+
+fn rust(template: &Template, name: &PluginName, sdk: &str) -> Made {
+    let package = name.as_str().to_lowercase();
+    // A package's name begins with a letter.
+    let package = match package.starts_with(|letter: char| letter.is_ascii_alphabetic()) {
+        true => package,
+        false => format!("plugin-{package}"),
+    };
+    let cargo = format!(
+        "[package]\nname = \"{package}\"\nversion = \"0.1.0\"\nedition = \"2024\"\npublish = false\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n[dependencies]\npiper-plugin-sdk = {{ {sdk} }}\n\n[profile.release]\nopt-level = \"s\"\nlto = true\n\n# Not a part of the workspace of a folder above.\n[workspace]\n"
+    );
+    let toolchain = "[toolchain]\nchannel = \"stable\"\ntargets = [\"wasm32-wasip2\"]\n";
+    vec![
+        ("Cargo.toml".to_owned(), cargo),
+        ("rust-toolchain.toml".to_owned(), toolchain.to_owned()),
+        ("piper-plugin.toml".to_owned(), manifest(template, name, "")),
+        ("src/lib.rs".to_owned(), template.rust.to_owned()),
+        (".gitignore".to_owned(), "/target\n*.wasm\n".to_owned()),
+    ]
+}
+
+fn js(template: &Template, name: &PluginName) -> Result<Made, Problem> {
+    let Some(plugin) = template.js else {
+        let can: Vec<&str> = KINDS
+            .iter()
+            .filter(|kind| kind.js.is_some())
+            .map(|kind| kind.name)
+            .collect();
+        let message = format!(
+            "there is no beginning for a {} in JavaScript yet",
+            template.name
+        );
+        return Err(Problem::error(codes::NOT_IMPLEMENTED, message)
+            .help(format!("begin it with --lang rust, or one of {} in JavaScript: any kind can be written in it", can.join(", "))));
+    };
+    let package = json!({
+        "name": name.as_str().to_lowercase(),
+        "version": "0.1.0",
+        "private": true,
+        "type": "module",
+        "scripts": { "build": format!("node build.mjs {}", template.world), "test": "node --test" },
+        "devDependencies": { "@bytecodealliance/componentize-js": COMPONENTIZE },
+    });
+    let more = if template.is_remote {
+        "config-schema = \"config.schema.json\"\n"
+    } else {
+        ""
+    };
+    let mut made: Made = vec![
+        ("package.json".to_owned(), format!("{package:#}\n")),
+        (
+            "piper-plugin.toml".to_owned(),
+            manifest(template, name, more),
+        ),
+        ("plugin.js".to_owned(), plugin.to_owned()),
+        (
+            "greet.js".to_owned(),
+            include_str!("js/greet.js").to_owned(),
+        ),
+        (
+            "greet.test.js".to_owned(),
+            include_str!("js/greet.test.js").to_owned(),
+        ),
+        (
+            "piper.js".to_owned(),
+            include_str!("js/piper.js").to_owned(),
+        ),
+        (
+            "build.mjs".to_owned(),
+            include_str!("js/build.mjs").to_owned(),
+        ),
+        (
+            ".gitignore".to_owned(),
+            "/node_modules\n*.wasm\n".to_owned(),
+        ),
+    ];
+    if template.is_remote {
+        let schema = json!({
+            "type": "object",
+            "additionalProperties": false,
+            "properties": { "url": { "type": "string", "description": "Where to send it" } },
+            "required": ["url"],
+        });
+        made.push(("config.schema.json".to_owned(), format!("{schema:#}\n")));
+    }
+    made.extend(
+        WIT.iter()
+            .map(|(file, text)| ((*file).to_owned(), (*text).to_owned())),
+    );
+    Ok(made)
+}
+
+/// Where the SDK is, as Cargo takes it: a folder that was named, the one of the checkout around, or piper's repository.
+fn sdk(args: &NewArgs, folder: &Path) -> Result<String, CliError> {
+    let is_sdk = |path: &Path| {
+        fs::read_to_string(path.join("Cargo.toml"))
+            .is_ok_and(|text| text.contains("name = \"piper-plugin-sdk\""))
+    };
+    let whole = std::path::absolute(folder).context("cannot find the working directory")?;
+    if let Some(named) = &args.sdk {
+        if !is_sdk(named) {
+            let problem = Problem::error(
+                codes::UNREADABLE,
+                format!("`{}` is not the SDK of plugins", named.display()),
+            );
+            return Err(problem
+                .help("name the folder plugin-sdk of a checkout of piper")
+                .into());
+        }
+        let named = fs::canonicalize(named).context("cannot find the SDK")?;
+        return Ok(path(&named.to_string_lossy()));
+    }
+    let around = whole
+        .ancestors()
+        .skip(1)
+        .find(|above| is_sdk(&above.join("plugin-sdk")));
+    Ok(match around {
+        Some(root) => {
+            let below = whole.strip_prefix(root).unwrap_or(&whole);
+            let depth = below
+                .components()
+                .filter(|part| matches!(part, Component::Normal(_)))
+                .count();
+            path(&format!("{}plugin-sdk", "../".repeat(depth)))
+        }
+        None => format!("git = \"{}\"", env!("CARGO_PKG_REPOSITORY")),
+    })
+}
+
+fn path(text: &str) -> String {
+    format!("path = {}", serde_json::Value::from(text))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! What is generated, looked at as text; that it builds is for the tests from outside.
+
+use super::*;
+use piper_core::problem::Source;
+use piper_plugin_host::policy::manifest;
+use std::sync::Arc;
+use test_case::test_case;
+
+fn name() -> PluginName {
+    PluginName::parse("2nd_Greeter").unwrap()
+}
+
+fn text<'a>(made: &'a Made, file: &str) -> &'a str {
+    made.iter()
+        .find(|(name, _)| name == file)
+        .map(|(_, text)| text.as_str())
+        .unwrap()
+}
+
+fn args(sdk: Option<&Path>) -> NewArgs {
+    NewArgs {
+        plugin: "greeter".to_owned(),
+        kind: "notifier".to_owned(),
+        lang: Language::Rust,
+        sdk: sdk.map(Path::to_owned),
+    }
+}
+
+#[test]
+fn the_manifest_of_every_kind_has_no_problem() {
+    for template in &KINDS {
+        let mut all = vec![rust(template, &name(), "path = \"x\"")];
+        all.extend(js(template, &name()).ok());
+        for made in all {
+            let loaded = manifest::load(&Arc::new(Source {
+                path: "piper-plugin.toml".into(),
+                text: text(&made, "piper-plugin.toml").to_owned(),
+            }));
+            assert_eq!(loaded.problems, [], "{}", template.name);
+        }
+    }
+}
+
+#[test]
+fn a_package_has_a_name_that_cargo_and_npm_take() {
+    let made = rust(&KINDS[0], &name(), "path = \"x\"");
+    let cargo: toml::Table = toml::from_str(text(&made, "Cargo.toml")).unwrap();
+    assert_eq!(
+        cargo["package"]["name"].as_str(),
+        Some("plugin-2nd_greeter")
+    );
+    let made = js(&KINDS[0], &name()).unwrap();
+    let npm: serde_json::Value = serde_json::from_str(text(&made, "package.json")).unwrap();
+    assert_eq!(npm["name"], "2nd_greeter");
+    assert_eq!(
+        npm["devDependencies"]["@bytecodealliance/componentize-js"],
+        COMPONENTIZE
+    );
+}
+
+#[test_case("plugins/greeter", "path = \"../../plugin-sdk\""; "below a checkout")]
+#[test_case("greeter", "path = \"../plugin-sdk\""; "in a checkout")]
+fn the_sdk_of_the_checkout_around_is_used(place: &str, expected: &str) {
+    let checkout = tempfile::tempdir().unwrap();
+    fs::create_dir(checkout.path().join("plugin-sdk")).unwrap();
+    fs::write(
+        checkout.path().join("plugin-sdk/Cargo.toml"),
+        "[package]\nname = \"piper-plugin-sdk\"\n",
+    )
+    .unwrap();
+    assert_eq!(
+        sdk(&args(None), &checkout.path().join(place)).unwrap(),
+        expected
+    );
+}
+
+#[test]
+fn elsewhere_the_sdk_is_pipers_repository_or_the_folder_that_was_named() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let folder = elsewhere.path().join("greeter");
+    assert_eq!(
+        sdk(&args(None), &folder).unwrap(),
+        "git = \"https://github.com/piper-build/piper\""
+    );
+    assert!(
+        sdk(&args(Some(elsewhere.path())), &folder).is_err(),
+        "that is no SDK"
+    );
+    fs::write(
+        elsewhere.path().join("Cargo.toml"),
+        "[package]\nname = \"piper-plugin-sdk\"\n",
+    )
+    .unwrap();
+    let named = sdk(&args(Some(elsewhere.path())), &folder).unwrap();
+    assert!(named.starts_with("path = \"/"), "{named}");
+}
+
+#[test]
+fn a_kind_without_a_beginning_in_javascript_says_which_have_one() {
+    let problem = js(&KINDS[3], &name()).unwrap_err();
+    assert!(
+        problem.help[0].contains("step-runner, step-planner, notifier"),
+        "{:?}",
+        problem.help
+    );
+}

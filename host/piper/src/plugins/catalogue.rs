@@ -1,0 +1,440 @@
+//! Which plugins there are, and how one is found by what a person calls it.
+//!
+//! A name is the project's first (`piper.lock`), then the operator's (`plugins.toml`), then one of piper's own. The name alone gives
+//! nothing: a grant holds for a project's plugin only if it names the same digest ([`standing`](super::standing)).
+
+use super::{
+    Builtin, Error, Places, builtins,
+    component::{self, Component, Origin, digest, short},
+    fetch::fetch,
+    files::{self, Authority},
+};
+use piper_core::{
+    codes,
+    id::PluginName,
+    problem::{Problem, Severity, Source, Span},
+    suggest,
+};
+use piper_plugin_host::{
+    limits::{COMPONENT_BYTES, COMPONENT_BYTES_CEILING},
+    policy::{
+        grant::{self, Grants, PluginGrant},
+        lock::{self, Lock, Locked},
+        source::{PluginDigest, PluginSource},
+    },
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The name of the file that pins a project's plugins, beside its project file.
+pub const LOCK_NAME: &str = "piper.lock";
+
+/// The plugins that can be named here.
+#[derive(Debug)]
+pub struct Catalogue {
+    /// Where the operator's files are.
+    pub places: Places,
+    /// The project's root, if there is a project.
+    pub root: Option<PathBuf>,
+    /// What the project pins.
+    pub lock: Lock,
+    /// What the operator says.
+    pub grants: Grants,
+    lock_text: Option<Arc<Source>>,
+    grants_text: Option<Arc<Source>>,
+    builtins: &'static [Builtin],
+}
+
+/// A plugin that can be named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// By this.
+    pub name: PluginName,
+    /// Who says so.
+    pub origin: Origin,
+    /// Where it comes from.
+    pub source: String,
+    /// Which one it is, if that is written down.
+    pub digest: Option<PluginDigest>,
+}
+
+/// Whether a component may be fetched whose bytes nobody has pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pinning {
+    /// It must be pinned.
+    Required,
+    /// It is being added: what comes is shown, and pinned then.
+    Adding,
+}
+
+impl Catalogue {
+    /// Reads what the operator says, and what the project at `root` pins.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with both files.
+    pub fn open(places: Places, root: Option<PathBuf>) -> Result<Self, Error> {
+        let mut problems = Vec::new();
+        let mut text = |path: Option<PathBuf>, authority| {
+            let read = path
+                .map(|path| files::read_text(&path, authority))
+                .transpose();
+            read.map(Option::flatten).unwrap_or_else(|problem| {
+                problems.push(*problem);
+                None
+            })
+        };
+        let lock_text = text(
+            root.as_ref().map(|root| root.join(LOCK_NAME)),
+            Authority::Anybody,
+        );
+        let grants_text = text(places.grants.clone(), Authority::Operator);
+        let lock = read(lock_text.as_ref(), lock::load, &mut problems);
+        let grants = read(grants_text.as_ref(), grant::load, &mut problems);
+        if !problems.is_empty() {
+            return Err(Error::Problems(problems));
+        }
+        Ok(Self {
+            places,
+            root,
+            lock,
+            grants,
+            lock_text,
+            grants_text,
+            builtins: builtins(),
+        })
+    }
+
+    /// All plugins with a name, by name; where two have the same, the one that is meant by it.
+    pub fn entries(&self) -> Vec<Entry> {
+        let project = self.lock.plugins.iter().map(|(name, locked)| Entry {
+            name: name.clone(),
+            origin: Origin::Project,
+            source: locked.source.to_string(),
+            digest: Some(locked.digest),
+        });
+        let operator = self.grants.plugins.iter().filter_map(|(name, grant)| {
+            Some(Entry {
+                name: name.clone(),
+                origin: Origin::Operator,
+                source: grant.source.as_ref()?.to_string(),
+                digest: grant.digest,
+            })
+        });
+        let builtin = self.builtins.iter().filter_map(|builtin| {
+            Some(Entry {
+                name: PluginName::parse(builtin.name).ok()?,
+                origin: Origin::Builtin,
+                source: "piper".to_owned(),
+                digest: Some(digest(builtin.component)),
+            })
+        });
+        let mut entries: Vec<Entry> = project.chain(operator).chain(builtin).collect();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        // The sort is stable, so the first of a name is the one that comes first above.
+        entries.dedup_by(|later, first| later.name == first.name);
+        entries
+    }
+
+    /// Finds a plugin by its name, by a path, or by an `https` URL that is pinned.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it is not the one that was pinned.
+    pub fn find(&self, reference: &str) -> Result<Component, Error> {
+        match PluginName::parse(reference) {
+            Ok(name) => self.named(&name),
+            Err(_) => {
+                let source =
+                    PluginSource::parse(reference).map_err(|fault| fault.into_problem())?;
+                let pinned = self
+                    .lock
+                    .plugins
+                    .iter()
+                    .find(|(_, locked)| locked.source == source);
+                match (pinned, &source) {
+                    (Some((name, locked)), _) => self.locked(name, locked),
+                    // Somebody at a keyboard means the file in front of him.
+                    (None, PluginSource::Path(path)) => component::at(Path::new(path), limit(None)),
+                    (None, _) => self.from(None, Origin::File, &source, None, Pinning::Required),
+                }
+            }
+        }
+    }
+
+    /// Gets a component from where somebody says that it is, to be pinned.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be had.
+    pub fn get(&self, source: &PluginSource) -> Result<Component, Error> {
+        self.from(None, Origin::File, source, None, Pinning::Adding)
+    }
+
+    /// What the operator wrote about a plugin of this name.
+    pub fn grant(&self, name: &PluginName) -> Option<&PluginGrant> {
+        self.grants.plugins.get(name)
+    }
+
+    /// How large a component of this name may be, in bytes.
+    pub fn limit(&self, name: Option<&PluginName>) -> u64 {
+        limit(name.and_then(|name| self.grant(name)?.limits.component_size))
+    }
+
+    /// Keeps what a server gave, so that it is not fetched again; what is in a file is there already.
+    pub fn keep(&self, source: &PluginSource, component: &Component) {
+        let is_remote = matches!(source, PluginSource::Https(_));
+        if let Some(file) = self.kept_file(component.digest).filter(|_| is_remote) {
+            // A full disk must not keep a plugin from being added: it will be fetched again.
+            let _ = files::write(&file, &component.bytes, 0o600);
+        }
+    }
+
+    /// Whether the component of a server was fetched before.
+    pub fn is_kept(&self, entry: &Entry) -> bool {
+        let kept = entry.digest.and_then(|digest| self.kept_file(digest));
+        kept.is_some_and(|file| file.exists())
+    }
+
+    /// The text of the operator's file; empty if there is none.
+    pub fn grants_text(&self) -> &str {
+        self.grants_text
+            .as_ref()
+            .map_or("", |source| source.text.as_str())
+    }
+
+    fn named(&self, name: &PluginName) -> Result<Component, Error> {
+        if let Some(locked) = self.lock.plugins.get(name) {
+            return self.locked(name, locked);
+        }
+        if let Some(grant) = self.grant(name)
+            && let Some(source) = &grant.source
+        {
+            let found = self.from(
+                Some(name),
+                Origin::Operator,
+                source,
+                grant.digest,
+                Pinning::Required,
+            )?;
+            return self.checked(found, grant.digest, self.grants_text.as_ref());
+        }
+        let builtin = self.builtins.iter().find(|own| own.name == name.as_str());
+        if let Some(builtin) = builtin {
+            let source = "piper".to_owned();
+            return Ok(Component::new(
+                Some(name.clone()),
+                Origin::Builtin,
+                source,
+                builtin.component,
+            ));
+        }
+        Err(self.unknown(name).into())
+    }
+
+    fn locked(&self, name: &PluginName, locked: &Locked) -> Result<Component, Error> {
+        let digest = Some(locked.digest);
+        let found = self.from(
+            Some(name),
+            Origin::Project,
+            &locked.source,
+            digest,
+            Pinning::Required,
+        )?;
+        self.checked(found, digest, self.lock_text.as_ref())
+    }
+
+    /// A component of a source; `pinned` says where a fetched one may lie already.
+    fn from(
+        &self,
+        name: Option<&PluginName>,
+        origin: Origin,
+        source: &PluginSource,
+        pinned: Option<PluginDigest>,
+        pinning: Pinning,
+    ) -> Result<Component, Error> {
+        let text = source.to_string();
+        match source {
+            PluginSource::Path(path) => {
+                let place = self
+                    .folder(origin)
+                    .map_or_else(|| PathBuf::from(path), |folder| folder.join(path));
+                let found = component::at(&place, self.limit(name)).map_err(|error| {
+                    match (error, name) {
+                        (Error::Problems(problems), Some(name)) => Error::Problems(
+                            problems
+                                .into_iter()
+                                .map(|problem| {
+                                    problem.help(format!(
+                                        "plugin `{name}` of the {} is to be there",
+                                        origin.as_str()
+                                    ))
+                                })
+                                .collect(),
+                        ),
+                        (error, _) => error,
+                    }
+                })?;
+                Ok(Component {
+                    name: name.cloned(),
+                    origin,
+                    source: text,
+                    ..found
+                })
+            }
+            PluginSource::Https(url) => {
+                let bytes = match (pinned, pinning) {
+                    (Some(pinned), _) => self.kept(url, pinned, self.limit(name))?,
+                    (None, Pinning::Adding) => fetch(url, limit(None))?,
+                    (None, Pinning::Required) => return Err(not_pinned(&text, origin).into()),
+                };
+                Ok(Component::new(name.cloned(), origin, text, bytes))
+            }
+            PluginSource::Oci(_) => {
+                let message = format!("`{text}`: registries are not implemented in this version");
+                let problem = Problem::error(codes::NOT_IMPLEMENTED, message);
+                Err(problem
+                    .help("download the component and name its path, or an `https://` URL")
+                    .into())
+            }
+        }
+    }
+
+    /// Where relative paths begin.
+    fn folder(&self, origin: Origin) -> Option<&Path> {
+        match origin {
+            Origin::Project => self.root.as_deref(),
+            Origin::Operator => self.places.grants.as_deref()?.parent(),
+            Origin::File | Origin::Builtin => None,
+        }
+    }
+
+    /// What a server gave before, or gives now; only bytes of this digest are kept.
+    fn kept(&self, url: &str, pinned: PluginDigest, limit: u64) -> Result<Vec<u8>, Error> {
+        let file = self.kept_file(pinned);
+        let is_it = |bytes: &Vec<u8>| digest(bytes) == pinned;
+        let found = file.as_ref().and_then(|file| {
+            files::read(file, limit, Authority::Anybody)
+                .ok()
+                .flatten()
+                .filter(is_it)
+        });
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let bytes = fetch(url, limit)?;
+        if let Some(file) = file.filter(|_| is_it(&bytes)) {
+            // A full disk must not keep a plugin from being run: it will be fetched again the next time.
+            let _ = files::write(&file, &bytes, 0o600);
+        }
+        Ok(bytes)
+    }
+
+    fn kept_file(&self, digest: PluginDigest) -> Option<PathBuf> {
+        let digits = digest.to_string();
+        let name = format!("{}.wasm", digits.trim_start_matches("sha256:"));
+        Some(self.places.cache.as_ref()?.join(name))
+    }
+
+    fn checked(
+        &self,
+        found: Component,
+        pinned: Option<PluginDigest>,
+        written: Option<&Arc<Source>>,
+    ) -> Result<Component, Error> {
+        let Some(pinned) = pinned.filter(|pinned| *pinned != found.digest) else {
+            return Ok(found);
+        };
+        let title = found.title();
+        let message = format!(
+            "plugin `{title}` is another than the one that was added: `{}` has changed",
+            found.source
+        );
+        let again = match found.origin {
+            Origin::Operator => format!("piper plugin add --user --name {title} {}", found.source),
+            Origin::File | Origin::Project | Origin::Builtin => {
+                format!("piper plugin add --name {title} {}", found.source)
+            }
+        };
+        let mut problem = Problem::error(codes::PLUGIN_CHANGED, message)
+            .help(format!("it is {} now", found.digest))
+            .help(format!(
+                "if that is meant, look at what it asks for: {again}"
+            ));
+        let text = pinned.to_string();
+        if let Some((source, start)) =
+            written.and_then(|source| Some((source, source.text.find(&text)?)))
+        {
+            let span = Span {
+                source: Arc::clone(source),
+                bytes: start..start + text.len(),
+            };
+            problem = problem.at(span, "this one was added");
+        }
+        Err(problem.into())
+    }
+
+    fn unknown(&self, name: &PluginName) -> Problem {
+        let problem = Problem::error(
+            codes::UNKNOWN_PLUGIN,
+            format!("there is no plugin `{name}`"),
+        );
+        let entries = self.entries();
+        let known = entries.iter().map(|entry| entry.name.as_str());
+        let problem = match suggest::closest(name.as_str(), known) {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => problem,
+        };
+        problem.help(format!(
+            "`piper plugin list` shows which there are, `piper plugin add` adds one; a file is named by a path: `./{name}.wasm`"
+        ))
+    }
+}
+
+/// Understands a file that may be missing.
+fn read<T: Default>(
+    source: Option<&Arc<Source>>,
+    load: fn(&Arc<Source>) -> (Option<T>, Vec<Problem>),
+    problems: &mut Vec<Problem>,
+) -> T {
+    let Some(source) = source else {
+        return T::default();
+    };
+    let (value, found) = load(source);
+    // Warnings are said when the file is written, not whenever it is read.
+    problems.extend(
+        found
+            .into_iter()
+            .filter(|problem| problem.severity == Severity::Error),
+    );
+    value.unwrap_or_default()
+}
+
+/// How large a component may be.
+pub fn limit(granted: Option<u64>) -> u64 {
+    granted
+        .unwrap_or(COMPONENT_BYTES as u64)
+        .min(COMPONENT_BYTES_CEILING as u64)
+}
+
+fn not_pinned(source: &str, origin: Origin) -> Problem {
+    let message = format!("`{source}` is not pinned: nothing says which plugin that is");
+    let user = if origin == Origin::Operator {
+        " --user"
+    } else {
+        ""
+    };
+    Problem::error(codes::NOT_PINNED, message).help(format!(
+        "`piper plugin add{user} {source}` shows what it is, and pins it"
+    ))
+}
+
+/// The name by which people tell digests apart.
+pub fn label(entry: &Entry) -> String {
+    entry.digest.map_or_else(String::new, short)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! One plugin as it was found: its bytes, who says that it is used, and its manifest.
+//!
+//! Nothing here decides what it may do.
+
+use super::{
+    Error,
+    files::{self, Authority},
+    shown,
+};
+use piper_core::{
+    codes,
+    id::PluginName,
+    problem::{Problem, Source},
+};
+use piper_plugin_host::{
+    Host, Plugin,
+    limits::COMPONENT_BYTES_CEILING,
+    load::{self, Error as LoadError},
+    policy::{
+        manifest::{self, Loaded},
+        source::PluginDigest,
+    },
+};
+use sha2::{Digest as _, Sha256};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Who says that a plugin is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A file that was named on the command line.
+    File,
+    /// The project, in its `piper.lock`.
+    Project,
+    /// The operator, in his own file.
+    Operator,
+    /// It is a part of piper.
+    Builtin,
+}
+
+impl Origin {
+    /// As it is shown: `project`, `operator`, …
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Project => "project",
+            Self::Operator => "operator",
+            Self::Builtin => "built in",
+        }
+    }
+}
+
+/// A plugin's component.
+#[derive(Debug, Clone)]
+pub struct Component {
+    /// What it is called here; a file has no name.
+    pub name: Option<PluginName>,
+    /// Who says that it is used.
+    pub origin: Origin,
+    /// Where it comes from, as somebody wrote it.
+    pub source: String,
+    /// Which one it is.
+    pub digest: PluginDigest,
+    /// The component.
+    pub bytes: Cow<'static, [u8]>,
+}
+
+impl Component {
+    /// Takes the bytes as they are.
+    pub fn new(
+        name: Option<PluginName>,
+        origin: Origin,
+        source: String,
+        bytes: impl Into<Cow<'static, [u8]>>,
+    ) -> Self {
+        let bytes = bytes.into();
+        Self {
+            name,
+            origin,
+            source,
+            digest: digest(&bytes),
+            bytes,
+        }
+    }
+
+    /// What messages call it: its name, or where it comes from.
+    pub fn title(&self) -> &str {
+        self.name.as_ref().map_or(&self.source, PluginName::as_str)
+    }
+
+    /// Makes it ready to be called. May take seconds the first time.
+    ///
+    /// # Errors
+    ///
+    /// When it is no plugin, or the machine cannot run it.
+    pub fn load(&self, host: &Host) -> Result<Plugin, Error> {
+        host.load(&self.bytes).map_err(|error| self.refused(&error))
+    }
+
+    /// Its manifest with all that is wrong with it; `None` if it has none. Nothing is compiled.
+    ///
+    /// # Errors
+    ///
+    /// When it is no plugin.
+    pub fn manifest(&self) -> Result<Option<Loaded>, Error> {
+        let text = load::manifest(&self.bytes).map_err(|error| self.refused(&error))?;
+        Ok(text.map(|text| self.read_manifest(text)))
+    }
+
+    /// Reads the text of its manifest.
+    pub fn read_manifest(&self, text: String) -> Loaded {
+        manifest::load(&Arc::new(Source {
+            // The text is a part of a file that no editor shows.
+            path: PathBuf::from(format!("{} (piper-plugin.toml)", self.source)),
+            text,
+        }))
+    }
+
+    fn refused(&self, error: &LoadError) -> Error {
+        match error {
+            LoadError::Engine(_) | LoadError::Cache { .. } | LoadError::ForeignCache { .. } => {
+                let cause = std::error::Error::source(error);
+                let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+                Error::Machine(format!("{error}{cause}"))
+            }
+            LoadError::TooLarge { .. }
+            | LoadError::NotWasm
+            | LoadError::CoreModule
+            | LoadError::Damaged(_)
+            | LoadError::TooMuch(_)
+            | LoadError::Feature(_)
+            | LoadError::Manifests(_)
+            | LoadError::ManifestText
+            | LoadError::NoKind { .. }
+            | LoadError::Imports { .. }
+            | LoadError::Misfit(_) => {
+                Problem::error(codes::NOT_LOADABLE, format!("`{}`: {error}", self.title())).into()
+            }
+        }
+    }
+}
+
+/// The component in a file, of at most `limit` bytes.
+///
+/// # Errors
+///
+/// When there is none, or it cannot be read.
+pub fn at(path: &Path, limit: u64) -> Result<Component, Error> {
+    let source = shown(path);
+    let bytes = match files::read(path, limit, Authority::Anybody) {
+        Ok(bytes) => bytes.ok_or_else(|| {
+            Problem::error(codes::UNREADABLE, format!("there is no file `{source}`"))
+                .help("a plugin is built with `piper plugin build`")
+        })?,
+        Err(problem) if problem.code == codes::TOO_LARGE => {
+            return Err(problem.help(format!(
+                "make it smaller, or write `limits.component-size = \"{}MiB\"` into its table of plugins.toml",
+                COMPONENT_BYTES_CEILING >> 20
+            )).into());
+        }
+        Err(problem) => return Err((*problem).into()),
+    };
+    Ok(Component::new(None, Origin::File, source, bytes))
+}
+
+/// The digest of a component's bytes.
+pub fn digest(bytes: &[u8]) -> PluginDigest {
+    PluginDigest(Sha256::digest(bytes).into())
+}
+
+/// The first twelve digits of a digest: enough to tell plugins apart by eye.
+pub fn short(digest: PluginDigest) -> String {
+    digest.to_string()["sha256:".len()..][..12].to_owned()
+}

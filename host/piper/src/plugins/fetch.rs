@@ -1,0 +1,55 @@
+//! Fetches a component from a server. Only for what is pinned or about to be: who asks compares the digest.
+//!
+//! `curl` does it, as other tools do: it has the machine's proxies and certificates, and piper need not carry a second TLS. Nothing
+//! of a response but its body is looked at.
+
+use super::Error;
+use piper_engine::process::tool;
+use std::{ffi::OsStr, io, path::Path};
+
+/// How long it may take in all, in seconds: a slow line, not a server that never ends.
+const PATIENCE: &str = "600";
+
+/// The body at an `https` URL, of at most `limit` bytes.
+pub(crate) fn fetch(url: &str, limit: u64) -> Result<Vec<u8>, Error> {
+    let failed = |message: String| Error::Fetch {
+        url: url.to_owned(),
+        message,
+    };
+    let limit_text = limit.to_string();
+    let args = [
+        // Nobody's ~/.curlrc changes what is pinned.
+        "--disable",
+        "--silent",
+        "--show-error",
+        "--fail",
+        "--location",
+        "--proto",
+        "=https",
+        "--max-redirs",
+        "10",
+        "--connect-timeout",
+        "30",
+        "--max-time",
+        PATIENCE,
+        "--max-filesize",
+        &limit_text,
+        "--",
+        url,
+    ];
+    let args = args.map(OsStr::new);
+    let output = tool::run("curl", &args, Path::new("/"), &[]).map_err(|error| {
+        failed(match error.kind() {
+            io::ErrorKind::NotFound => "`curl` is not on the PATH: install it, or download the file yourself and name its path".to_owned(),
+            _ => format!("`curl` cannot be started: {error}"),
+        })
+    })?;
+    if !output.success {
+        return Err(failed(output.stderr));
+    }
+    // A server that does not say how much it sends is not stopped by curl.
+    if output.stdout.len() as u64 > limit {
+        return Err(failed(format!("it is larger than {} MiB", limit >> 20)));
+    }
+    Ok(output.stdout)
+}

@@ -1,0 +1,132 @@
+//! What a call may use up: the defaults of its kind, what the operator changed, and which line changes it.
+//!
+//! Where each limit holds and what it stops is said in [`piper_plugin_host::limits`].
+
+use piper_core::id::PluginName;
+use piper_plugin_host::{
+    Limits,
+    kind::Kind,
+    limits::{CPU_CEILING, MEMORY_CEILING, WALL_CEILING},
+    policy::grant,
+};
+use std::time::Duration;
+
+/// How long a step may run that is called by hand and has no timeout of its own.
+const RUN: Duration = WALL_CEILING;
+
+/// The limits of a call.
+pub fn of(kind: Kind, granted: &grant::Limits) -> Limits {
+    let mut limits = match kind {
+        Kind::StepPlanner | Kind::ConfigCheck => Limits::of_planner(),
+        Kind::TriggerWebhook => Limits::of_webhook(),
+        Kind::StepRunner => Limits::of_runner(RUN),
+        Kind::TriggerPoll | Kind::LogSink | Kind::LogReader | Kind::Notifier => Limits::default(),
+    };
+    if let Some(memory) = granted.memory {
+        limits.memory = usize::try_from(memory)
+            .unwrap_or(MEMORY_CEILING)
+            .min(MEMORY_CEILING);
+    }
+    limits.cpu = granted.cpu.unwrap_or(limits.cpu);
+    limits.wall = granted.wall.unwrap_or(limits.wall);
+    if let Some(concurrent) = granted.http_concurrent {
+        limits.http_concurrent = concurrent as usize;
+    }
+    limits
+}
+
+/// The line to change for a call that ended at this limit; `None` if it is none, or none that can be changed.
+pub fn line_to_change(
+    code: &str,
+    name: Option<&PluginName>,
+    limits: &Limits,
+    file: &str,
+) -> Option<String> {
+    let (key, more) = match code {
+        "limit.memory" => ("memory", mebibytes((limits.memory * 2).min(MEMORY_CEILING))),
+        "limit.cpu" => ("cpu", seconds((limits.cpu * 2).min(CPU_CEILING))),
+        "limit.time" => ("wall", seconds((limits.wall * 2).min(WALL_CEILING))),
+        _ => return None,
+    };
+    let is_highest = match key {
+        "memory" => limits.memory >= MEMORY_CEILING,
+        "cpu" => limits.cpu >= CPU_CEILING,
+        _ => limits.wall >= WALL_CEILING,
+    };
+    if is_highest {
+        return Some(format!(
+            "`limits.{key}` is as high as it can be: the plugin must do with less, or do it in several calls"
+        ));
+    }
+    let table = name.map_or_else(
+        || "its table".to_owned(),
+        |name| format!("`[plugins.{name}]`"),
+    );
+    Some(format!(
+        "to allow more, write `limits.{key} = \"{more}\"` into {table} of {file}"
+    ))
+}
+
+/// As the operator's file has it.
+pub fn mebibytes(bytes: usize) -> String {
+    format!("{}MiB", bytes >> 20)
+}
+
+/// As the operator's file has it.
+pub fn seconds(time: Duration) -> String {
+    match time.as_millis() {
+        millis if millis % 1000 != 0 => format!("{millis}ms"),
+        millis => format!("{}s", millis / 1000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    #[test]
+    fn what_the_operator_wrote_wins() {
+        let granted = grant::Limits {
+            memory: Some(256 << 20),
+            cpu: Some(Duration::from_secs(9)),
+            wall: Some(Duration::from_secs(90)),
+            http_concurrent: Some(2),
+            ..grant::Limits::default()
+        };
+        let limits = of(Kind::StepPlanner, &granted);
+        assert_eq!(
+            (
+                limits.memory,
+                limits.cpu,
+                limits.wall,
+                limits.http_concurrent
+            ),
+            (
+                256 << 20,
+                Duration::from_secs(9),
+                Duration::from_secs(90),
+                2
+            )
+        );
+        assert_eq!(
+            of(Kind::StepPlanner, &grant::Limits::default()),
+            Limits::of_planner()
+        );
+    }
+
+    #[test_case("limit.cpu", Limits::default(), Some("limits.cpu = \"10s\""))]
+    #[test_case("limit.memory", Limits::default(), Some("limits.memory = \"256MiB\""))]
+    #[test_case("limit.time", Limits::of_planner(), Some("limits.wall = \"4s\""))]
+    #[test_case("limit.cpu", Limits { cpu: CPU_CEILING, ..Limits::default() }, Some("as high as it can be"); "at the ceiling")]
+    #[test_case("limit.stack", Limits::default(), None; "not to be changed")]
+    #[test_case("plugin.trap", Limits::default(), None; "no limit")]
+    fn the_line_to_change_is_named(code: &str, limits: Limits, expected: Option<&str>) {
+        let name = PluginName::parse("es").unwrap();
+        let line = line_to_change(code, Some(&name), &limits, "plugins.toml");
+        match expected {
+            Some(expected) => assert!(line.as_ref().unwrap().contains(expected), "{line:?}"),
+            None => assert_eq!(line, None),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Plugins as this machine and this project have them: where each comes from, which one it is, what was granted to it.
+//!
+//! Loading and calling is `piper-plugin-host`'s, and whether something is allowed is its `policy`'s; here are the files and folders that
+//! both need. Nothing here starts the engine of WebAssembly: that happens with the first [`Host::load`], so a command
+//! without plugins pays nothing for them.
+//!
+//! ```text
+//!   piper.lock          the project's: name, source, digest ──┐
+//!   plugins.toml        the operator's: the same, and grants ─┼──▶ Catalogue ──▶ Component (bytes, digest checked) ──▶ Plugin
+//!   builtins()          carried in the program ───────────────┘
+//! ```
+
+pub mod catalogue;
+pub mod component;
+pub(crate) mod fetch;
+pub mod files;
+pub mod limits;
+pub mod pipeline;
+pub mod standing;
+
+use crate::history::base;
+use piper_core::problem::Problem;
+use piper_plugin_host::{Host, HostOptions, limits::COMPONENT_BYTES_CEILING};
+use std::{
+    env, io,
+    path::{Path, PathBuf},
+};
+
+/// A plugin that is a part of piper.
+#[derive(Debug)]
+pub struct Builtin {
+    /// What `uses` calls it.
+    pub name: &'static str,
+    /// Its component.
+    pub component: &'static [u8],
+}
+
+/// The plugins that are a part of piper.
+pub fn builtins() -> &'static [Builtin] {
+    &[]
+}
+
+/// Where the operator keeps what concerns plugins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The file of grants.
+    pub grants: Option<PathBuf>,
+    /// The folder of compiled and of fetched components.
+    pub cache: Option<PathBuf>,
+}
+
+impl Places {
+    /// By the rules of the XDG base directories; nothing is looked at yet. Without a home folder there are none.
+    pub fn find() -> Self {
+        let below = |variable: &str, fallback: &str| {
+            let base = base(env::var_os(variable), env::home_dir(), fallback)?;
+            Some(base.join("piper"))
+        };
+        Self {
+            grants: below("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("plugins.toml")),
+            cache: below("XDG_CACHE_HOME", ".cache").map(|folder| folder.join("plugins")),
+        }
+    }
+}
+
+/// What loads plugins; costs nothing until the first is loaded. How large each may be was checked when it was read.
+pub fn host(places: &Places) -> Host {
+    Host::new(HostOptions {
+        cache: places.cache.clone(),
+        component_bytes: COMPONENT_BYTES_CEILING,
+    })
+}
+
+/// Why a plugin cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something that a person wrote or chose is wrong.
+    #[error("{} problems, of which the first: {}", .0.len(), .0.first().map_or("none", |problem| problem.message.as_str()))]
+    Problems(Vec<Problem>),
+    /// A server does not give it.
+    #[error("cannot fetch `{url}`: {message}")]
+    Fetch {
+        /// From where.
+        url: String,
+        /// What is the matter.
+        message: String,
+    },
+    /// A file cannot be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The machine cannot run plugins, or not keep them.
+    #[error("plugins cannot be loaded here: {0}")]
+    Machine(String),
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self::Problems(vec![problem])
+    }
+}
+
+/// Waits for a call of a plugin. The only place of piper that knows that calls are futures.
+///
+/// # Errors
+///
+/// When the system has no room for what waiting takes.
+pub fn wait<T>(call: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(call))
+}
+
+/// A path as it is shown: relative to the working directory if it is below it.
+pub(crate) fn shown(path: &Path) -> String {
+    let here = env::current_dir().ok();
+    let below = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
+    below
+        .filter(|below| !below.as_os_str().is_empty())
+        .unwrap_or_else(|| path.to_owned())
+        .display()
+        .to_string()
+}

@@ -1,0 +1,127 @@
+//! How a plugin stands here: what it asks for, what of it is granted, what it may do at last.
+//!
+//! The rules are [`policy::grant`]'s; here is only which grant holds for which plugin.
+
+use super::{
+    catalogue::Catalogue,
+    component::{Component, Origin},
+    shown,
+};
+use piper_core::{codes, problem::Problem};
+use piper_plugin_host::policy::{
+    exec::ArgvRule,
+    grant::{Difference, Effective, Origins, PluginGrant},
+    http_rule::TemplateError,
+    manifest::Manifest,
+};
+use serde_json::{Map, Value};
+
+/// What a plugin asks for, and what it gets.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// What it may do.
+    pub effective: Effective,
+    /// Which commands it may start; `effective` decides, by files and not by words.
+    pub commands: Vec<ArgvRule>,
+    /// What it lacks, and what it was granted and does not ask for.
+    pub difference: Difference,
+    /// The grant that holds; without one, one that gives nothing.
+    pub grant: PluginGrant,
+}
+
+impl Catalogue {
+    /// How a component with this manifest stands.
+    ///
+    /// # Errors
+    ///
+    /// When the operator's configuration of it does not fit what it declares.
+    pub fn standing(
+        &self,
+        component: &Component,
+        manifest: &Manifest,
+    ) -> Result<Standing, Box<Problem>> {
+        let written = component.name.as_ref().and_then(|name| self.grant(name));
+        let is_project = component.origin == Origin::Project;
+        let written = written.filter(|grant| !is_project || grant.source.is_none());
+        // Any repository could call its plugin by this name: what is its operator's holds for one digest.
+        let held = written.filter(|grant| !is_project || grant.digest == Some(component.digest));
+        let origins = match component.origin {
+            Origin::Project => Origins::Project {
+                digest: component.digest,
+                ceiling: &self.grants.project_plugins,
+            },
+            Origin::File | Origin::Operator | Origin::Builtin => Origins::Operator,
+        };
+        let unfit = |error: TemplateError| self.unfit(component, &error);
+        let effective = Effective::new(manifest, held, origins, None).map_err(unfit)?;
+        // What a new digest lacks is said beside what the old one had, and with the configuration that is meant for it.
+        let compared = match written {
+            Some(grant) if is_project && grant.digest.is_none() => PluginGrant {
+                config: grant.config.clone(),
+                ..nothing()
+            },
+            Some(grant) => grant.clone(),
+            None => nothing(),
+        };
+        let difference = self
+            .difference(component, manifest, compared)
+            .map_err(unfit)?;
+        let ceiling = is_project.then_some(&self.grants.project_plugins.exec);
+        let given = held
+            .map(|grant| &grant.allow.exec)
+            .into_iter()
+            .chain(ceiling)
+            .flatten();
+        let commands = given.flat_map(|rule| {
+            let asked = manifest.permissions.exec.iter();
+            asked.filter_map(|asked| asked.what.intersection(rule))
+        });
+        Ok(Standing {
+            effective,
+            commands: commands.collect(),
+            difference,
+            grant: held.cloned().unwrap_or_else(nothing),
+        })
+    }
+
+    /// What is missing beyond what all plugins of a project may do, and what this one was granted itself and does not ask for.
+    fn difference(
+        &self,
+        component: &Component,
+        manifest: &Manifest,
+        grant: PluginGrant,
+    ) -> Result<Difference, TemplateError> {
+        let own = Difference::new(manifest, &grant, Some(component.digest))?;
+        if component.origin != Origin::Project {
+            return Ok(own);
+        }
+        let with_ceiling = PluginGrant {
+            allow: grant.allow.union(&self.grants.project_plugins),
+            ..grant
+        };
+        Ok(Difference {
+            unused: own.unused,
+            ..Difference::new(manifest, &with_ceiling, Some(component.digest))?
+        })
+    }
+
+    fn unfit(&self, component: &Component, error: &TemplateError) -> Box<Problem> {
+        let title = component.title();
+        let file = self
+            .places
+            .grants
+            .as_deref()
+            .map_or_else(|| "plugins.toml".to_owned(), shown);
+        let message = format!("plugin `{title}` cannot be used as it is configured: {error}");
+        let problem = Problem::error(codes::BAD_TEMPLATE, message);
+        Box::new(problem.help(format!("change `config` in `[plugins.{title}]` of {file}")))
+    }
+}
+
+/// The grant of a plugin that has none.
+fn nothing() -> PluginGrant {
+    PluginGrant {
+        config: Value::Object(Map::new()),
+        ..PluginGrant::default()
+    }
+}

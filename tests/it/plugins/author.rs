@@ -1,0 +1,70 @@
+//! Beginning and building plugins.
+
+use super::plugin;
+use crate::support::{TestEnv, have};
+use std::path::Path;
+use test_case::test_case;
+
+#[test]
+fn a_plugin_is_begun_in_a_folder_of_its_own() {
+    let env = TestEnv::empty();
+    plugin(&env, &["new", "greeter", "--kind", "step-runner"])
+        .finish()
+        .succeeds()
+        .complains("piper plugin build");
+    plugin(&env, &["-C", "greeter", "check"])
+        .cwd(env.root())
+        .finish();
+    assert!(
+        env.read("greeter/Cargo.toml")
+            .contains("piper-plugin-sdk = { git = ")
+    );
+    plugin(&env, &["new", "greeter", "--kind", "notifier"])
+        .finish()
+        .exits(2)
+        .complains("error[P0315]");
+}
+
+#[test]
+fn a_build_without_a_manifest_says_where_to_begin() {
+    let env = TestEnv::empty();
+    plugin(&env, &["build"])
+        .finish()
+        .exits(2)
+        .complains("`piper plugin new`");
+}
+
+/// Where the SDK is, if it is a part of this checkout.
+fn sdk() -> Option<String> {
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-sdk");
+    sdk.join("Cargo.toml")
+        .exists()
+        .then(|| sdk.to_string_lossy().into_owned())
+}
+
+#[test_case("step-runner")]
+#[test_case("notifier")]
+fn what_is_begun_in_rust_builds_and_does_what_it_must(kind: &str) {
+    let Some(sdk) = sdk().filter(|_| have(&["cargo"])) else {
+        return;
+    };
+    let env = TestEnv::empty();
+    plugin(&env, &["new", "greeter", "--kind", kind, "--sdk", &sdk])
+        .finish()
+        .succeeds();
+    // One folder for all tests, so that the SDK is compiled once.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-new");
+    let done = plugin(&env, &["-C", "greeter", "build"])
+        .env("CARGO_TARGET_DIR", target)
+        .finish()
+        .succeeds();
+    assert!(
+        done.out()
+            .contains(&format!("greeter/greeter.wasm: {kind}")),
+        "{}",
+        done.out()
+    );
+    plugin(&env, &["test", "greeter/greeter.wasm"])
+        .finish()
+        .succeeds();
+}

@@ -1,0 +1,195 @@
+//! Adding plugins and granting them something.
+
+use super::{MANIFEST, component, grants, plugin, project, write_grants};
+use std::{fs, os::unix::fs::MetadataExt as _};
+use test_case::test_case;
+
+#[test]
+fn a_plugin_is_added_and_then_granted_what_it_asks_for() {
+    let env = project();
+    let done = plugin(&env, &["add", "./odd.wasm"]).finish().succeeds();
+    assert!(
+        done.out().starts_with("added odd 1.4.0 ("),
+        "{}",
+        done.out()
+    );
+    done.complains("piper plugin grant odd");
+    assert!(
+        env.read("piper.lock")
+            .contains("[plugins.odd]\nsource = \"./odd.wasm\"\ndigest = \"sha256:")
+    );
+    write_grants(
+        &env,
+        "# mine\n[plugins.odd]\nconfig = { url = \"https://logs.example.com\" }\n",
+    );
+    let done = plugin(&env, &["grant", "odd", "--yes"]).finish().succeeds();
+    done.complains("+ http POST https://logs.example.com/_bulk  send log batches")
+        .complains("+ state  remember (optional)");
+    let text = fs::read_to_string(grants(&env)).unwrap();
+    for line in [
+        "# mine",
+        "digest = \"sha256:",
+        "allow.http = [\"POST https://logs.example.com/_bulk\"]",
+        "allow.files = { workspace = \"write\" }",
+        "allow.state = true",
+        "secrets.api-key = { from = \"env:API_KEY\", to = [\"https://logs.example.com\"] }",
+    ] {
+        assert!(text.contains(line), "{line} in:\n{text}");
+    }
+    plugin(&env, &["grant", "odd"])
+        .finish()
+        .succeeds()
+        .complains("has all that it asks for");
+    assert!(
+        plugin(&env, &["list"])
+            .finish()
+            .succeeds()
+            .out()
+            .contains("Is everything")
+    );
+}
+
+#[test]
+fn nothing_is_granted_unless_somebody_agrees() {
+    let env = project();
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    plugin(&env, &["grant", "odd"])
+        .finish()
+        .exits(2)
+        .complains("+ files workspace=write  write what it made")
+        .complains("nobody is here to agree")
+        .complains("`--yes`");
+    assert!(!grants(&env).exists());
+}
+
+#[test]
+fn a_grant_holds_for_one_digest_and_shows_what_is_new() {
+    let env = project();
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    plugin(
+        &env,
+        &[
+            "grant",
+            "odd",
+            "--yes",
+            "--files",
+            "workspace=write",
+            "--state",
+        ],
+    )
+    .finish()
+    .succeeds();
+    assert_eq!(fs::metadata(grants(&env)).unwrap().mode() & 0o777, 0o600);
+    let more =
+        format!("{MANIFEST}[[permission.exec]]\nargv = [\"git\", \"fetch\"]\nwhy = \"fetch\"\n");
+    env.write("odd.wasm", component(&more));
+    plugin(&env, &["inspect", "odd"])
+        .finish()
+        .exits(2)
+        .complains("error[P0618]: plugin `odd` is another than the one that was added")
+        .complains("--> piper.lock:6:11")
+        .complains("piper plugin add --name odd ./odd.wasm");
+    let done = plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    assert!(
+        done.out().starts_with("changed odd in piper.lock from "),
+        "{}",
+        done.out()
+    );
+    let out = plugin(&env, &["inspect", "odd"]).finish().succeeds().out();
+    assert!(
+        out.contains("what was granted was granted to sha256:")
+            && out.contains("--exec 'git fetch'"),
+        "{out}"
+    );
+    plugin(&env, &["grant", "odd", "--yes", "--exec", "git fetch"])
+        .finish()
+        .succeeds()
+        .complains("runs outside the sandbox");
+    let text = fs::read_to_string(grants(&env)).unwrap();
+    assert!(
+        text.contains("allow.exec = [[\"git\", \"fetch\"]]"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_repository_that_calls_its_plugin_like_the_operators_gets_nothing_of_it() {
+    let env = project();
+    write_grants(
+        &env,
+        "[plugins.odd]\nsource = \"/opt/odd.wasm\"\nallow.state = true\nallow.http = [\"https://example.com\"]\n",
+    );
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    let out = plugin(&env, &["inspect", "odd"]).finish().succeeds().out();
+    assert!(
+        out.contains("May do here\n  files workspace=read\n"),
+        "{out}"
+    );
+    plugin(&env, &["grant", "odd", "--yes"])
+        .finish()
+        .exits(2)
+        .complains("this project calls another one so")
+        .complains("--name OTHER");
+}
+
+#[test]
+fn a_plugin_of_ones_own_is_pinned_in_ones_own_file() {
+    let env = project();
+    plugin(&env, &["add", "--user", "odd.wasm", "--name", "mine"])
+        .finish()
+        .succeeds();
+    assert!(!env.path("piper.lock").exists());
+    let text = fs::read_to_string(grants(&env)).unwrap();
+    assert!(
+        text.contains("[plugins.mine]\nsource = \"/") && text.contains("digest = \"sha256:"),
+        "{text}"
+    );
+    let out = plugin(&env, &["inspect", "mine"]).finish().succeeds().out();
+    assert!(out.contains("(operator)"), "{out}");
+}
+
+#[test_case(&["grant", "odd", "--http", "https://*"], "error[P0602]"; "any host")]
+#[test_case(&["grant", "odd", "--secret", "api-key=hunter2"], "error[P0616]"; "a secret itself")]
+#[test_case(&["grant", "odd", "--files", "all"], "error[P0108]"; "no such files")]
+#[test_case(&["grant", "nobody"], "error[P0621]"; "no such plugin")]
+#[test_case(&["grant", "../project/odd.wasm"], "add it first"; "a file")]
+#[test_case(&["add", "/etc/hostname"], "is not a file of this project"; "outside of the project")]
+#[test_case(&["add", "http://example.com/a.wasm"], "error[P0613]"; "in the clear")]
+#[test_case(&["add", "oci://ghcr.io/a/b"], "not implemented"; "a registry")]
+#[test_case(&["add", "odd.wasm", "--name", "a b"], "error[P0105]"; "no name")]
+fn what_cannot_be_is_refused_and_nothing_is_written(args: &[&str], said: &str) {
+    let env = project();
+    if args[0] == "grant" {
+        plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    }
+    let lock = env.read("piper.lock");
+    plugin(&env, args).finish().exits(2).complains(said);
+    assert!(!grants(&env).exists());
+    assert_eq!(env.read("piper.lock"), lock);
+}
+
+#[test]
+fn any_host_must_be_meant() {
+    let env = project();
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    plugin(
+        &env,
+        &["grant", "odd", "--yes", "--i-know", "--http", "https://*"],
+    )
+    .finish()
+    .succeeds();
+    let text = fs::read_to_string(grants(&env)).unwrap();
+    assert!(text.contains("allow.any-host = true"), "{text}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_no_fault_of_the_user() {
+    let env = project();
+    if !crate::support::have(&["curl"]) {
+        return;
+    }
+    plugin(&env, &["add", "https://127.0.0.1:1/a.wasm"])
+        .finish()
+        .exits(3)
+        .complains("cannot fetch `https://127.0.0.1:1/a.wasm`");
+}

@@ -1,0 +1,201 @@
+//! Looking at plugins: list, inspect, check.
+
+use super::{MANIFEST, component, plugin, project, write_grants};
+use crate::support::{TestEnv, guests};
+use serde_json::Value;
+use test_case::test_case;
+
+#[test]
+fn a_component_is_shown_with_what_it_is_and_asks_for() {
+    let env = project();
+    let done = plugin(&env, &["inspect", "./odd.wasm"]).finish().succeeds();
+    let out = done.out();
+    for said in [
+        "odd 1.4.0 · MIT\nIs everything\n",
+        "from    ./odd.wasm (file)\n",
+        "digest  sha256:",
+        "kinds   step-planner, step-runner, trigger-poll, trigger-webhook, log-sink, log-reader, notifier, config-check\n",
+        "http POST {config.url}/_bulk  ",
+        "send log batches\n",
+        "  state                                  remember (optional)\n",
+        "May do here\n  nothing\n",
+        "--files workspace=write\n",
+        "step-planner: 128MiB of memory, 1s of CPU, 2s in all\n",
+        "step-runner: 128MiB of memory, 5s of CPU, as long as its step may take\n",
+        "piper:base/http@0.1.0\n",
+        "of WASI, which toolchains import whether they are called or not\n",
+    ] {
+        assert!(out.contains(said), "{said:?} in:\n{out}");
+    }
+}
+
+#[test]
+fn what_is_granted_and_what_is_missing_is_in_the_json() {
+    let env = project();
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    let digest = digest_of(&env);
+    write_grants(
+        &env,
+        &format!(
+            "[plugins.odd]\ndigest = \"{digest}\"\nconfig = {{ url = \"https://logs.example.com\" }}\nlimits.cpu = \"9s\"\n\
+             allow.http = [\"POST https://logs.example.com\"]\nallow.builds = true\n"
+        ),
+    );
+    let done = plugin(&env, &["inspect", "odd", "--output", "json"])
+        .finish()
+        .succeeds();
+    let seen: Value = serde_json::from_str(&done.out()).unwrap();
+    let words = |key: &str| -> Vec<String> {
+        let list = seen["permissions"][key].as_array().unwrap();
+        list.iter()
+            .map(|one| format!("{} {}", one["kind"], one["what"]).replace('"', ""))
+            .collect()
+    };
+    assert_eq!(
+        words("granted"),
+        [
+            "http POST https://logs.example.com/_bulk",
+            "files workspace=read"
+        ]
+    );
+    assert_eq!(
+        words("missing"),
+        [
+            "files workspace=write",
+            "secret api-key=env:API_KEY",
+            "to api-key=https://logs.example.com",
+            "state "
+        ]
+    );
+    assert_eq!(words("unused"), ["builds "]);
+    assert_eq!(
+        (&seen["origin"], &seen["limits"][0]["cpu_ms"]),
+        (&"project".into(), &9000.into())
+    );
+}
+
+fn digest_of(env: &TestEnv) -> String {
+    let lock = env.read("piper.lock");
+    let (_, digest) = lock.split_once("digest = \"").unwrap();
+    digest.split('"').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_manifest_is_checked_with_every_problem_at_its_place() {
+    let env = TestEnv::empty();
+    env.write("piper-plugin.toml", "manifest = 1\nname = \"a\"\nversion = \"1.0\"\n[[permission.http]]\nto = \"ftp://x\"\nwhy = \"x\"\n");
+    let done = plugin(&env, &["check"]).finish().exits(2);
+    done.complains("error[P0610]: `1.0` is not a version\n --> piper-plugin.toml:3:11\n")
+        .complains("error[P0601]")
+        .says("piper-plugin.toml: 2 errors\n");
+}
+
+#[test]
+fn the_manifest_in_a_component_is_shown_where_it_is_wrong() {
+    let env = TestEnv::empty();
+    env.write("odd.wasm", component(&MANIFEST.replace("1.4.0", "1.4")));
+    let done = plugin(&env, &["check", "odd.wasm"]).finish().exits(2);
+    done.complains("--> odd.wasm (piper-plugin.toml):3:11")
+        .complains("3 | version = \"1.4\"\n  |           ^^^^^");
+}
+
+#[test]
+fn a_kind_that_only_one_side_knows_of_is_a_problem() {
+    let env = TestEnv::empty();
+    env.write(
+        "odd.wasm",
+        component(&MANIFEST.replace("[[trigger]]\n", "")),
+    );
+    plugin(&env, &["check", "odd.wasm"])
+        .finish()
+        .exits(2)
+        .complains("exports `piper:trigger/trigger-poll@0.1.0-draft.1`, and its manifest has no `[[trigger]]`");
+}
+
+#[test_case("core.wasm", b"\0asm\x01\0\0\0", "this is a core WebAssembly module and not a component"; "a core module")]
+#[test_case("text.wasm", b"hello", "this is not a WebAssembly component"; "a text")]
+#[test_case("empty.wasm", b"\0asm\x0d\0\x01\0", "it exports no interface"; "nothing in it")]
+fn what_is_no_plugin_says_why(name: &str, bytes: &[u8], why: &str) {
+    let env = TestEnv::empty();
+    env.write(name, bytes);
+    plugin(&env, &["check", name])
+        .finish()
+        .exits(2)
+        .complains(&format!("error[P0620]: `{name}`: "))
+        .complains(why);
+}
+
+#[test]
+fn a_component_without_a_manifest_cannot_be_named() {
+    let env = TestEnv::empty();
+    env.write("odd.wasm", guests::odd());
+    plugin(&env, &["check", "odd.wasm"])
+        .finish()
+        .exits(2)
+        .complains("has no manifest");
+}
+
+#[test]
+fn the_list_says_how_each_stands_and_compiles_nothing() {
+    let env = project();
+    plugin(&env, &["list"])
+        .finish()
+        .succeeds()
+        .says("")
+        .complains("no plugins yet");
+    plugin(&env, &["add", "odd.wasm", "--name", "here"])
+        .finish()
+        .succeeds();
+    write_grants(
+        &env,
+        "[plugins.away]\nsource = \"https://plugins.invalid/a.wasm\"\n[plugins.gone]\nsource = \"/nowhere/b.wasm\"\n",
+    );
+    // A cache of its own, which stays empty.
+    let done = env.piper(&["plugin", "list"]).succeeds();
+    let lines = done.lines();
+    assert!(
+        lines[0].starts_with("away  ?      operator")
+            && lines[0].ends_with("https://plugins.invalid/a.wasm"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[1].contains("there is no file `/nowhere/b.wasm`"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[2].starts_with("here  1.4.0  project")
+            && lines[2].ends_with("2 permissions are not granted"),
+        "{lines:?}"
+    );
+    assert!(!env.beside("cache").join("piper").exists());
+    let json = env
+        .piper(&["plugin", "list", "--output", "json"])
+        .succeeds();
+    let states: Vec<Value> = json
+        .lines()
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["state"].clone())
+        .collect();
+    assert_eq!(states, ["not-fetched", "broken", "not-granted"]);
+}
+
+#[test]
+fn an_unknown_name_is_told_from_a_file() {
+    let env = project();
+    plugin(&env, &["inspect", "odd"])
+        .finish()
+        .exits(2)
+        .complains("error[P0621]: there is no plugin `odd`")
+        .complains("`./odd.wasm`");
+}
+
+#[test]
+fn what_a_manifest_says_cannot_reach_the_terminals_controls() {
+    let env = TestEnv::empty();
+    env.write(
+        "odd.wasm",
+        component(&MANIFEST.replace("send log batches", "send\\u001b[2J logs\\u202e")),
+    );
+    let done = plugin(&env, &["inspect", "./odd.wasm"]).finish().succeeds();
+    assert!(!done.out().contains(['\x1b', '\u{202e}']), "{}", done.out());
+}
