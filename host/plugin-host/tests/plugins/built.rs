@@ -117,7 +117,7 @@ fn javascript(name: &str) -> Result<Vec<u8>, String> {
     run(command("npm")
         .args(["ci", "--no-audit", "--no-fund"])
         .current_dir(&folder))?;
-    run(command("npm").args(["run", "build"]).current_dir(&folder))?;
+    run(command("npm").args(["run", "build"]).current_dir(&folder)).expect("JavaScript builds it");
     Ok(fs::read(folder.join("plugin.wasm")).expect("it was built"))
 }
 
@@ -131,9 +131,8 @@ fn python(name: &str) -> Result<Vec<u8>, String> {
         .args(["-m", "pip", "install", "--quiet", "-r", "requirements.txt"])
         .current_dir(&folder))?;
     let world = "piper:step/step-runner-plugin@0.1.0";
-    run(command(&python)
-        .args(["../../../plugin-sdk/python/build.py", world])
-        .current_dir(&folder))?;
+    let build = "../../../plugin-sdk/python/build.py";
+    run(command(&python).args([build, world]).current_dir(&folder)).expect("Python builds it");
     Ok(fs::read(folder.join("plugin.wasm")).expect("it was built"))
 }
 
