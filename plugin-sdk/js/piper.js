@@ -12,7 +12,6 @@ function asFailure(error) {
   if (typeof said?.kind === "string" && typeof said?.code === "string") {
     return said;
   }
-  // Most servers of stacks begin with the message; ours does not.
   return failure("permanent", "exception", said?.message ?? said, { stack: String(said?.stack ?? "").trim() });
 }
 
