@@ -28,6 +28,22 @@ pub struct Rule {
     pub pipelines: Vec<PipelineName>,
 }
 
+impl Rule {
+    /// The notifier, with its options in this plan.
+    pub fn call(&self, project: &Project, plan: &Plan) -> PluginCall {
+        PluginCall {
+            uses: self.uses.clone(),
+            declared: project.declared(&self.uses).cloned(),
+            with: self.with.resolve(|value| match value {
+                Value::Text(text) => text.clone(),
+                Value::Param(name) => plan.params.get(name).cloned().unwrap_or_default(),
+                // The file was refused if a rule refers to one.
+                Value::Matrix(_) => String::new(),
+            }),
+        }
+    }
+}
+
 /// When somebody wants to hear of a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Occasion {
@@ -138,8 +154,6 @@ pub struct Event {
 pub struct Message<'a> {
     /// The rule.
     pub rule: &'a RuleName,
-    /// The notifier, with its options.
-    pub call: PluginCall,
     /// What happened.
     pub event: &'a Event,
 }
@@ -169,22 +183,7 @@ pub fn messages<'a>(
             && rule.on.iter().any(|occasion| moment.is(*occasion))
     };
     let rules = project.notify.iter().filter(|(_, rule)| fires(rule));
-    rules
-        .map(|(name, rule)| Message {
-            rule: name,
-            call: PluginCall {
-                uses: rule.uses.clone(),
-                declared: project.declared(&rule.uses).cloned(),
-                with: rule.with.resolve(|value| match value {
-                    Value::Text(text) => text.clone(),
-                    Value::Param(name) => plan.params.get(name).cloned().unwrap_or_default(),
-                    // The file was refused if a rule refers to one.
-                    Value::Matrix(_) => String::new(),
-                }),
-            },
-            event,
-        })
-        .collect()
+    rules.map(|(rule, _)| Message { rule, event }).collect()
 }
 
 /// How much an event says of steps, in bytes of JSON; with the log, six bytes for each at worst, its body stays below 256 KiB.

@@ -160,6 +160,23 @@ impl Repository {
         self.git(&["show", &format!("{commit}:{}", path.display())])
     }
 
+    /// The plain files of a commit below the folder `below`, which is relative to the root, as they are called there. A name that is no
+    /// text is left out.
+    ///
+    /// # Errors
+    ///
+    /// When git is not there, or the commit has no such folder.
+    pub fn files(&self, commit: &str, below: &Path) -> Result<Vec<String>, Error> {
+        let tree = format!("{commit}:{}", below.display());
+        let list = self.git(&["ls-tree", "-r", "-z", &tree])?;
+        let name = |line: &[u8]| {
+            let (about, name) = std::str::from_utf8(line).ok()?.split_once('\t')?;
+            // Links and submodules have other modes.
+            about.starts_with("100").then(|| name.to_owned())
+        };
+        Ok(list.split(|b| *b == 0).filter_map(name).collect())
+    }
+
     /// The files that the last commit changed, and those that differ from it now; relative to the root.
     ///
     /// # Errors

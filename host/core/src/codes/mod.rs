@@ -120,6 +120,7 @@ codes! {
     "0620" NOT_LOADABLE "a component that cannot be loaded";
     "0621" UNKNOWN_PLUGIN "unknown plugin";
     "0622" NOT_PINNED "a plugin that is not pinned";
+    "0623" BAD_OPTIONS "options that a plugin does not take";
 }
 
 /// The title and the page of a code.

@@ -149,8 +149,9 @@ fn the_rules_of_a_pipeline_fire(target: &str, outcome: Outcome, rules: &[&str]) 
     let fired: Vec<&str> = messages.iter().map(|one| one.rule.as_str()).collect();
     assert_eq!(fired, rules);
     if let Some(team) = messages.iter().find(|one| one.rule.as_str() == "team") {
-        assert_eq!(team.call.with, json!({ "room": "ops" }));
-        assert!(team.call.declared.is_some());
+        let call = project.notify[team.rule].call(&project, &plan);
+        assert_eq!(call.with, json!({ "room": "ops" }));
+        assert!(call.declared.is_some());
     }
 }
 

@@ -6,9 +6,9 @@ use super::{
     request::RequestArgs,
 };
 use crate::{
-    exec::{Options, Runner, Workspace, WorkspaceOrigin, exit_code},
+    exec::{Options, Runner, Telling, Workspace, WorkspaceOrigin, exit_code},
     find::{self, FILE_NAME},
-    plugins::pipeline::plugins,
+    plugins::pipeline::Plugins,
     ui::Ui,
 };
 use anyhow::Context as _;
@@ -20,6 +20,7 @@ use piper_engine::{git::Repository, secrets, signals::Signals};
 use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
 };
 
@@ -40,6 +41,9 @@ pub struct ExecArgs {
     /// Take secrets from this file of NAME=VALUE lines, which only you may be able to read
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
+    /// Tell whom the rules of `[notify]` name
+    #[arg(long)]
+    notify: bool,
     /// Keep the fresh copy of the environment `clean` if the build fails
     #[arg(long)]
     keep: bool,
@@ -70,22 +74,21 @@ fn run_builds(
     signals: &Signals,
 ) -> Result<u8, CliError> {
     let request = args.request.parse().map_err(CliError::Problems)?;
-    let plugins = plugins();
-    let resolve = |loaded: &LoadedProject| loaded.plans(&request, &*plugins);
+    let plugins = Plugins::new(ui);
+    let resolve = |loaded: &LoadedProject| loaded.plans(&request, &plugins);
     let is_clean = |plans: &[Plan]| {
         plans
             .iter()
             .any(|plan| plan.environment.1 == EnvironmentKind::Clean)
     };
-    let mut origin = None;
     // Whoever asks for `clean` by its name does not mean the working copy's file, which may be broken or gone.
     let mut loaded = match request.environment.as_deref() {
-        Some("clean") => at_head(project_root(global)?, &mut origin, ui)?,
+        Some("clean") => at_head(project_root(global)?, ui)?,
         _ => load_project(global, ui)?,
     };
     let mut plans = resolve(&loaded)?;
-    if origin.is_none() && is_clean(&plans) {
-        loaded = at_head(loaded.root, &mut origin, ui)?;
+    if loaded.origin.is_none() && is_clean(&plans) {
+        loaded = at_head(loaded.root, ui)?;
         plans = resolve(&loaded)?;
     }
     for plan in &plans {
@@ -112,14 +115,17 @@ fn run_builds(
 
     let tasks = plans
         .iter()
-        .map(|plan| plugins.tasks(&loaded, plan))
+        .map(|plan| {
+            let telling = args.notify.then(|| telling(&plugins, &loaded, plan));
+            Ok((plugins.tasks(&loaded, plan)?, telling.transpose()?))
+        })
         .collect::<Result<Vec<_>, _>>()
         .map_err(CliError::Problems)?;
 
     let mut worst = Outcome::Succeeded;
     for ((plan, secrets), tasks) in plans.into_iter().zip(secrets).zip(tasks) {
         let (kind, keep_going) = (plan.environment.1, plan.keep_going);
-        let workspace = Workspace::make(kind, &loaded.root, origin.as_ref())?;
+        let workspace = Workspace::make(kind, &loaded.root, loaded.origin.as_deref())?;
         let report = runner.run(plan, secrets, tasks, &workspace)?;
         if args.keep && report.outcome != Outcome::Succeeded {
             if let Some(kept) = workspace.keep() {
@@ -141,6 +147,17 @@ fn run_builds(
     Ok(exit_code(worst))
 }
 
+fn telling(
+    plugins: &Plugins,
+    loaded: &LoadedProject,
+    plan: &Plan,
+) -> Result<Telling, Vec<Problem>> {
+    Ok(Telling {
+        notifier: Arc::new(plugins.rules(loaded, plan)?),
+        project: Arc::new(loaded.project.clone()),
+    })
+}
+
 /// The root of the project, whatever the working copy has there.
 fn project_root(global: &GlobalArgs) -> Result<PathBuf, CliError> {
     let directory = global.directory.as_deref();
@@ -155,13 +172,9 @@ fn project_root(global: &GlobalArgs) -> Result<PathBuf, CliError> {
     }
 }
 
-/// The project at `root` as it is at HEAD, what an agent would build; notes in `origin` which commit that is.
-fn at_head(
-    root: PathBuf,
-    origin: &mut Option<WorkspaceOrigin>,
-    ui: &Ui,
-) -> Result<LoadedProject, CliError> {
-    let head = origin.insert(WorkspaceOrigin::of(&root)?);
+/// The project at `root` as it is at HEAD, what an agent would build.
+fn at_head(root: PathBuf, ui: &Ui) -> Result<LoadedProject, CliError> {
+    let head = WorkspaceOrigin::of(&root)?;
     let path = head.below.join(FILE_NAME);
     let bytes = head
         .repository
@@ -180,7 +193,11 @@ fn at_head(
         ui.warn("the working copy differs from HEAD, and `clean` builds HEAD");
     }
     let shown = PathBuf::from(format!("HEAD:{}", path.display()));
-    load_bytes(shown, bytes, root)
+    let loaded = load_bytes(shown, bytes, root)?;
+    Ok(LoadedProject {
+        origin: Some(Arc::new(head)),
+        ..loaded
+    })
 }
 
 fn warn_of_unused_arguments(plan: &Plan, ui: &Ui) {

@@ -1,7 +1,7 @@
 //! Finds and loads the project that a command is about.
 
 use super::{CliError, GlobalArgs};
-use crate::{find, plugins::pipeline::Plugins, ui::Ui};
+use crate::{exec::WorkspaceOrigin, find, plugins::pipeline::Plugins, ui::Ui};
 use piper_core::{
     pipeline,
     plan::{self, Plan, Request},
@@ -21,6 +21,8 @@ pub struct LoadedProject {
     pub name: String,
     /// The text of the file, for problems that are found later.
     pub source: Arc<Source>,
+    /// The commit that it is the file of, if it is not the working copy's.
+    pub origin: Option<Arc<WorkspaceOrigin>>,
 }
 
 impl LoadedProject {
@@ -29,7 +31,7 @@ impl LoadedProject {
     /// # Errors
     ///
     /// All that is wrong with the request, or else with a plugin's plan.
-    pub fn plans(&self, request: &Request, plugins: &dyn Plugins) -> Result<Vec<Plan>, CliError> {
+    pub fn plans(&self, request: &Request, plugins: &Plugins) -> Result<Vec<Plan>, CliError> {
         let plans = plan::resolve(&self.project, request, &self.name);
         let expanded = plans
             .map_err(CliError::Problems)?
@@ -76,6 +78,7 @@ pub fn load_bytes(path: PathBuf, bytes: Vec<u8>, root: PathBuf) -> Result<Loaded
             root,
             name,
             source: loaded.source,
+            origin: None,
         }),
         // Warnings are `piper check`'s to say: they keep nothing from running.
         None => {

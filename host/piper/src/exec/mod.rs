@@ -4,6 +4,7 @@
 
 mod conditions;
 mod screen;
+mod telling;
 mod workspace;
 
 use crate::{
@@ -45,6 +46,8 @@ use std::{
     time::Duration,
 };
 
+pub use telling::Telling;
+use telling::Told;
 pub use workspace::{Origin as WorkspaceOrigin, Workspace};
 
 /// How often it is looked whether somebody interrupts what is still being shown.
@@ -124,7 +127,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Runs one build to its end, in `workspace`; `tasks` carries out the steps that are plugins.
+    /// Runs one build to its end, in `workspace`; `tasks` carries out the steps that are plugins, and `telling` says who hears of it.
     ///
     /// # Errors
     ///
@@ -133,7 +136,7 @@ impl<'a> Runner<'a> {
         &mut self,
         plan: Plan,
         secrets: Secrets,
-        tasks: Option<Arc<dyn TaskHost>>,
+        (tasks, telling): (Option<Arc<dyn TaskHost>>, Option<Telling>),
         workspace: &Workspace,
     ) -> anyhow::Result<Report> {
         let clock = Clock::start();
@@ -142,6 +145,7 @@ impl<'a> Runner<'a> {
         let summary = summary(&order, workspace, clock.now().wall);
         let file = self.recorder.begin(&summary);
         let folders = Folders::make(&summary, file.as_deref())?;
+        let kept = file.clone();
         order.artifacts = folders.artifacts.clone();
         order.cache = folders.cache.clone();
 
@@ -174,6 +178,7 @@ impl<'a> Runner<'a> {
         let mut screen = Screen::new(reporter, log.clone(), reader, order.id, clock, told);
         let about = self.about(&order, &summary);
         screen.tell(clock.now(), v1::Event::BuildStarted(Box::new(about)));
+        let told = telling.map(|telling| Told::begin(telling, &order, &summary));
 
         let mut report = match runner::run(&order, writer, clock, self.signals, &mut screen) {
             Ok(report) => report,
@@ -193,6 +198,11 @@ impl<'a> Runner<'a> {
             .context("could not show the build, which is done");
         folders.tidy();
         let trouble = self.recorder.end(order.id, end);
+        if let Some(told) = told {
+            for warning in told.end(&summary, report.outcome, kept.as_deref(), clock.now().wall) {
+                warnings.add(warning);
+            }
+        }
         self.signals.take_back();
         for warning in warnings.take().iter().chain(&trouble) {
             self.ui.warn(warning);

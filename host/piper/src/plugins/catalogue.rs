@@ -164,6 +164,25 @@ impl Catalogue {
         }
     }
 
+    /// The project's plugin of this source, which its lock must pin: a repository does not run what nobody looked at.
+    ///
+    /// # Errors
+    ///
+    /// When it is not pinned, is not there, or is not the one that was pinned.
+    pub fn pinned(&self, source: &PluginSource) -> Result<Component, Error> {
+        let same = |other: &PluginSource| match (other, source) {
+            (PluginSource::Path(a), PluginSource::Path(b)) => {
+                a.trim_start_matches("./") == b.trim_start_matches("./")
+            }
+            (a, b) => a == b,
+        };
+        let pinned = self.lock.plugins.iter();
+        match pinned.into_iter().find(|(_, locked)| same(&locked.source)) {
+            Some((name, locked)) => self.locked(name, locked),
+            None => Err(not_pinned(&source.to_string(), Origin::Project).into()),
+        }
+    }
+
     /// Gets a component from where somebody says that it is, to be pinned.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use piper_core::{
 use piper_plugin_host::{
     Host, Plugin,
     limits::COMPONENT_BYTES_CEILING,
-    load::{self, Error as LoadError},
+    load::{self, Description, Error as LoadError},
     policy::{
         manifest::{self, Loaded},
         source::PluginDigest,
@@ -106,8 +106,19 @@ impl Component {
     ///
     /// When it is no plugin.
     pub fn manifest(&self) -> Result<Option<Loaded>, Error> {
-        let text = load::manifest(&self.bytes).map_err(|error| self.refused(&error))?;
-        Ok(text.map(|text| self.read_manifest(text)))
+        Ok(self
+            .describe()?
+            .manifest
+            .map(|text| self.read_manifest(text)))
+    }
+
+    /// What it says of itself. Nothing is compiled.
+    ///
+    /// # Errors
+    ///
+    /// When it is no plugin.
+    pub fn describe(&self) -> Result<Description, Error> {
+        load::describe(&self.bytes).map_err(|error| self.refused(&error))
     }
 
     /// Reads the text of its manifest.

@@ -2,7 +2,7 @@
 //!
 //! Where each limit holds and what it stops is said in [`piper_plugin_host::limits`].
 
-use piper_core::id::PluginName;
+use piper_core::{id::PluginName, plan::PlannedStep};
 use piper_plugin_host::{
     Limits,
     kind::Kind,
@@ -13,26 +13,29 @@ use std::time::Duration;
 
 /// How long a step may run that is called by hand and has no timeout of its own.
 const RUN: Duration = WALL_CEILING;
+/// How long a step may run in a pipeline that has no timeout: a year, which a clock can still add.
+const ENDLESS: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The limits of a call.
 pub fn of(kind: Kind, granted: &grant::Limits) -> Limits {
-    let mut limits = match kind {
+    let limits = match kind {
         Kind::StepPlanner | Kind::ConfigCheck => Limits::of_planner(),
         Kind::TriggerWebhook => Limits::of_webhook(),
         Kind::StepRunner => Limits::of_runner(RUN),
         Kind::TriggerPoll | Kind::LogSink | Kind::LogReader | Kind::Notifier => Limits::default(),
     };
-    if let Some(memory) = granted.memory {
-        limits.memory = usize::try_from(memory)
-            .unwrap_or(MEMORY_CEILING)
-            .min(MEMORY_CEILING);
-    }
-    limits.cpu = granted.cpu.unwrap_or(limits.cpu);
-    limits.wall = granted.wall.unwrap_or(limits.wall);
-    if let Some(concurrent) = granted.http_concurrent {
-        limits.http_concurrent = concurrent as usize;
-    }
-    limits
+    limits.set(granted)
+}
+
+/// The limits of a step that a plugin runs. Its timeout is the engine's to keep, which asks before it ends anything; here it only bounds
+/// what is left after that.
+pub fn of_step(step: &PlannedStep, granted: &grant::Limits) -> Limits {
+    let wall = step.timeout.unwrap_or(ENDLESS).saturating_add(step.grace);
+    let limits = Limits {
+        grace: step.grace,
+        ..Limits::of_runner(wall)
+    };
+    limits.set(granted)
 }
 
 /// The line to change for a call that ended at this limit; `None` if it is none, or none that can be changed.

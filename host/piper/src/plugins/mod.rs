@@ -16,7 +16,13 @@ pub(crate) mod fetch;
 pub mod files;
 pub mod limits;
 pub mod pipeline;
+pub(crate) mod reads;
+pub mod rules;
+mod runner;
+pub(crate) mod settings;
 pub mod standing;
+pub(crate) mod talk;
+mod used;
 
 use crate::history::base;
 use piper_core::problem::Problem;
@@ -47,6 +53,8 @@ pub struct Places {
     pub grants: Option<PathBuf>,
     /// The folder of compiled and of fetched components.
     pub cache: Option<PathBuf>,
+    /// The folder of what plugins keep from call to call.
+    pub state: Option<PathBuf>,
 }
 
 impl Places {
@@ -59,6 +67,7 @@ impl Places {
         Self {
             grants: below("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("plugins.toml")),
             cache: below("XDG_CACHE_HOME", ".cache").map(|folder| folder.join("plugins")),
+            state: below("XDG_STATE_HOME", ".local/state").map(|folder| folder.join("plugins")),
         }
     }
 }

@@ -1,76 +1,425 @@
-//! The seam to whatever runs plugins.
+//! Plugins in a build: planners are asked for their steps, runners are made ready before anything runs, notifiers are told.
 //!
-//! Everything in this crate that meets a plugin asks here; what is behind it, a sandbox or nothing at all, is known nowhere else.
+//! Everything outside of `plugins` that meets a plugin asks here. A project without plugins costs nothing: no file is read for it and no
+//! engine is started.
 
-use crate::cli::project::LoadedProject;
+use super::{
+    Places,
+    catalogue::Catalogue,
+    component::Component,
+    host, limits, reads,
+    rules::{Rule, Rules},
+    runner::{Prepared, Runner},
+    settings::Mistake,
+    shown,
+    standing::Standing,
+    talk::Talk,
+    used::{Place, Purpose, Used},
+    wait,
+};
+use crate::{
+    cli::project::LoadedProject,
+    ui::{Ui, sanitize::words},
+};
 use piper_core::{
     codes,
-    plan::{Command, Plan},
+    id::RuleName,
+    plan::{self, Command, Plan, PlannedStep, PluginCall},
+    plugin::pointer_part,
     problem::Problem,
+    time::Now,
 };
-use piper_engine::task::TaskHost;
-use std::{fmt, sync::Arc};
+use piper_engine::{clock::Clock, task::TaskHost};
+use piper_plugin_host::{
+    CallError, Host, Invocation, Plugin,
+    effect::{Binding, Configured, EffectOptions, Effects, secrets::Values, state::FileState},
+    kind::{Call, Kind},
+    policy::{
+        grant::Effective,
+        source::PluginDigest,
+        state::{StateLimits, StateStore},
+    },
+};
+use serde_json::{Value, json};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::BTreeMap,
+    env, fmt,
+    rc::Rc,
+    sync::{Arc, OnceLock},
+};
 
-/// Plans and carries out the steps that are plugins.
-pub trait Plugins: fmt::Debug {
-    /// Puts what planners plan in the place of their steps: see [`piper_core::plan::expand`].
+/// What finds and calls the plugins of a build.
+pub struct Plugins {
+    ui: Ui,
+    places: Places,
+    host: Host,
+    effects: OnceCell<Effects>,
+    catalogue: OnceCell<Rc<Catalogue>>,
+    loaded: RefCell<BTreeMap<PluginDigest, Plugin>>,
+}
+
+impl fmt::Debug for Plugins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugins")
+            .field("places", &self.places)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Plugins {
+    /// Nothing is looked at yet.
+    pub fn new(ui: &Ui) -> Self {
+        let places = Places::find();
+        Self {
+            ui: *ui,
+            host: host(&places),
+            places,
+            effects: OnceCell::new(),
+            catalogue: OnceCell::new(),
+            loaded: RefCell::default(),
+        }
+    }
+
+    /// Puts what planners plan in the place of their steps, and checks what is said to all others: see [`piper_core::plan::expand`].
     ///
     /// # Errors
     ///
     /// Everything that is wrong with the plugins' options and with what planners answered.
-    fn expand(&self, loaded: &LoadedProject, plan: Plan) -> Result<Plan, Vec<Problem>>;
+    pub fn expand(&self, loaded: &LoadedProject, plan: Plan) -> Result<Plan, Vec<Problem>> {
+        if !has_plugins(&plan) {
+            return Ok(plan);
+        }
+        let params = params(&plan);
+        plan::expand(&loaded.project, &loaded.source, plan, |step, call| {
+            let table = table(step);
+            let place = Place {
+                loaded,
+                table: &table,
+            };
+            let used = self.used(place, call, Purpose::Step)?;
+            match used.kind {
+                Kind::StepPlanner => self.plan(place, &used, step, &params).map(Some),
+                _ => Ok(None),
+            }
+        })
+    }
 
-    /// What carries out the plugins of a plan, checked before anything runs; `None` if it has none.
+    /// What carries out the plugins of a plan, made ready before anything runs; `None` if it has none.
     ///
     /// # Errors
     ///
-    /// Every plugin that cannot run: not found, not pinned, not granted.
-    fn tasks(
-        &self,
-        loaded: &LoadedProject,
-        plan: &Plan,
-    ) -> Result<Option<Arc<dyn TaskHost>>, Vec<Problem>>;
-}
-
-/// Where no plugin can run: plans are shown as they are, and one with a plugin is not run.
-#[derive(Debug)]
-pub struct NoPlugins;
-
-impl Plugins for NoPlugins {
-    fn expand(&self, _loaded: &LoadedProject, plan: Plan) -> Result<Plan, Vec<Problem>> {
-        Ok(plan)
-    }
-
-    fn tasks(
+    /// Every plugin that cannot run: not found, not pinned, not granted, not loadable.
+    pub fn tasks(
         &self,
         loaded: &LoadedProject,
         plan: &Plan,
     ) -> Result<Option<Arc<dyn TaskHost>>, Vec<Problem>> {
-        let steps = plan.steps.iter();
-        let refused: Vec<Problem> = steps
-            .filter_map(|step| match &step.command {
-                Command::Plugin(call) => {
-                    let message = format!(
-                        "step `{}` is the plugin `{}`, and this piper cannot run plugins yet",
-                        step.label, call.uses
-                    );
-                    let problem = Problem::error(codes::NOT_IMPLEMENTED, message)
-                        .help("use a later version, or write the step as `run`");
-                    let pointer = format!("/steps/{}/uses", step.step);
-                    Some(loaded.at(problem, &pointer, "a later version brings it"))
-                }
-                Command::Script { .. } | Command::Argv(_) => None,
-            })
-            .collect();
-        if refused.is_empty() {
-            Ok(None)
+        if !has_plugins(plan) {
+            return Ok(None);
+        }
+        let (mut steps, mut problems) = (BTreeMap::new(), Vec::new());
+        let about = json!({ "project": plan.project, "params": params(plan) });
+        for step in &plan.steps {
+            let Command::Plugin(call) = &step.command else {
+                continue;
+            };
+            let table = table(step);
+            let place = Place {
+                loaded,
+                table: &table,
+            };
+            match self.runner(place, call, step) {
+                Ok(prepared) => _ = steps.insert(step.label.clone(), Arc::new(prepared)),
+                Err(found) => problems.extend(found),
+            }
+        }
+        if problems.is_empty() {
+            Ok(Some(Arc::new(Runner { steps, about })))
         } else {
-            Err(refused)
+            // The cells of a matrix have one place in the file.
+            problems.dedup();
+            Err(problems)
+        }
+    }
+
+    /// Those whom the rules of a project tell of this plan's builds, made ready before anything runs.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with them.
+    pub fn rules(&self, loaded: &LoadedProject, plan: &Plan) -> Result<Rules, Vec<Problem>> {
+        let (mut ready, mut problems) = (BTreeMap::new(), Vec::new());
+        for (name, rule) in &loaded.project.notify {
+            let table = format!("/notify/{}", pointer_part(name.as_str()));
+            let place = Place {
+                loaded,
+                table: &table,
+            };
+            match self.rule(place, name, &rule.call(&loaded.project, plan)) {
+                Ok(rule) => _ = ready.insert(name.clone(), rule),
+                Err(found) => problems.extend(found),
+            }
+        }
+        if problems.is_empty() {
+            Ok(Rules(ready))
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn rule(
+        &self,
+        place: Place<'_>,
+        name: &RuleName,
+        call: &PluginCall,
+    ) -> Result<Rule, Vec<Problem>> {
+        let used = self.used(place, call, Purpose::Notify)?;
+        if let Some(problem) = used.lacks() {
+            return Err(vec![place.uses(problem)]);
+        }
+        let plugin = self.load(place, &used)?;
+        let invocation = self.invocation(&used, Kind::Notifier);
+        Ok(Rule {
+            plugin,
+            binding: self.bind(&used, &invocation.limits),
+            call: used.call(&json!({ "rule": { "name": name.as_str() } })),
+            invocation,
+        })
+    }
+
+    fn catalogue(&self, loaded: &LoadedProject) -> Result<Rc<Catalogue>, Vec<Problem>> {
+        if let Some(catalogue) = self.catalogue.get() {
+            return Ok(Rc::clone(catalogue));
+        }
+        let opened = Catalogue::open(self.places.clone(), Some(loaded.root.clone()));
+        let catalogue = Rc::new(opened.map_err(|error| match error {
+            super::Error::Problems(problems) => problems,
+            other => vec![Problem::error(codes::UNREADABLE, other.to_string())],
+        })?);
+        Ok(Rc::clone(self.catalogue.get_or_init(|| catalogue)))
+    }
+
+    fn used(
+        &self,
+        place: Place<'_>,
+        call: &PluginCall,
+        purpose: Purpose,
+    ) -> Result<Used, Vec<Problem>> {
+        Used::new(&*self.catalogue(place.loaded)?, place, call, purpose)
+    }
+
+    /// Loads a component, and asks it what its schema cannot say, if it has something to say to that.
+    fn load(&self, place: Place<'_>, used: &Used) -> Result<Plugin, Vec<Problem>> {
+        let plugin = self.plugin(place, &used.component)?;
+        if !plugin.kinds().contains(&Kind::ConfigCheck) {
+            return Ok(plugin);
+        }
+        let invocation = self.invocation(used, Kind::ConfigCheck);
+        let call = Call {
+            name: used.name.clone(),
+            config: used.config.to_string(),
+            options: used.options.to_string(),
+            ..Call::default()
+        };
+        let said = wait(plugin.check_config(&invocation, call))
+            .map_err(|error| vec![place.uses(cannot_wait(&error))])?
+            .map_err(|error| vec![self.broke(place, used, "check", &error)])?;
+        let problems = said.into_iter().map(|problem| {
+            let mistake = |pointer: &str| Mistake {
+                pointer: pointer.to_owned(),
+                message: words(&problem.message).into_owned(),
+                help: problem.help.as_deref().map(|help| words(help).into_owned()),
+            };
+            match problem.path.strip_prefix("/options") {
+                Some(pointer) => place.with(used.title(), mistake(pointer)),
+                None => place.config(used, mistake(problem.path.trim_start_matches("/config"))),
+            }
+        });
+        match problems.collect::<Vec<_>>() {
+            problems if problems.is_empty() => Ok(plugin),
+            problems => Err(problems),
+        }
+    }
+
+    fn plugin(&self, place: Place<'_>, component: &Component) -> Result<Plugin, Vec<Problem>> {
+        if let Some(plugin) = self.loaded.borrow().get(&component.digest) {
+            return Ok(plugin.clone());
+        }
+        let plugin = component
+            .load(&self.host)
+            .map_err(|error| place.all(error))?;
+        let mut loaded = self.loaded.borrow_mut();
+        Ok(loaded.entry(component.digest).or_insert(plugin).clone())
+    }
+
+    fn plan(
+        &self,
+        place: Place<'_>,
+        used: &Used,
+        step: &PlannedStep,
+        params: &Value,
+    ) -> Result<String, Vec<Problem>> {
+        let plugin = self.load(place, used)?;
+        let files = match &used.reads {
+            Some(patterns) => {
+                reads::files(patterns, &place.loaded.root, place.loaded.origin.as_deref())
+            }
+            None => Ok(serde_json::Map::new()),
+        };
+        let files = files.map_err(|why| {
+            let message = format!("`{}` cannot plan: {why}", used.title());
+            vec![place.uses(Problem::error(codes::BAD_ANSWER, message))]
+        })?;
+        let facts = json!({ "step": { "path": step.label }, "params": params, "files": files });
+        let call = used.call(&facts);
+        wait(plugin.plan(&self.invocation(used, Kind::StepPlanner), call))
+            .map_err(|error| vec![place.uses(cannot_wait(&error))])?
+            .map_err(|error| vec![self.broke(place, used, "plan", &error)])
+    }
+
+    /// A planner or a check that failed: a mistake at the step's `with`, says the contract.
+    fn broke(&self, place: Place<'_>, used: &Used, what: &str, error: &CallError) -> Problem {
+        let title = used.title();
+        let message = match error {
+            CallError::Failed(failure) => {
+                format!("`{title}` cannot {what}: {}", words(&failure.message))
+            }
+            CallError::Crashed(crash) => format!(
+                "`{title}` cannot {what}: {} ({})",
+                words(&crash.message),
+                crash.code
+            ),
+        };
+        let mut problem = Problem::error(codes::BAD_ANSWER, message);
+        if let CallError::Crashed(crash) = error {
+            problem.help.extend(self.line_to_change(used, &crash.code));
+            problem
+                .help
+                .extend(crash.log.iter().map(|line| format!("it last said: {line}")));
+        }
+        let pointer = format!("{}/with", place.table);
+        place.loaded.at(problem, &pointer, "planned from this")
+    }
+
+    fn line_to_change(&self, used: &Used, code: &str) -> Option<String> {
+        let limits = limits::of(used.kind, &used.standing.grant.limits);
+        limits::line_to_change(
+            code,
+            used.component.name.as_ref(),
+            &limits,
+            &self.grants_file(),
+        )
+    }
+
+    fn grants_file(&self) -> String {
+        let file = self.places.grants.as_deref();
+        file.map_or_else(|| "plugins.toml".to_owned(), shown)
+    }
+
+    /// With what a call that has no effects is made.
+    fn invocation(&self, used: &Used, kind: Kind) -> Invocation {
+        Invocation {
+            limits: limits::of(kind, &used.standing.grant.limits),
+            log: Arc::new(Talk {
+                title: used.title().to_owned(),
+                ui: self.ui,
+            }),
+            ..Invocation::default()
+        }
+    }
+
+    fn runner(
+        &self,
+        place: Place<'_>,
+        call: &PluginCall,
+        step: &PlannedStep,
+    ) -> Result<Prepared, Vec<Problem>> {
+        let used = self.used(place, call, Purpose::Step)?;
+        if let Some(problem) = used.lacks() {
+            return Err(vec![place.uses(problem)]);
+        }
+        let plugin = self.load(place, &used)?;
+        let limits = limits::of_step(step, &used.standing.grant.limits);
+        Ok(Prepared {
+            title: used.title().to_owned(),
+            plugin,
+            binding: self.bind(&used, &limits),
+            call: used.call(&Value::Null),
+            name: used.component.name.clone(),
+            grants_file: self.grants_file(),
+            limits,
+        })
+    }
+
+    /// The effects of a plugin as it is granted.
+    fn bind(&self, used: &Used, limits: &piper_plugin_host::Limits) -> Binding {
+        let effects = self
+            .effects
+            .get_or_init(|| Effects::new(EffectOptions::new(now)));
+        let Standing { effective, .. } = &used.standing;
+        effects.bind(Configured {
+            name: used
+                .component
+                .name
+                .clone()
+                .unwrap_or_else(|| used.manifest.name.clone()),
+            version: used.manifest.version.clone(),
+            effective: effective.clone(),
+            limits: limits.clone(),
+            secrets: Values::read(effective, |name| env::var(name).ok()),
+            state: self.state(effective),
+        })
+    }
+
+    fn state(&self, effective: &Effective) -> Option<Arc<dyn StateStore>> {
+        let folder = self.places.state.clone().filter(|_| effective.state)?;
+        let opened = FileState::open(folder, StateLimits::default());
+        // Without it, a call that keeps something fails with a code of its own; the build need not.
+        let store: Arc<dyn StateStore> = Arc::new(opened.ok()?);
+        Some(store)
+    }
+}
+
+impl Used {
+    fn call(&self, facts: &Value) -> Call {
+        Call {
+            name: self.name.clone(),
+            config: self.config.to_string(),
+            options: self.options.to_string(),
+            facts: facts.to_string(),
         }
     }
 }
 
-/// What runs plugins here.
-pub fn plugins() -> Box<dyn Plugins> {
-    Box::new(NoPlugins)
+fn has_plugins(plan: &Plan) -> bool {
+    plan.steps
+        .iter()
+        .any(|step| matches!(step.command, Command::Plugin(_)))
+}
+
+fn params(plan: &Plan) -> Value {
+    let params = plan.params.iter();
+    params
+        .map(|(name, value)| (name.to_string(), Value::from(value.as_str())))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+/// The step's table in the project file.
+fn table(step: &PlannedStep) -> String {
+    format!("/steps/{}", pointer_part(step.step.as_str()))
+}
+
+fn cannot_wait(error: &std::io::Error) -> Problem {
+    Problem::error(
+        codes::NOT_LOADABLE,
+        format!("cannot wait for a plugin: {error}"),
+    )
+}
+
+/// The clock that plugins' effects go by.
+fn now() -> Now {
+    static CLOCK: OnceLock<Clock> = OnceLock::new();
+    CLOCK.get_or_init(Clock::start).now()
 }

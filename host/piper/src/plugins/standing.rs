@@ -43,6 +43,18 @@ impl Catalogue {
         let written = component.name.as_ref().and_then(|name| self.grant(name));
         let is_project = component.origin == Origin::Project;
         let written = written.filter(|grant| !is_project || grant.source.is_none());
+        // What is a part of piper may at least what any repository's plugin may.
+        let with_ceiling = PluginGrant {
+            allow: written
+                .map(|grant| grant.allow.clone())
+                .unwrap_or_default()
+                .union(&self.grants.project_plugins),
+            ..written.cloned().unwrap_or_else(nothing)
+        };
+        let written = match component.origin {
+            Origin::Builtin => Some(&with_ceiling),
+            Origin::File | Origin::Operator | Origin::Project => written,
+        };
         // Any repository could call its plugin by this name: what is its operator's holds for one digest.
         let held = written.filter(|grant| !is_project || grant.digest == Some(component.digest));
         let origins = match component.origin {

@@ -171,11 +171,30 @@ pub(super) fn quoted(names: &[String]) -> String {
     names.join(", ")
 }
 
-/// The manifest of a component, compiled or not.
+/// What a component says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// What it can be; at least one.
+    pub kinds: Vec<Kind>,
+    /// Its manifest, as its author wrote it.
+    pub manifest: Option<String>,
+    /// The JSON schema of its configuration.
+    pub config_schema: Option<String>,
+    /// The JSON schemas of its options, by kind and by name: `{KIND: {NAME: schema}}`; the name may be empty if there is one only.
+    pub options_schema: Option<String>,
+}
+
+/// What a component says of itself. Nothing of it is compiled or run.
 ///
 /// # Errors
 ///
-/// When the component is no plugin, or its manifest is not text.
-pub fn manifest(component: &[u8]) -> Result<Option<String>, Error> {
-    Ok(Parsed::parse(component)?.manifest)
+/// When the component is no plugin, or something that it says is not text.
+pub fn describe(component: &[u8]) -> Result<Description, Error> {
+    let parsed = Parsed::parse(component)?;
+    Ok(Description {
+        kinds: parsed.kinds,
+        manifest: parsed.manifest,
+        config_schema: parsed.config_schema,
+        options_schema: parsed.options_schema,
+    })
 }

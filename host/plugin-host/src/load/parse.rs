@@ -9,6 +9,8 @@ use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 const MANIFEST: &str = "piper:manifest";
 /// The section with the JSON schema of the configuration.
 const CONFIG_SCHEMA: &str = "piper:config-schema";
+/// The section with the JSON schemas of the options: `{KIND: {NAME: schema}}`.
+const OPTIONS_SCHEMA: &str = "piper:options-schema";
 
 /// What plugins may not use, by the names that their authors know.
 const REFUSED: [(WasmFeatures, &str); 15] = [
@@ -49,6 +51,7 @@ const REFUSED: [(WasmFeatures, &str); 15] = [
 pub(super) struct Parsed {
     pub(super) manifest: Option<String>,
     pub(super) config_schema: Option<String>,
+    pub(super) options_schema: Option<String>,
     pub(super) kinds: Vec<Kind>,
     pub(super) imports: Vec<String>,
     pub(super) unknown_exports: Vec<String>,
@@ -58,7 +61,8 @@ impl Parsed {
     pub(super) fn parse(component: &[u8]) -> Result<Self, Error> {
         let mut parsed = Self::default();
         let mut manifest = Section::new(MANIFEST);
-        let mut schema = Section::new(CONFIG_SCHEMA);
+        let mut config = Section::new(CONFIG_SCHEMA);
+        let mut options = Section::new(OPTIONS_SCHEMA);
         let mut exports = Vec::new();
         let mut depth = 0;
         if !component.starts_with(b"\0asm") {
@@ -74,7 +78,8 @@ impl Parsed {
                 Payload::End(_) if depth > 0 => depth -= 1,
                 Payload::CustomSection(section) => {
                     manifest.see(section.name(), section.data(), depth);
-                    schema.see(section.name(), section.data(), depth);
+                    config.see(section.name(), section.data(), depth);
+                    options.see(section.name(), section.data(), depth);
                 }
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {
@@ -108,7 +113,8 @@ impl Parsed {
         }
         parsed.kinds.sort_unstable();
         parsed.manifest = manifest.text()?;
-        parsed.config_schema = schema.text()?;
+        parsed.config_schema = config.text()?;
+        parsed.options_schema = options.text()?;
         Ok(parsed)
     }
 }

@@ -132,7 +132,7 @@ fn an_import_that_nobody_gives_is_refused_by_name() {
 fn a_manifest_of_the_component_wins_over_those_of_its_parts() {
     let parse = |text: &str| {
         let component = exporting("piper:step/step-runner@0.1.0", text);
-        super::super::load::manifest(&component)
+        super::super::load::describe(&component).map(|described| described.manifest)
     };
     let own = r#"(@custom "piper:manifest" "own")"#;
     let part = |text: &str| format!(r#"(core module (@custom "piper:manifest" "{text}"))"#);

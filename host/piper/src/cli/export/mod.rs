@@ -8,7 +8,7 @@ mod script;
 mod tests;
 
 use super::{CliError, GlobalArgs, project::load_project, request::RequestArgs};
-use crate::{exit_code, plugins::pipeline::plugins, ui::Ui};
+use crate::{exit_code, plugins::pipeline::Plugins, ui::Ui};
 use clap::Args;
 
 /// Print a plain shell script that does the same without piper
@@ -29,7 +29,7 @@ pub struct ExportArgs {
 pub fn run(args: &ExportArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let request = args.request.parse().map_err(CliError::Problems)?;
     let loaded = load_project(global, ui)?;
-    let plans = loaded.plans(&request, &*plugins())?;
+    let plans = loaded.plans(&request, &Plugins::new(ui))?;
     ui.print(script::write(&plans).trim_end())?;
     Ok(exit_code::SUCCESS)
 }

@@ -8,7 +8,7 @@ mod edges;
 use super::{CliError, GlobalArgs, past, project::load_project};
 use crate::{
     exit_code,
-    plugins::pipeline::plugins,
+    plugins::pipeline::Plugins,
     ui::{OutputFormat, Ui},
 };
 use clap::Args;
@@ -47,7 +47,7 @@ enum Format {
 pub fn run(args: &GraphArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let loaded = load_project(global, ui)?;
     let plan = structure(&loaded.project, args.name.as_deref(), &loaded.name)?;
-    let plan = plugins()
+    let plan = Plugins::new(ui)
         .expand(&loaded, plan)
         .map_err(CliError::Problems)?;
     let drawing = match (ui.format, args.format) {

@@ -8,7 +8,7 @@ mod text;
 use super::{CliError, GlobalArgs, past, project::load_project, request::RequestArgs};
 use crate::{
     exit_code,
-    plugins::pipeline::plugins,
+    plugins::pipeline::Plugins,
     ui::{OutputFormat, Ui},
 };
 use clap::Args;
@@ -31,7 +31,7 @@ pub struct PlanArgs {
 pub fn run(args: &PlanArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let request = args.request.parse().map_err(CliError::Problems)?;
     let loaded = load_project(global, ui)?;
-    let plans = loaded.plans(&request, &*plugins())?;
+    let plans = loaded.plans(&request, &Plugins::new(ui))?;
     match ui.format {
         OutputFormat::Text => {
             let style = past::style(ui.out);

@@ -191,10 +191,10 @@ fn complete(
     text: &str,
     mut bytes: Vec<u8>,
 ) -> Result<Vec<u8>, CliError> {
-    let known = load::manifest(&bytes)
+    let known = load::describe(&bytes)
         .map_err(|error| Problem::error(codes::NOT_LOADABLE, error.to_string()))?;
     // A macro of the SDK has put in all that there is.
-    if known.as_deref() == Some(text) {
+    if known.manifest.as_deref() == Some(text) {
         return Ok(bytes);
     }
     append(&mut bytes, "piper:manifest", text.as_bytes());

@@ -4,12 +4,12 @@
 
 use super::{
     CliError, GlobalArgs,
-    calling::{self, Input, Talk, ask},
+    calling::{self, Input, ask},
     catalogue, grants_file, permissions,
 };
 use crate::{
     exit_code,
-    plugins::{self, catalogue::Catalogue, component::Component, limits},
+    plugins::{self, catalogue::Catalogue, component::Component, limits, talk::Talk},
     ui::{OutputFormat, Ui, sanitize::words},
 };
 use anyhow::Context;

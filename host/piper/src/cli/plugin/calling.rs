@@ -2,12 +2,10 @@
 //!
 //! Shared by `call` and `test`. What a call may do is its [`Invocation`]'s affair.
 
-use crate::ui::{Ui, sanitize::words};
 use piper_core::{codes, problem::Problem};
 use piper_plugin_host::{
     CallError, Crash, Failure, FailureKind, Invocation, Plugin,
     kind::{Ask, Batch, Call, Delivery, EntryRef, Event, Kind, Page, Status, StepRef},
-    log::{Level, Line, Receiver},
     service::{Services, StepContext},
 };
 use serde_json::{Map, Value, json};
@@ -442,38 +440,6 @@ impl StepContext for Step {
         let items = items.iter().map(|item| as_json(item));
         self.with(|said| said.reports.entry(kind).or_default().extend(items));
         Ok(())
-    }
-}
-
-/// Shows a plugin's log on standard error, as it comes.
-pub(super) struct Talk {
-    pub(super) title: String,
-    pub(super) ui: Ui,
-}
-
-impl Receiver for Talk {
-    fn is_enabled(&self, level: Level) -> bool {
-        level
-            >= if self.ui.verbose {
-                Level::Trace
-            } else {
-                Level::Info
-            }
-            && !self.ui.quiet
-    }
-
-    fn line(&self, line: Line) {
-        let fields: String = line
-            .fields
-            .iter()
-            .map(|(name, value)| format!(" {name}={value}"))
-            .collect();
-        self.ui.say(&format!(
-            "{} │ {}{}",
-            words(&self.title),
-            words(&line.message),
-            words(&fields)
-        ));
     }
 }
 

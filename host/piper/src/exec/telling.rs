@@ -1,0 +1,163 @@
+//! Telling whom the project's `[notify]` rules name, if whoever runs the build asked for it.
+//!
+//! Nobody waits for a notifier while steps could run: that a build began is told beside it, and only its end is waited for.
+
+use crate::history::{LocalHistory, Place};
+use piper_core::{
+    notify::{self, Facts, Moment, Notifier},
+    plan::Plan,
+    project::Project,
+    record::{BuildSummary, Filter, History as _},
+    time::Timestamp,
+    wire::v1,
+};
+use piper_engine::{
+    logs::{PlogReader, Selection},
+    runner::Order,
+};
+use std::{
+    path::Path,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+/// How much of the failing step's log is looked at for its end, in bytes.
+const TAIL: usize = 64 << 10;
+/// Among how many builds the one before is looked for.
+const BEFORE: usize = 1000;
+
+/// Whom to tell of builds. Cheap to clone.
+#[derive(Clone)]
+pub struct Telling {
+    /// Whose rules hold.
+    pub project: Arc<Project>,
+    /// Who delivers.
+    pub notifier: Arc<dyn Notifier + Send + Sync>,
+}
+
+impl Telling {
+    /// Tells of one moment, and returns what went wrong with that.
+    fn tell(&self, plan: &Plan, moment: Moment, event: &notify::Event) -> Vec<String> {
+        let messages = notify::messages(&self.project, plan, moment, event);
+        let failed = messages.iter().filter_map(|message| {
+            let why = self.notifier.notify(message).err()?;
+            Some(format!("could not tell `{}`: {why}", message.rule))
+        });
+        failed.collect()
+    }
+}
+
+/// A build whose beginning is being told.
+pub(super) struct Told {
+    telling: Telling,
+    plan: Arc<Plan>,
+    attempt: u32,
+    trace: String,
+    beginning: Option<JoinHandle<Vec<String>>>,
+}
+
+impl Told {
+    /// Tells that a build began.
+    pub(super) fn begin(telling: Telling, order: &Order, summary: &BuildSummary) -> Self {
+        let told = Self {
+            telling: telling.clone(),
+            plan: Arc::clone(&order.plan),
+            attempt: order.attempt,
+            trace: order.trace.clone(),
+            beginning: None,
+        };
+        let event = told
+            .facts(summary, &[])
+            .event(Moment::Started, summary.created);
+        let plan = Arc::clone(&order.plan);
+        let beginning = thread::Builder::new()
+            .name("telling".to_owned())
+            .spawn(move || telling.tell(&plan, Moment::Started, &event));
+        Self {
+            beginning: beginning.ok(),
+            ..told
+        }
+    }
+
+    fn facts<'a>(&'a self, summary: &'a BuildSummary, events: &'a [v1::Event]) -> Facts<'a> {
+        Facts {
+            summary,
+            attempt: self.attempt,
+            plan: &self.plan,
+            trace: &self.trace,
+            previous: None,
+            events,
+            log_tail: None,
+        }
+    }
+
+    /// Tells that it ended, once its beginning is told, and returns what went wrong with both.
+    pub(super) fn end(
+        self,
+        summary: &BuildSummary,
+        outcome: v1::Outcome,
+        file: Option<&Path>,
+        at: Timestamp,
+    ) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let kept = file.and_then(|file| PlogReader::open(file).ok());
+        let events: Vec<v1::Event> = kept.as_ref().map_or_else(Vec::new, |kept| {
+            kept.events().flatten().map(|line| line.event).collect()
+        });
+        let tail = notify::failing_step(&events)
+            .zip(kept.as_ref())
+            .map(|(step, kept)| tail(kept, step));
+        let builds = before(summary, at);
+        let previous = notify::previous(&builds, summary);
+        let facts = Facts {
+            previous,
+            log_tail: tail.as_deref(),
+            ..self.facts(summary, &events)
+        };
+        let moment = Moment::Ended {
+            outcome,
+            previous: previous.map(|(_, outcome)| outcome),
+        };
+        let event = facts.event(moment, at);
+        if let Some(beginning) = self.beginning {
+            // It panicked: that is said on standard error already.
+            warnings.extend(beginning.join().unwrap_or_default());
+        }
+        warnings.extend(self.telling.tell(&self.plan, moment, &event));
+        warnings
+    }
+}
+
+/// The builds of the same target before this one, as far as anything is kept of them.
+fn before(summary: &BuildSummary, now: Timestamp) -> Vec<BuildSummary> {
+    let filter = Filter {
+        root: Some(summary.root.clone()),
+        target: Some(summary.target.clone()),
+        limit: Some(BEFORE),
+        ..Filter::default()
+    };
+    let history = Place::find()
+        .ok()
+        .and_then(|place| LocalHistory::open(place, now).ok());
+    history
+        .and_then(|history| history.list(&filter).ok())
+        .unwrap_or_default()
+}
+
+/// The last bytes that a step printed.
+fn tail(kept: &PlogReader, step: &str) -> Vec<u8> {
+    let selection = Selection {
+        steps: vec![step.to_owned()],
+        ..Selection::default()
+    };
+    let mut tail = Vec::new();
+    for batch in kept.select(selection).flatten() {
+        for record in batch.records() {
+            tail.extend_from_slice(record.text);
+        }
+        if tail.len() > TAIL {
+            tail.drain(..tail.len() - TAIL);
+        }
+    }
+    tail
+}

@@ -1,0 +1,119 @@
+//! The notifiers of a project's `[notify]` rules, ready to be called.
+
+use super::wait;
+use crate::ui::sanitize::words;
+use piper_core::{
+    id::RuleName,
+    notify::{Message, Notifier},
+};
+use piper_plugin_host::{
+    CallError, FailureKind, Invocation, Plugin,
+    effect::{Binding, Surroundings},
+    kind::{Call, Event},
+};
+use std::{collections::BTreeMap, fmt, thread, time::Duration};
+
+/// How long is waited before each further try of a delivery that did not work for now. Somebody sits before this build.
+const AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
+
+/// Those whom the rules of a project tell of the builds of one plan.
+#[derive(Debug)]
+pub struct Rules(pub(super) BTreeMap<RuleName, Rule>);
+
+pub(super) struct Rule {
+    pub(super) plugin: Plugin,
+    pub(super) binding: Binding,
+    pub(super) call: Call,
+    pub(super) invocation: Invocation,
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule")
+            .field("plugin", &self.plugin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a message was not delivered.
+struct Undelivered {
+    why: String,
+    /// Whether it may be another time, and when the other end asked for it.
+    again: Option<Option<Duration>>,
+}
+
+impl Undelivered {
+    fn for_good(why: impl fmt::Display) -> Self {
+        Self {
+            why: words(&why.to_string()).into_owned(),
+            again: None,
+        }
+    }
+}
+
+impl Notifier for Rules {
+    fn notify(&self, message: &Message<'_>) -> Result<(), String> {
+        let rule = self.0.get(message.rule);
+        let rule = rule.ok_or_else(|| "its notifier was not made ready".to_owned())?;
+        let event = event(message).map_err(|error| error.to_string())?;
+        let mut waits = AGAIN_AFTER.into_iter();
+        loop {
+            let Err(undelivered) = rule.deliver(event.clone()) else {
+                return Ok(());
+            };
+            let (Some(asked), Some(wait)) = (undelivered.again, waits.next()) else {
+                return Err(undelivered.why);
+            };
+            // Whoever asks for more patience than that is not waited for.
+            if asked.is_some_and(|asked| asked > AGAIN_AFTER[1]) {
+                return Err(undelivered.why);
+            }
+            thread::sleep(asked.unwrap_or(wait));
+        }
+    }
+}
+
+impl Rule {
+    fn deliver(&self, event: Event) -> Result<(), Undelivered> {
+        let services = self
+            .binding
+            .services(Surroundings::default())
+            .map_err(Undelivered::for_good)?;
+        let invocation = Invocation {
+            services,
+            ..self.invocation.clone()
+        };
+        let told = wait(
+            self.plugin
+                .notify(&invocation, self.call.clone(), vec![event]),
+        );
+        let failure = match told.map_err(Undelivered::for_good)? {
+            Ok(undelivered) => match undelivered.into_iter().next() {
+                None => return Ok(()),
+                Some(one) => one.why,
+            },
+            Err(CallError::Failed(why)) => why,
+            Err(CallError::Crashed(crash)) => {
+                let why = format!("{} ({})", crash.message, crash.code);
+                return Err(Undelivered::for_good(why));
+            }
+        };
+        let is_passing = failure.kind == FailureKind::Transient;
+        Err(Undelivered {
+            again: is_passing.then_some(failure.retry_after),
+            ..Undelivered::for_good(&failure)
+        })
+    }
+}
+
+fn event(message: &Message<'_>) -> serde_json::Result<Event> {
+    let event = message.event;
+    Ok(Event {
+        kind: event.kind.to_owned(),
+        id: event.id.clone(),
+        subject: event.subject.clone(),
+        seq: event.seq,
+        at: event.at.0,
+        body: serde_json::to_string(&event.body)?,
+    })
+}

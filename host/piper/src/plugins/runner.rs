@@ -1,0 +1,321 @@
+//! Steps that a plugin runs: the host of their tasks, and what such a step may tell its build.
+//!
+//! A try is a thread with one instance of the plugin. What it prints goes into the step's pipes as a process's words would, so that all
+//! that the engine does with them (times, masking, the log) is the same.
+
+use super::limits;
+use piper_core::{build::Fault, id::PluginName, plan::PlannedStep};
+use piper_engine::{
+    environment::Vars,
+    task::{Job, NotStarted, Task, TaskEnd, TaskHost, ThreadTask},
+};
+use piper_plugin_host::{
+    CallError, Cancel, Failure, FailureKind, Invocation, Limits, Plugin,
+    effect::{Binding, Surroundings, files::Places},
+    kind::{Call, Status, Verdict},
+    log::{Level, Line, Receiver},
+    service::StepContext,
+};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Runs the steps of one plan that are plugins.
+#[derive(Debug)]
+pub(super) struct Runner {
+    /// By the steps' labels.
+    pub(super) steps: BTreeMap<String, Arc<Prepared>>,
+    /// What every step is told of its build.
+    pub(super) about: Value,
+}
+
+/// A step that is ready to be run.
+pub(super) struct Prepared {
+    /// What messages call the plugin.
+    pub(super) title: String,
+    pub(super) plugin: Plugin,
+    pub(super) binding: Binding,
+    pub(super) limits: Limits,
+    /// All of the call but its facts.
+    pub(super) call: Call,
+    pub(super) name: Option<PluginName>,
+    pub(super) grants_file: String,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared")
+            .field("plugin", &self.plugin)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TaskHost for Runner {
+    fn start(&self, job: Job<'_>) -> Result<Box<dyn Task>, NotStarted> {
+        let not_started = |why: String| NotStarted {
+            why,
+            fault: Fault::Machine,
+        };
+        let prepared = self.steps.get(&job.step.label).cloned();
+        let prepared =
+            prepared.ok_or_else(|| not_started("its plugin was not made ready".to_owned()))?;
+        let facts = facts(&self.about, job.step, job.r#try, job.vars);
+        let said = Arc::new(Said {
+            streams: [job.stdout, job.stderr].map(|pipe| Mutex::new(File::from(pipe))),
+            outputs: job.outputs,
+            reports: reports_folder(job.vars, job.step),
+        });
+        let around = Surroundings {
+            places: Places {
+                workspace: Some(job.cwd.to_owned()),
+                ..Places::default()
+            },
+            environment: job
+                .vars
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            step: Some(said.clone()),
+        };
+        let cancel = Cancel::new();
+        let asked = cancel.clone();
+        let work = move || prepared.run(around, said, cancel, &facts);
+        match ThreadTask::start("plugin", move || asked.cancel(), work) {
+            Ok(task) => Ok(Box::new(task)),
+            Err(error) => Err(not_started(format!("no thread for its plugin: {error}"))),
+        }
+    }
+}
+
+impl Prepared {
+    fn run(
+        &self,
+        around: Surroundings,
+        log: Arc<dyn Receiver>,
+        cancel: Cancel,
+        facts: &Value,
+    ) -> TaskEnd {
+        let services = match self.binding.services(around) {
+            Ok(services) => services,
+            Err(error) => return errored(format!("its folder cannot be opened: {error}"), false),
+        };
+        let invocation = Invocation {
+            limits: self.limits.clone(),
+            services,
+            log,
+            cancel,
+        };
+        let call = Call {
+            facts: facts.to_string(),
+            ..self.call.clone()
+        };
+        match super::wait(self.plugin.run(&invocation, call)) {
+            Ok(Ok(verdict)) => ended(verdict),
+            Ok(Err(error)) => self.broke(&error),
+            Err(error) => errored(format!("cannot wait for a plugin: {error}"), true),
+        }
+    }
+
+    /// What a failure means for the step: the contract's `step-runner` says so.
+    fn broke(&self, error: &CallError) -> TaskEnd {
+        let title = &self.title;
+        match error {
+            CallError::Failed(failure) => {
+                let why = format!("plugin `{title}`: {failure}");
+                match failure.kind {
+                    FailureKind::Invalid => TaskEnd::Failed(why),
+                    FailureKind::Transient => errored(why, true),
+                    FailureKind::Permanent | FailureKind::Denied | FailureKind::Cancelled => {
+                        errored(why, false)
+                    }
+                }
+            }
+            CallError::Crashed(crash) => {
+                let mut why = format!("plugin `{title}`: {} ({})", crash.message, crash.code);
+                let line = limits::line_to_change(
+                    &crash.code,
+                    self.name.as_ref(),
+                    &self.limits,
+                    &self.grants_file,
+                );
+                if let Some(line) = line {
+                    why.push_str("; ");
+                    why.push_str(&line);
+                }
+                if let Some(frame) = crash.frames.first() {
+                    why.push_str(&format!("; in {frame}"));
+                }
+                errored(why, false)
+            }
+        }
+    }
+}
+
+fn ended(verdict: Verdict) -> TaskEnd {
+    match verdict.status {
+        Status::Passed => TaskEnd::Passed,
+        Status::Failed => TaskEnd::Failed(verdict.message),
+        Status::Skipped => TaskEnd::Skipped(verdict.message),
+    }
+}
+
+fn errored(why: String, passing: bool) -> TaskEnd {
+    TaskEnd::Errored { why, passing }
+}
+
+fn facts(about: &Value, step: &PlannedStep, r#try: u32, vars: &Vars) -> Value {
+    let var = |name: &str| {
+        vars.get(OsStr::new(name))
+            .map(|value| value.to_string_lossy().into_owned())
+    };
+    json!({
+        "build": {
+            "id": var("PIPER_BUILD"),
+            "project": about["project"],
+            "revision": var("PIPER_REVISION"),
+        },
+        "step": { "path": step.label },
+        "try": r#try,
+        "params": about["params"],
+    })
+}
+
+/// Where a step's reports go: beside the artifacts of its build.
+fn reports_folder(vars: &Vars, step: &PlannedStep) -> Option<PathBuf> {
+    let artifacts = vars.get(OsStr::new("PIPER_ARTIFACTS"))?;
+    // A label may have slashes and brackets, and none of them is to make a folder.
+    let name: String = step
+        .label
+        .chars()
+        .map(|c| if c == '/' { '+' } else { c })
+        .collect();
+    Some(PathBuf::from(artifacts).join("reports").join(name))
+}
+
+/// What a running step tells its build.
+struct Said {
+    /// Standard output and standard error.
+    streams: [Mutex<File>; 2],
+    outputs: PathBuf,
+    reports: Option<PathBuf>,
+}
+
+impl Said {
+    fn write(&self, is_stderr: bool, bytes: &[u8]) {
+        let mut stream = self.streams[usize::from(is_stderr)]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Nobody reads any more when the build let go of the step.
+        let _ = stream.write_all(bytes);
+    }
+
+    fn keep(&self, kind: &str, items: &[String]) -> io::Result<()> {
+        let Some(folder) = &self.reports else {
+            return Ok(());
+        };
+        fs::create_dir_all(folder)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(folder.join(format!("{kind}.ndjson")))?;
+        let mut text = String::new();
+        for item in items {
+            // An item may have been written on several lines.
+            let item: Value = serde_json::from_str(item)?;
+            text.push_str(&item.to_string());
+            text.push('\n');
+        }
+        file.write_all(text.as_bytes())
+    }
+}
+
+impl StepContext for Said {
+    fn print(&self, is_stderr: bool, bytes: Vec<u8>) {
+        self.write(is_stderr, &bytes);
+    }
+
+    fn set_output(&self, name: String, value: String) -> Result<(), Failure> {
+        fs::write(self.outputs.join(name), value)
+            .map_err(|error| Failure::transient("host.outputs", error.to_string()))
+    }
+
+    fn report(&self, kind: String, items: Vec<String>) -> Result<(), Failure> {
+        if kind == "annotation" {
+            let lines: String = items.iter().filter_map(|item| annotation(item)).collect();
+            self.write(true, lines.as_bytes());
+        }
+        self.keep(&kind, &items)
+            .map_err(|error| Failure::transient("host.reports", error.to_string()))
+    }
+}
+
+impl Receiver for Said {
+    fn is_enabled(&self, level: Level) -> bool {
+        level >= Level::Info
+    }
+
+    fn line(&self, line: Line) {
+        let level = match line.level {
+            Level::Trace | Level::Debug | Level::Info => "",
+            Level::Warn => "warning: ",
+            Level::Error => "error: ",
+        };
+        let fields = line.fields.iter();
+        let fields: String = fields
+            .map(|(name, value)| format!(" {name}={value}"))
+            .collect();
+        self.write(
+            true,
+            format!("{level}{}{fields}\n", line.message).as_bytes(),
+        );
+    }
+}
+
+/// An annotation as compilers write it, which editors understand: `src/a.rs:3:1: error: it is wrong`.
+fn annotation(item: &str) -> Option<String> {
+    let item: Map<String, Value> = serde_json::from_str(item).ok()?;
+    let text = |key: &str| item.get(key).and_then(Value::as_str);
+    let number = |key: &str| item.get(key).and_then(Value::as_u64);
+    let mut line = String::new();
+    if let Some(file) = text("file") {
+        line.push_str(file);
+        for place in [number("line"), number("column")]
+            .into_iter()
+            .map_while(|n| n)
+        {
+            line.push_str(&format!(":{place}"));
+        }
+        line.push_str(": ");
+    }
+    line.push_str(text("level").unwrap_or("notice"));
+    line.push_str(": ");
+    for part in [text("title"), text("message")].into_iter().flatten() {
+        if !line.ends_with(": ") {
+            line.push_str(": ");
+        }
+        line.push_str(part);
+    }
+    // Whatever it is made of, it is one line, or a few below each other.
+    line.push('\n');
+    Some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    #[test_case(r#"{"level":"error","message":"wrong","file":"a.rs","line":3,"column":1}"#, "a.rs:3:1: error: wrong\n"; "whole")]
+    #[test_case(r#"{"level":"warning","message":"hm","title":"t","file":"a.rs"}"#, "a.rs: warning: t: hm\n"; "without a line")]
+    #[test_case(r#"{"message":"hm","file":"a.rs","column":2}"#, "a.rs: notice: hm\n"; "a column without a line")]
+    #[test_case(r#"{"level":"error","message":"wrong"}"#, "error: wrong\n"; "without a file")]
+    fn an_annotation_is_shown_as_compilers_write(item: &str, line: &str) {
+        assert_eq!(annotation(item).as_deref(), Some(line));
+    }
+}

@@ -1,0 +1,182 @@
+//! The configuration and the options of plugins, held against the JSON schemas that their authors wrote.
+//!
+//! A schema is a stranger's: what it cannot be used for is said, and it is never followed to another file or server.
+
+use jsonschema::{Validator, error::ValidationErrorKind};
+use piper_core::suggest;
+use serde_json::Value;
+
+/// How many mistakes are told of: behind the first few they are each other's consequences.
+const MOST: usize = 20;
+
+/// Something that a schema does not allow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mistake {
+    /// Where, as a JSON pointer into what was checked.
+    pub(crate) pointer: String,
+    /// What is the matter, as the end of a sentence.
+    pub(crate) message: String,
+    /// What to write instead.
+    pub(crate) help: Option<String>,
+}
+
+/// The schema of one kind's options: `schemas` is `{KIND: {NAME: schema}}`, in which a plugin with one type of a kind may leave the name empty.
+pub(crate) fn of<'s>(schemas: &'s Value, kind: &str, name: &str) -> Option<&'s Value> {
+    let kind = schemas.get(kind)?;
+    kind.get(name).or_else(|| kind.get(""))
+}
+
+/// Puts defaults where nothing is, and returns what is wrong with the whole.
+///
+/// # Errors
+///
+/// When the schema itself cannot be used: why.
+pub(crate) fn check(schema: &Value, value: &mut Value) -> Result<Vec<Mistake>, String> {
+    let validator = jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .build(schema)
+        .map_err(|error| error.to_string())?;
+    fill(schema, value);
+    Ok(mistakes(&validator, schema, value))
+}
+
+/// Fills in the defaults of members that are not there; those behind a `$ref` or an alternative are the plugin's own affair.
+fn fill(schema: &Value, value: &mut Value) {
+    let (Some(properties), Some(members)) = (
+        schema.get("properties").and_then(Value::as_object),
+        value.as_object_mut(),
+    ) else {
+        return;
+    };
+    for (name, schema) in properties {
+        match (members.get_mut(name), schema.get("default")) {
+            (Some(member), _) => fill(schema, member),
+            (None, Some(default)) => _ = members.insert(name.clone(), default.clone()),
+            (None, None) => {}
+        }
+    }
+}
+
+fn mistakes(validator: &Validator, schema: &Value, value: &Value) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    for error in validator.iter_errors(value).take(MOST) {
+        let pointer = error.instance_path().to_string();
+        match error.kind() {
+            ValidationErrorKind::AdditionalProperties { unexpected }
+            | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+                let known = known(schema, &pointer);
+                mistakes.extend(unexpected.iter().map(|name| Mistake {
+                    pointer: format!("{pointer}/{}", piper_core::plugin::pointer_part(name)),
+                    message: format!("`{name}` is not known"),
+                    help: unknown(name, &known),
+                }));
+            }
+            ValidationErrorKind::Required { property } => mistakes.push(Mistake {
+                pointer,
+                message: format!("`{}` is missing", property.as_str().unwrap_or_default()),
+                help: None,
+            }),
+            _ => mistakes.push(Mistake {
+                pointer,
+                message: error.to_string(),
+                help: None,
+            }),
+        }
+    }
+    mistakes
+}
+
+fn unknown(name: &str, known: &[&str]) -> Option<String> {
+    match suggest::closest(name, known.iter().copied()) {
+        Some(near) => Some(format!("did you mean `{near}`?")),
+        None if known.is_empty() => None,
+        None => Some(format!("known are `{}`", known.join("`, `"))),
+    }
+}
+
+/// The names that a schema gives to the members of the object at this pointer.
+fn known<'s>(schema: &'s Value, pointer: &str) -> Vec<&'s str> {
+    let mut here = Some(schema);
+    for part in pointer.split('/').skip(1) {
+        here = here.and_then(|schema| schema.get("properties")?.get(part));
+    }
+    let properties = here.and_then(|schema| schema.get("properties")?.as_object());
+    properties.map_or_else(Vec::new, |properties| {
+        properties.keys().map(String::as_str).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use test_case::test_case;
+
+    fn schema() -> Value {
+        json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["files"],
+            "properties": {
+                "files": { "type": "array", "items": { "type": "string" } },
+                "max": { "type": "integer", "default": 3, "maximum": 9 },
+                "more": { "type": "object", "properties": { "deep": { "default": true } }, "additionalProperties": false },
+            },
+        })
+    }
+
+    #[test_case(json!({ "files": [], "flies": 1 }), "/flies", "`flies` is not known", Some("did you mean `files`?"); "a slip")]
+    #[test_case(json!({ "files": [], "zebra": 1 }), "/zebra", "`zebra` is not known", Some("known are `files`, `max`, `more`"); "a stranger")]
+    #[test_case(json!({ "files": [], "more": { "dep": 1 } }), "/more/dep", "`dep` is not known", Some("did you mean `deep`?"); "further down")]
+    #[test_case(json!({}), "", "`files` is missing", None; "a missing one")]
+    #[test_case(json!({ "files": ["a", 1] }), "/files/1", "1 is not of type \"string\"", None; "another type")]
+    #[test_case(json!({ "files": [], "max": 10 }), "/max", "10 is greater than the maximum of 9", None; "out of bounds")]
+    fn a_mistake_is_told_with_its_place(
+        mut value: Value,
+        pointer: &str,
+        message: &str,
+        help: Option<&str>,
+    ) {
+        let expected = Mistake {
+            pointer: pointer.to_owned(),
+            message: message.to_owned(),
+            help: help.map(str::to_owned),
+        };
+        assert_eq!(check(&schema(), &mut value), Ok(vec![expected]));
+    }
+
+    #[test]
+    fn defaults_are_filled_in_where_nothing_is() {
+        let mut value = json!({ "files": [], "more": {} });
+        assert_eq!(check(&schema(), &mut value), Ok(vec![]));
+        assert_eq!(
+            value,
+            json!({ "files": [], "max": 3, "more": { "deep": true } })
+        );
+    }
+
+    #[test_case(json!({ "type": 3 }); "nonsense")]
+    #[test_case(json!({ "$ref": "https://example.com/schema.json" }); "one that is elsewhere")]
+    #[test_case(json!({ "$ref": "file:///etc/passwd" }); "one of this machine")]
+    fn a_schema_that_cannot_be_used_is_refused(schema: Value) {
+        assert!(check(&schema, &mut json!({})).is_err());
+    }
+
+    #[test]
+    fn a_schema_that_refers_to_itself_ends() {
+        let _ = check(&json!({ "$ref": "#" }), &mut json!({ "a": 1 }));
+        let pattern = json!({ "properties": { "a": { "pattern": "^(a+)+$" } } });
+        let many = format!("{}b", "a".repeat(100));
+        let _ = check(&pattern, &mut json!({ "a": many }));
+    }
+
+    #[test]
+    fn options_are_those_of_a_kind_and_a_name() {
+        let schemas =
+            json!({ "step-runner": { "up": { "a": 1 }, "down": {} }, "notifier": { "": {} } });
+        assert_eq!(of(&schemas, "step-runner", "up"), Some(&json!({ "a": 1 })));
+        assert_eq!(of(&schemas, "step-runner", "left"), None);
+        assert_eq!(of(&schemas, "notifier", "chat"), Some(&json!({})));
+        assert_eq!(of(&schemas, "step-planner", ""), None);
+    }
+}

@@ -1,0 +1,392 @@
+//! A plugin as one place of the project file uses it: which component that is, which of its types is meant, and whether its options are
+//! what its author takes. Nothing of it is compiled or called here.
+
+use super::{
+    Error,
+    catalogue::Catalogue,
+    component::{Component, Origin},
+    settings::{self, Mistake},
+    standing::Standing,
+};
+use crate::cli::project::LoadedProject;
+use piper_core::{
+    codes,
+    id::PluginName,
+    plan::PluginCall,
+    plugin::PluginRef,
+    problem::{Problem, Severity},
+    suggest,
+};
+use piper_plugin_host::{
+    kind::Kind,
+    load::Description,
+    policy::{
+        files::Patterns,
+        manifest::{Manifest, Role},
+        source::PluginSource,
+    },
+};
+use serde_json::{Map, Value};
+
+/// The place of the project file at which a plugin is used: a table with `uses` and `with`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) loaded: &'a LoadedProject,
+    /// The table, as a JSON pointer.
+    pub(crate) table: &'a str,
+}
+
+impl Place<'_> {
+    /// Shows a problem at the `uses`, unless it is about a file of its own.
+    pub(crate) fn uses(&self, problem: Problem) -> Problem {
+        if problem.at.is_some() {
+            return problem;
+        }
+        self.loaded
+            .at(problem, &format!("{}/uses", self.table), "used here")
+    }
+
+    pub(crate) fn all(&self, error: Error) -> Vec<Problem> {
+        let problems = match error {
+            Error::Problems(problems) => problems,
+            other => vec![Problem::error(codes::NOT_LOADABLE, other.to_string())],
+        };
+        problems
+            .into_iter()
+            .map(|problem| self.uses(problem))
+            .collect()
+    }
+
+    /// Shows a mistake in the plugin's options at its own place below `with`.
+    pub(crate) fn with(&self, title: &str, mistake: Mistake) -> Problem {
+        let message = match mistake.pointer.as_str() {
+            "" => format!("the options of `{title}`: {}", mistake.message),
+            pointer => format!(
+                "the option `{}` of `{title}`: {}",
+                readable(pointer),
+                mistake.message
+            ),
+        };
+        let mut problem = Problem::error(codes::BAD_OPTIONS, message);
+        problem.help.extend(mistake.help);
+        let pointer = format!("{}/with{}", self.table, mistake.pointer);
+        self.loaded.at(problem, &pointer, "")
+    }
+}
+
+impl Place<'_> {
+    /// Tells of a mistake in the plugin's own configuration, which stands in `[plugins]` or in the operator's file.
+    pub(crate) fn config(&self, used: &Used, mistake: Mistake) -> Problem {
+        let title = used.title();
+        let at = match mistake.pointer.as_str() {
+            "" => String::new(),
+            pointer => format!(", `{}`", readable(pointer)),
+        };
+        let message = format!("the configuration of `{title}`{at}: {}", mistake.message);
+        let mut problem = Problem::error(codes::BAD_OPTIONS, message);
+        problem.help.extend(mistake.help);
+        let file = match used.component.origin {
+            Origin::Project => "`[plugins]` of piper.toml, or in your plugins.toml",
+            Origin::File | Origin::Operator | Origin::Builtin => "your plugins.toml",
+        };
+        self.uses(problem.help(format!("it stands as `config` of `{title}` in {file}")))
+    }
+}
+
+/// A pointer for people: `files[0].name`.
+fn readable(pointer: &str) -> String {
+    let mut text = String::new();
+    for part in pointer.split('/').skip(1) {
+        let part = part.replace("~1", "/").replace("~0", "~");
+        match part.parse::<usize>() {
+            Ok(place) => text.push_str(&format!("[{place}]")),
+            Err(_) if text.is_empty() => text.push_str(&part),
+            Err(_) => text.push_str(&format!(".{part}")),
+        }
+    }
+    text
+}
+
+/// A plugin as it is used.
+#[derive(Debug)]
+pub(crate) struct Used {
+    pub(crate) component: Component,
+    pub(crate) manifest: Manifest,
+    pub(crate) standing: Standing,
+    pub(crate) description: Description,
+    /// As what it is used.
+    pub(crate) kind: Kind,
+    /// Which of its types that is; empty if it has one only.
+    pub(crate) name: String,
+    /// What a planner reads.
+    pub(crate) reads: Option<Patterns>,
+    /// The plugin's configuration, whole.
+    pub(crate) config: Value,
+    /// The options of this use, whole.
+    pub(crate) options: Value,
+}
+
+/// One of the things that a plugin can be used as.
+struct Type<'m> {
+    name: Option<&'m PluginName>,
+    kind: Kind,
+    reads: Option<&'m Patterns>,
+}
+
+/// As what a place uses plugins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// As a type of step.
+    Step,
+    /// To tell somebody.
+    Notify,
+}
+
+impl Purpose {
+    fn types(self, manifest: &Manifest) -> Vec<Type<'_>> {
+        match self {
+            Self::Step => manifest
+                .steps
+                .iter()
+                .map(|step| Type {
+                    name: step.name.as_ref(),
+                    kind: match step.role {
+                        Role::Planner => Kind::StepPlanner,
+                        Role::Runner => Kind::StepRunner,
+                    },
+                    reads: step.reads.as_ref(),
+                })
+                .collect(),
+            Self::Notify => manifest
+                .notifiers
+                .iter()
+                .map(|notifier| Type {
+                    name: notifier.name.as_ref(),
+                    kind: Kind::Notifier,
+                    reads: None,
+                })
+                .collect(),
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Step => "type of step",
+            Self::Notify => "notifier",
+        }
+    }
+}
+
+impl Used {
+    /// Finds a plugin and holds what the project says to it against what it takes.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it, each at its place.
+    pub(crate) fn new(
+        catalogue: &Catalogue,
+        place: Place<'_>,
+        call: &PluginCall,
+        purpose: Purpose,
+    ) -> Result<Self, Vec<Problem>> {
+        let component = component(catalogue, call).map_err(|error| place.all(error))?;
+        let title = component.title().to_owned();
+        let description = component.describe().map_err(|error| place.all(error))?;
+        let manifest = manifest(&component, &description).map_err(|error| place.all(error))?;
+        let standing = catalogue
+            .standing(&component, &manifest)
+            .map_err(|problem| vec![place.uses(*problem)])?;
+        let meant = meant(&title, &manifest, call, purpose)
+            .map_err(|problem| vec![place.uses(*problem)])?;
+        let (kind, name) = (
+            meant.kind,
+            meant.name.map_or("", PluginName::as_str).to_owned(),
+        );
+        if !description.kinds.contains(&kind) {
+            let message =
+                format!("the manifest of `{title}` says that it is a {kind}, and it is none");
+            let problem = Problem::error(codes::NOT_LOADABLE, message);
+            return Err(vec![place.uses(
+                problem.help("`piper plugin check` says what its author has to mend"),
+            )]);
+        }
+        let reads = meant.reads.cloned();
+        let mut used = Self {
+            config: config(call, &standing),
+            options: call.with.clone(),
+            component,
+            standing,
+            description,
+            kind,
+            name,
+            reads,
+            manifest,
+        };
+        let problems = used.check(place);
+        if problems.is_empty() {
+            Ok(used)
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// What messages call it.
+    pub(crate) fn title(&self) -> &str {
+        self.component.title()
+    }
+
+    /// What it lacks to be called.
+    pub(crate) fn lacks(&self) -> Option<Problem> {
+        let name = self
+            .component
+            .name
+            .clone()
+            .unwrap_or_else(|| self.manifest.name.clone());
+        self.standing.difference.problem(&name)
+    }
+
+    /// Holds configuration and options against their schemas, and fills defaults in.
+    fn check(&mut self, place: Place<'_>) -> Vec<Problem> {
+        let title = self.component.title().to_owned();
+        let broken = |what: &str, why: &str| {
+            let message = format!("the schema of the {what} of `{title}` cannot be used: {why}");
+            let problem = Problem::error(codes::NOT_LOADABLE, message);
+            vec![place.uses(problem.help("`piper plugin check` says what its author has to mend"))]
+        };
+        let mut problems = Vec::new();
+        if let Some(text) = &self.description.config_schema {
+            let checked = serde_json::from_str(text)
+                .map_err(|error| error.to_string())
+                .and_then(|schema| settings::check(&schema, &mut self.config));
+            match checked {
+                Ok(mistakes) => problems.extend(
+                    mistakes
+                        .into_iter()
+                        .map(|mistake| place.config(self, mistake)),
+                ),
+                Err(why) => return broken("configuration", &why),
+            }
+        }
+        let schemas: Value = match self.description.options_schema.as_deref() {
+            None => Value::Null,
+            Some(text) => match serde_json::from_str(text) {
+                Ok(schemas) => schemas,
+                Err(error) => return broken("options", &error.to_string()),
+            },
+        };
+        if let Some(schema) = settings::of(&schemas, self.kind.name(), &self.name) {
+            match settings::check(schema, &mut self.options) {
+                Ok(mistakes) => problems.extend(
+                    mistakes
+                        .into_iter()
+                        .map(|mistake| place.with(&title, mistake)),
+                ),
+                Err(why) => return broken("options", &why),
+            }
+        }
+        problems
+    }
+}
+
+/// The component that is meant: what the project names is pinned by its lock, a name is looked up everywhere.
+fn component(catalogue: &Catalogue, call: &PluginCall) -> Result<Component, Error> {
+    let source = call
+        .declared
+        .as_ref()
+        .map_or(&call.uses.plugin, |declared| &declared.source);
+    match source {
+        PluginRef::Named(name) => catalogue.find(name.as_str()),
+        PluginRef::Path(text) | PluginRef::Url(text) => {
+            let source = PluginSource::parse(text).map_err(|fault| fault.into_problem())?;
+            catalogue.pinned(&source)
+        }
+        // A planner's answer names it, and it is replaced by the planner's own name there.
+        PluginRef::Own => Err(Problem::error(codes::UNKNOWN_PLUGIN, "`self` is no plugin").into()),
+    }
+}
+
+fn manifest(component: &Component, description: &Description) -> Result<Manifest, Error> {
+    let title = component.title();
+    let Some(text) = &description.manifest else {
+        let message = format!("`{title}` has no manifest, so nothing says what it is");
+        return Err(Problem::error(codes::NOT_LOADABLE, message)
+            .help("`piper plugin build` puts it into the component")
+            .into());
+    };
+    let loaded = component.read_manifest(text.clone());
+    loaded.manifest.ok_or_else(|| {
+        let is_error = |problem: &Problem| problem.severity == Severity::Error;
+        Error::Problems(loaded.problems.into_iter().filter(is_error).collect())
+    })
+}
+
+/// The type that the project means.
+fn meant<'m>(
+    title: &str,
+    manifest: &'m Manifest,
+    call: &PluginCall,
+    purpose: Purpose,
+) -> Result<Type<'m>, Box<Problem>> {
+    let mut types = purpose.types(manifest);
+    let words = purpose.words();
+    let names: Vec<&str> = types
+        .iter()
+        .filter_map(|one| one.name.map(PluginName::as_str))
+        .collect();
+    let refuse = |message: String, help: String| {
+        Err(Box::new(
+            Problem::error(codes::UNKNOWN_PLUGIN, message).help(help),
+        ))
+    };
+    let place = match &call.uses.r#type {
+        None if types.len() == 1 => Some(0),
+        None if types.is_empty() => {
+            return refuse(
+                format!("the plugin `{title}` has no {words}"),
+                format!("`piper plugin inspect {title}` shows what it is"),
+            );
+        }
+        None => {
+            return refuse(
+                format!("the plugin `{title}` has more than one {words}"),
+                format!(
+                    "say which: `{title}/{}`",
+                    names.join(&format!("`, `{title}/"))
+                ),
+            );
+        }
+        Some(wanted) => types.iter().position(|one| {
+            one.name
+                .is_some_and(|name| name.as_str() == wanted.as_str())
+        }),
+    };
+    match (place, &call.uses.r#type) {
+        (Some(place), _) => Ok(types.swap_remove(place)),
+        (None, wanted) => {
+            let wanted = wanted
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string);
+            let help = match suggest::closest(&wanted, names.iter().copied()) {
+                Some(near) => format!("did you mean `{title}/{near}`?"),
+                None if names.is_empty() => format!("write `{title}` alone"),
+                None => format!("it has `{}`", names.join("`, `")),
+            };
+            refuse(
+                format!("the plugin `{title}` has no {words} `{wanted}`"),
+                help,
+            )
+        }
+    }
+}
+
+/// What the project says, and where the operator says something else, that.
+fn config(call: &PluginCall, standing: &Standing) -> Value {
+    let mut config: Map<String, Value> = call
+        .declared
+        .as_ref()
+        .map_or_else(Map::new, |declared| declared.config.clone());
+    if let Value::Object(own) = &standing.grant.config {
+        config.extend(own.clone());
+    }
+    Value::Object(config)
+}
