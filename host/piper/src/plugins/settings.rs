@@ -14,7 +14,7 @@ const MOST: usize = 20;
 pub(crate) struct Mistake {
     /// Where, as a JSON pointer into what was checked.
     pub(crate) pointer: String,
-    /// What is the matter, as the end of a sentence.
+    /// What is the matter, as the end of a sentence that begins with what is at the pointer: ` is not known`, `: 3 is no text`.
     pub(crate) message: String,
     /// What to write instead.
     pub(crate) help: Option<String>,
@@ -67,18 +67,18 @@ fn mistakes(validator: &Validator, schema: &Value, value: &Value) -> Vec<Mistake
                 let known = known(schema, &pointer);
                 mistakes.extend(unexpected.iter().map(|name| Mistake {
                     pointer: format!("{pointer}/{}", piper_core::plugin::pointer_part(name)),
-                    message: format!("`{name}` is not known"),
+                    message: " is not known".to_owned(),
                     help: unknown(name, &known),
                 }));
             }
             ValidationErrorKind::Required { property } => mistakes.push(Mistake {
                 pointer,
-                message: format!("`{}` is missing", property.as_str().unwrap_or_default()),
+                message: format!(": `{}` is missing", property.as_str().unwrap_or_default()),
                 help: None,
             }),
             _ => mistakes.push(Mistake {
                 pointer,
-                message: error.to_string(),
+                message: format!(": {error}"),
                 help: None,
             }),
         }
@@ -125,12 +125,12 @@ mod tests {
         })
     }
 
-    #[test_case(json!({ "files": [], "flies": 1 }), "/flies", "`flies` is not known", Some("did you mean `files`?"); "a slip")]
-    #[test_case(json!({ "files": [], "zebra": 1 }), "/zebra", "`zebra` is not known", Some("known are `files`, `max`, `more`"); "a stranger")]
-    #[test_case(json!({ "files": [], "more": { "dep": 1 } }), "/more/dep", "`dep` is not known", Some("did you mean `deep`?"); "further down")]
-    #[test_case(json!({}), "", "`files` is missing", None; "a missing one")]
-    #[test_case(json!({ "files": ["a", 1] }), "/files/1", "1 is not of type \"string\"", None; "another type")]
-    #[test_case(json!({ "files": [], "max": 10 }), "/max", "10 is greater than the maximum of 9", None; "out of bounds")]
+    #[test_case(json!({ "files": [], "flies": 1 }), "/flies", " is not known", Some("did you mean `files`?"); "a slip")]
+    #[test_case(json!({ "files": [], "zebra": 1 }), "/zebra", " is not known", Some("known are `files`, `max`, `more`"); "a stranger")]
+    #[test_case(json!({ "files": [], "more": { "dep": 1 } }), "/more/dep", " is not known", Some("did you mean `deep`?"); "further down")]
+    #[test_case(json!({}), "", ": `files` is missing", None; "a missing one")]
+    #[test_case(json!({ "files": ["a", 1] }), "/files/1", ": 1 is not of type \"string\"", None; "another type")]
+    #[test_case(json!({ "files": [], "max": 10 }), "/max", ": 10 is greater than the maximum of 9", None; "out of bounds")]
     fn a_mistake_is_told_with_its_place(
         mut value: Value,
         pointer: &str,

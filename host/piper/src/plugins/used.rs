@@ -60,9 +60,9 @@ impl Place<'_> {
     /// Shows a mistake in the plugin's options at its own place below `with`.
     pub(crate) fn with(&self, title: &str, mistake: Mistake) -> Problem {
         let message = match mistake.pointer.as_str() {
-            "" => format!("the options of `{title}`: {}", mistake.message),
+            "" => format!("the options of `{title}`{}", mistake.message),
             pointer => format!(
-                "the option `{}` of `{title}`: {}",
+                "the option `{}` of `{title}`{}",
                 readable(pointer),
                 mistake.message
             ),
@@ -82,7 +82,7 @@ impl Place<'_> {
             "" => String::new(),
             pointer => format!(", `{}`", readable(pointer)),
         };
-        let message = format!("the configuration of `{title}`{at}: {}", mistake.message);
+        let message = format!("the configuration of `{title}`{at}{}", mistake.message);
         let mut problem = Problem::error(codes::BAD_OPTIONS, message);
         problem.help.extend(mistake.help);
         let file = match used.component.origin {
