@@ -49,22 +49,21 @@ fn what_is_begun_in_rust_builds_and_does_what_it_must(kind: &str) {
         return;
     };
     let env = TestEnv::empty();
-    plugin(&env, &["new", "greeter", "--kind", kind, "--sdk", &sdk])
+    // One folder for all tests, so that the SDK is compiled once; hence a name for each.
+    let name = format!("{kind}-of-mine");
+    let component = format!("{name}/{name}.wasm");
+    plugin(&env, &["new", &name, "--kind", kind, "--sdk", &sdk])
         .finish()
         .succeeds();
-    // One folder for all tests, so that the SDK is compiled once.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-new");
-    let done = plugin(&env, &["-C", "greeter", "build"])
+    let done = plugin(&env, &["-C", &name, "build"])
         .env("CARGO_TARGET_DIR", target)
         .finish()
         .succeeds();
     assert!(
-        done.out()
-            .contains(&format!("greeter/greeter.wasm: {kind}")),
+        done.out().contains(&format!("{component}: {kind}")),
         "{}",
         done.out()
     );
-    plugin(&env, &["test", "greeter/greeter.wasm"])
-        .finish()
-        .succeeds();
+    plugin(&env, &["test", &component]).finish().succeeds();
 }

@@ -4,6 +4,7 @@ mod author;
 mod calls;
 mod grants;
 mod look;
+mod pipelines;
 
 use crate::support::{Call, TestEnv, guests};
 use std::{fs, os::unix::fs::DirBuilderExt as _, path::Path, sync::OnceLock};
@@ -52,8 +53,13 @@ pub(super) fn project() -> TestEnv {
     env
 }
 
-/// A call of `piper plugin`. Compiled components are kept for all tests: compiling is what takes long.
+/// A call of `piper plugin`.
 pub(super) fn plugin(env: &TestEnv, args: &[&str]) -> Call {
+    cached(env.call(&["plugin"]).args(args))
+}
+
+/// A call for which compiled components are kept from test to test: compiling is what takes long.
+pub(super) fn cached(call: Call) -> Call {
     static CACHE: OnceLock<std::path::PathBuf> = OnceLock::new();
     let cache = CACHE.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-cache");
@@ -64,9 +70,7 @@ pub(super) fn plugin(env: &TestEnv, args: &[&str]) -> Call {
         made.unwrap();
         folder
     });
-    env.call(&["plugin"])
-        .args(args)
-        .env("XDG_CACHE_HOME", cache)
+    call.env("XDG_CACHE_HOME", cache)
 }
 
 /// The operator's file.

@@ -228,6 +228,7 @@ impl Plugins {
         let problems = said.into_iter().map(|problem| {
             let mistake = |pointer: &str| Mistake {
                 pointer: pointer.to_owned(),
+                is_name: false,
                 message: format!(": {}", words(&problem.message)),
                 help: problem.help.as_deref().map(|help| words(help).into_owned()),
             };

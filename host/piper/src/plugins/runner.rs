@@ -94,13 +94,7 @@ impl TaskHost for Runner {
 }
 
 impl Prepared {
-    fn run(
-        &self,
-        around: Surroundings,
-        log: Arc<dyn Receiver>,
-        cancel: Cancel,
-        facts: &Value,
-    ) -> TaskEnd {
+    fn run(&self, around: Surroundings, said: Arc<Said>, cancel: Cancel, facts: &Value) -> TaskEnd {
         let services = match self.binding.services(around) {
             Ok(services) => services,
             Err(error) => return errored(format!("its folder cannot be opened: {error}"), false),
@@ -108,7 +102,7 @@ impl Prepared {
         let invocation = Invocation {
             limits: self.limits.clone(),
             services,
-            log,
+            log: Arc::clone(&said) as Arc<dyn Receiver>,
             cancel,
         };
         let call = Call {
@@ -116,7 +110,12 @@ impl Prepared {
             ..self.call.clone()
         };
         match super::wait(self.plugin.run(&invocation, call)) {
-            Ok(Ok(verdict)) => ended(verdict),
+            Ok(Ok(verdict)) => {
+                if verdict.status == Status::Passed && !verdict.message.is_empty() {
+                    said.print(false, format!("{}\n", verdict.message).into_bytes());
+                }
+                ended(verdict)
+            }
             Ok(Err(error)) => self.broke(&error),
             Err(error) => errored(format!("cannot wait for a plugin: {error}"), true),
         }

@@ -14,6 +14,8 @@ const MOST: usize = 20;
 pub(crate) struct Mistake {
     /// Where, as a JSON pointer into what was checked.
     pub(crate) pointer: String,
+    /// Whether the name there is wrong, not the value.
+    pub(crate) is_name: bool,
     /// What is the matter, as the end of a sentence that begins with what is at the pointer: ` is not known`, `: 3 is no text`.
     pub(crate) message: String,
     /// What to write instead.
@@ -67,17 +69,20 @@ fn mistakes(validator: &Validator, schema: &Value, value: &Value) -> Vec<Mistake
                 let known = known(schema, &pointer);
                 mistakes.extend(unexpected.iter().map(|name| Mistake {
                     pointer: format!("{pointer}/{}", piper_core::plugin::pointer_part(name)),
+                    is_name: true,
                     message: " is not known".to_owned(),
                     help: unknown(name, &known),
                 }));
             }
             ValidationErrorKind::Required { property } => mistakes.push(Mistake {
                 pointer,
+                is_name: false,
                 message: format!(": `{}` is missing", property.as_str().unwrap_or_default()),
                 help: None,
             }),
             _ => mistakes.push(Mistake {
                 pointer,
+                is_name: false,
                 message: format!(": {error}"),
                 help: None,
             }),
@@ -139,6 +144,7 @@ mod tests {
     ) {
         let expected = Mistake {
             pointer: pointer.to_owned(),
+            is_name: message == " is not known",
             message: message.to_owned(),
             help: help.map(str::to_owned),
         };

@@ -12,6 +12,7 @@ use crate::cli::project::LoadedProject;
 use piper_core::{
     codes,
     id::PluginName,
+    pipeline::{self, Located},
     plan::PluginCall,
     plugin::PluginRef,
     problem::{Problem, Severity},
@@ -70,7 +71,15 @@ impl Place<'_> {
         let mut problem = Problem::error(codes::BAD_OPTIONS, message);
         problem.help.extend(mistake.help);
         let pointer = format!("{}/with{}", self.table, mistake.pointer);
-        self.loaded.at(problem, &pointer, "")
+        match pipeline::locate(&self.loaded.source, &pointer) {
+            Some(Located {
+                key: Some(key),
+                whole: true,
+                ..
+            }) if mistake.is_name => problem.at(key, ""),
+            Some(found) => problem.at(found.value, ""),
+            None => problem,
+        }
     }
 }
 

@@ -1,0 +1,318 @@
+//! Plugins in pipelines: steps that they run and plan, with options, pins and grants; and notifiers.
+
+use super::{cached, plugin, write_grants};
+use crate::support::{Finished, TestEnv, guests};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+use test_case::test_case;
+
+const MANIFEST: &str = r#"manifest = 1
+name = "odd"
+version = "1.0.0"
+[[step]]
+name = "plan"
+role = "planner"
+[[step]]
+name = "everything"
+role = "planner"
+"#;
+
+const RUNNERS: [&str; 10] = [
+    "hello", "echo", "spin", "panic", "allocate", "wait", "sleep", "escape", "flood", "read",
+];
+
+const SCHEMA: &str = r#"{ "step-runner": { "hello": {
+    "type": "object",
+    "additionalProperties": false,
+    "properties": {
+        "name": { "type": "string" },
+        "times": { "type": "integer", "maximum": 3, "default": 1 },
+        "more": { "type": "array", "items": { "type": "string" } }
+    }
+} } }"#;
+
+fn manifest(more: &str) -> String {
+    let mut manifest = MANIFEST.to_owned();
+    for name in RUNNERS {
+        manifest.push_str(&format!("[[step]]\nname = \"{name}\"\nrole = \"runner\"\n"));
+    }
+    manifest + "[[notifier]]\n[[trigger]]\n[[webhook]]\nverify = \"plugin\"\n[log-sink]\n" + more
+}
+
+fn component(more: &str) -> Vec<u8> {
+    let component = guests::with_section(guests::odd(), "piper:manifest", &manifest(more));
+    guests::with_section(&component, "piper:options-schema", SCHEMA)
+}
+
+/// A project with this file whose plugin `odd` is pinned; its manifest has `more` at its end.
+fn project_with(more: &str, file: &str) -> TestEnv {
+    let env = TestEnv::new(file);
+    env.write("ci/odd.wasm", component(more));
+    plugin(&env, &["add", "./ci/odd.wasm"]).finish().succeeds();
+    env
+}
+
+fn project(file: &str) -> TestEnv {
+    project_with("", file)
+}
+
+fn piper(env: &TestEnv, args: &[&str]) -> Finished {
+    cached(env.call(args)).finish()
+}
+
+#[test]
+fn a_step_that_a_plugin_runs_is_a_step_like_any_other() {
+    let env = project(
+        "[steps.greet]\nuses = \"odd/hello\"\nwith = { name = { param = \"who\" } }\n\
+         [steps]\nafter = 'cat \"$PIPER_NEEDS/greet/greeted\"'\n\
+         [pipelines.build]\nparams.who = { default = \"world\" }\nsteps = [\"greet\", \"after\"]\n",
+    );
+    let done = piper(&env, &["exec", "build", "who=you"]).succeeds();
+    for line in [
+        "to stdout",
+        "greeted everybody",
+        r#"{"name":"you","times":1}"#,
+    ] {
+        assert!(done.out().contains(line), "{line} in {}", done.out());
+    }
+    let log = env.piper(&["logs", "@", "--step", "greet"]).succeeds();
+    for line in ["to stdout", "to stderr", "a.rs:3: warning: hm"] {
+        assert!(log.out().contains(line), "{line} in {}", log.out());
+    }
+    env.piper(&["show"]).succeeds();
+}
+
+#[test]
+fn a_project_may_call_its_plugin_by_a_name_of_its_own() {
+    let env = project(
+        "[steps]\na = { uses = \"mine/hello\" }\n[plugins.mine]\nuse = \"./ci/odd.wasm\"\n",
+    );
+    piper(&env, &["exec", "a"])
+        .succeeds()
+        .says("to stdout\ngreeted everybody\n");
+}
+
+#[test_case("with = { nam = \"you\" }", "the option `nam` of `odd` is not known", "3:10", "did you mean `name`?"; "a slip")]
+#[test_case("with = { name = 3 }", "the option `name` of `odd`: 3 is not of type \"string\"", "3:17", ""; "another type")]
+#[test_case("with = { more = [\"a\", 1] }", "the option `more[1]` of `odd`: 1 is not", "3:23", ""; "deep inside")]
+#[test_case("with = { times = 9 }", "9 is greater than the maximum of 3", "3:18", ""; "out of bounds")]
+fn options_are_checked_before_anything_runs(with: &str, message: &str, place: &str, help: &str) {
+    let env = project(&format!(
+        "[steps.greet]\nuses = \"odd/hello\"\n{with}\n[steps]\nfirst = 'touch ran'\n[pipelines]\nbuild = {{ steps = [\"first\", \"greet\"] }}\n"
+    ));
+    for command in ["exec", "plan"] {
+        piper(&env, &[command])
+            .exits(2)
+            .complains("error[P0623]")
+            .complains(message)
+            .complains(&format!("piper.toml:{place}"))
+            .complains(help);
+    }
+    assert!(!env.path("ran").exists());
+}
+
+#[test_case("odd", "has more than one type of step", "odd/hello"; "no type")]
+#[test_case("odd/helo", "no type of step `helo`", "did you mean `odd/hello`?"; "a slip in the type")]
+#[test_case("od/hello", "there is no plugin `od`", "did you mean `odd`?"; "a slip in the name")]
+fn a_plugin_that_is_not_there_is_named_with_what_was_meant(uses: &str, message: &str, help: &str) {
+    let env = project(&format!("[steps]\na = {{ uses = \"{uses}\" }}\n"));
+    piper(&env, &["exec", "a"])
+        .exits(2)
+        .complains("error[P0621]")
+        .complains("piper.toml:2:14")
+        .complains(message)
+        .complains(help);
+}
+
+#[test]
+fn a_plugin_that_nobody_pinned_does_not_run() {
+    let env = TestEnv::new("[steps]\na = { uses = \"./ci/odd.wasm\" }\n");
+    env.write("ci/odd.wasm", component(""));
+    piper(&env, &["exec", "a"])
+        .exits(2)
+        .complains("error[P0622]: `./ci/odd.wasm` is not pinned")
+        .complains("piper.toml:2:14")
+        .complains("piper plugin add ./ci/odd.wasm");
+}
+
+#[test]
+fn a_plugin_that_changed_since_it_was_pinned_does_not_run() {
+    let env = project("[steps]\na = { uses = \"odd/hello\" }\n");
+    let more = "[[permission.state]]\nwhy = \"remember\"\n";
+    env.write("ci/odd.wasm", component(more));
+    piper(&env, &["exec", "a"])
+        .exits(2)
+        .complains("error[P0618]: plugin `odd` is another than the one that was added")
+        .complains("piper.lock:");
+}
+
+#[test]
+fn a_repository_gives_its_plugins_nothing() {
+    let asks = "[[permission.http]]\nto = \"POST https://example.com\"\nwhy = \"send all\"\n\
+                [[permission.secret]]\nname = \"token\"\nuse = { header = \"authorization\" }\nwhy = \"pay\"\n";
+    let env = project_with(
+        asks,
+        "[steps]\nfirst = 'touch ran'\na = { uses = \"odd/hello\" }\n[pipelines]\nbuild = { steps = [\"first\", \"a\"] }\n",
+    );
+    // Grants in the repository, wherever it puts them, are nobody's.
+    for place in [
+        "plugins.toml",
+        ".config/piper/plugins.toml",
+        ".piper/plugins.toml",
+    ] {
+        env.write(
+            place,
+            "[plugins.odd]\nallow.http = [\"POST https://example.com\"]\n",
+        );
+    }
+    piper(&env, &["exec"])
+        .exits(2)
+        .complains("error[P0617]: plugin `odd` asks for 3 things that are not granted")
+        .complains("piper.toml:3:14")
+        .complains("+ http POST https://example.com")
+        .complains("to grant it: piper plugin grant odd");
+    assert!(!env.path("ran").exists(), "nothing ran");
+    // A grant that is written for another digest is another plugin's.
+    write_grants(
+        &env,
+        &format!(
+            "[plugins.odd]\ndigest = \"sha256:{}\"\nallow.http = [\"POST https://example.com\"]\n",
+            "0".repeat(64)
+        ),
+    );
+    piper(&env, &["exec"])
+        .exits(2)
+        .complains("error[P0618]")
+        .complains("plugin `odd` changed");
+}
+
+#[test]
+fn a_plugin_reads_the_workspace_and_nothing_beside_it() {
+    let asks = "[[permission.files]]\nworkspace = \"read\"\nwhy = \"look\"\n";
+    let env = project_with(asks, "[steps]\na = { uses = \"odd/read\" }\n");
+    env.write("secret.txt", "in the project");
+    // All plugins of a project may read it: the default of the operator's file.
+    let done = piper(&env, &["exec", "a"]).succeeds();
+    assert!(done.out().starts_with("[105, 110, "), "{}", done.out());
+    fs::remove_file(env.path("secret.txt")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", env.path("secret.txt")).unwrap();
+    piper(&env, &["exec", "a"]).exits(3).complains("policy.fs");
+}
+
+#[test]
+fn a_planner_says_which_steps_run_and_plan_shows_them() {
+    let env = project(
+        "[steps.both]\nuses = \"odd/everything\"\n\
+         [steps.both.with.steps]\none = { run = \"echo first\" }\ntwo = { run = \"echo second\", needs = [\"one\"] }\n",
+    );
+    let plan = piper(&env, &["plan", "both"]).succeeds();
+    for part in ["both/one", "echo first", "both/two", "echo second"] {
+        assert!(plan.out().contains(part), "{part} in {}", plan.out());
+    }
+    piper(&env, &["exec", "both"])
+        .succeeds()
+        .says("first\nsecond\n");
+    piper(&env, &["graph", "both"]).succeeds();
+}
+
+#[test]
+fn what_a_planner_answers_wrongly_is_shown_at_its_step() {
+    let env = project(
+        "[steps.both]\nuses = \"odd/everything\"\n[steps.both.with.steps]\none = { rum = \"true\" }\n",
+    );
+    piper(&env, &["exec", "both"])
+        .exits(2)
+        .complains("piper.toml:2:8")
+        .complains("unknown key `rum`");
+}
+
+#[test_case("spin", "limit.cpu", "limits.cpu = "; "a loop")]
+#[test_case("allocate", "limit.memory", "limits.memory = "; "a memory bomb")]
+#[test_case("panic", "plugin.trap", ""; "a panic")]
+fn a_plugin_that_misbehaves_costs_its_step_and_no_other(step: &str, code: &str, help: &str) {
+    let env = project(&format!(
+        "[steps]\nbad = {{ uses = \"odd/{step}\" }}\ngood = {{ uses = \"odd/hello\" }}\n\
+         [pipelines]\nbuild = {{ steps = [[\"bad\", \"good\"]], keep-going = true }}\n"
+    ));
+    write_grants(
+        &env,
+        "[plugins.odd]\nlimits.cpu = \"100ms\"\nlimits.memory = \"16MiB\"\n",
+    );
+    let done = piper(&env, &["exec", "--output", "json"]).exits(3);
+    let events = done.events();
+    assert_eq!(events.outcome("bad"), "errored");
+    assert_eq!(events.outcome("good"), "succeeded");
+    let reason = events.step("bad")["reason"].to_string();
+    assert!(reason.contains(code) && reason.contains(help), "{reason}");
+}
+
+#[test]
+fn what_a_plugin_says_cannot_damage_the_terminal() {
+    let env = project("[steps]\na = { uses = \"odd/escape\" }\n");
+    let done = piper(&env, &["exec", "a"]).exits(1);
+    let shown = done.out() + &done.err();
+    assert!(
+        shown.contains("red") && !shown.contains("\u{1b}[2J"),
+        "{shown:?}"
+    );
+    assert!(!shown.contains('\u{202e}'), "{shown:?}");
+}
+
+#[test_case("wait"; "one that sleeps")]
+#[test_case("sleep"; "one that waits for the host")]
+#[test_case("spin"; "one that computes")]
+fn ctrl_c_ends_a_plugin_as_it_ends_a_process(step: &str) {
+    let env = project(&format!(
+        "[steps]\na = {{ uses = \"odd/{step}\", grace = \"300ms\" }}\nb = 'echo begun; sleep 60'\n[pipelines]\nbuild = {{ steps = [[\"a\", \"b\"]] }}\n"
+    ));
+    let running = cached(env.call(&["exec", "-j2"])).start();
+    running.wait_for_out("begun");
+    let asked = Instant::now();
+    running.signal(libc::SIGINT);
+    running.finish().dies_of(libc::SIGINT);
+    assert!(asked.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_plugin_keeps_to_the_timeout_of_its_step() {
+    let env =
+        project("[steps]\na = { uses = \"odd/wait\", timeout = \"200ms\", grace = \"200ms\" }\n");
+    let done = piper(&env, &["exec", "a", "--output", "json"]).exits(1);
+    assert_eq!(done.events().outcome("a"), "failed");
+    done.complains("");
+}
+
+#[test]
+fn notifiers_are_told_if_somebody_asks_for_that() {
+    let env = project(
+        "[steps]\ngood = 'true'\n[pipelines]\nbuild = { steps = [\"good\"] }\n\
+         [notify.team]\nuses = \"odd\"\non = [\"started\", \"always\"]\n",
+    );
+    piper(&env, &["exec"]).succeeds().never_says("build.");
+    piper(&env, &["exec", "--notify"])
+        .succeeds()
+        .complains("build.started")
+        .complains("build.finished");
+}
+
+#[test]
+fn a_notifier_that_cannot_work_is_refused_before_the_build() {
+    let env = project(
+        "[steps]\ngood = 'touch ran'\n[pipelines]\nbuild = { steps = [\"good\"] }\n[notify.team]\nuses = \"od\"\n",
+    );
+    piper(&env, &["exec", "--notify"])
+        .exits(2)
+        .complains("there is no plugin `od`")
+        .complains("piper.toml:6:8");
+    assert!(!env.path("ran").exists());
+}
+
+#[test]
+fn a_project_without_plugins_opens_nothing_for_them() {
+    let env = TestEnv::sequence(&[("a", "true")]);
+    write_grants(&env, "this is no TOML");
+    env.write("piper.lock", "nor is this");
+    env.piper(&["exec"]).succeeds();
+}
