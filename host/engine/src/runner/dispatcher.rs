@@ -131,7 +131,8 @@ impl Dispatcher<'_> {
             match happening {
                 Happening::Event(event) => self.hear(event),
                 Happening::Signal => self.hear_signals(),
-                Happening::Key => self.executor.type_on(),
+                Happening::Key if self.executor.type_on() => self.pause(Signals::stop_job_here),
+                Happening::Key => {}
             }
         }
     }
@@ -165,7 +166,7 @@ impl Dispatcher<'_> {
         while let Some(signal) = self.signals.take() {
             match signal {
                 libc::SIGWINCH => self.executor.resize(),
-                libc::SIGTSTP if !self.build.is_finished() => self.pause(),
+                libc::SIGTSTP if !self.build.is_finished() => self.pause(Signals::stop_here),
                 libc::SIGTSTP => {}
                 _ => self.cancels += 1,
             }
@@ -178,12 +179,12 @@ impl Dispatcher<'_> {
     }
 
     /// Ctrl-Z: the steps are stopped with piper, and the time until `fg` counts for none of them.
-    fn pause(&mut self) {
+    fn pause(&mut self, stop: fn(&Signals)) {
         self.apply(Event::Pause);
         self.listener.about_to_stop();
         self.executor.suspend();
         let before = self.clock.now().mono;
-        self.signals.stop_here();
+        stop(self.signals);
         self.executor.resume();
         self.apply(Event::Resume(self.clock.now().mono.since(before)));
     }

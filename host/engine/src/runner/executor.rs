@@ -294,6 +294,9 @@ impl<'a> Executor<'a> {
             keyboard.raw = pty::RawMode::enter();
         }
         self.signal_all(libc::SIGCONT);
+        if let Some(keyboard) = &self.keyboard {
+            pty::redraw(keyboard.master.as_raw_fd());
+        }
     }
 
     fn signal_all(&self, signal: libc::c_int) {
@@ -373,23 +376,35 @@ impl<'a> Executor<'a> {
         self.keyboard = None;
     }
 
-    /// Hands on what was typed.
-    pub(super) fn type_on(&mut self) {
-        let Some(keyboard) = &self.keyboard else {
-            return;
+    /// Hands on what was typed. `true` if that asks to stop the step.
+    pub(super) fn type_on(&mut self) -> bool {
+        let Some(keyboard) = &mut self.keyboard else {
+            return false;
         };
-        let mut keys = [0; 4096];
-        // SAFETY: the buffer is as large as told, and only what was read is written. A step that does not read its keyboard loses
-        // what does not fit, as with any terminal.
-        unsafe {
-            let read = libc::read(libc::STDIN_FILENO, keys.as_mut_ptr().cast(), keys.len());
-            match usize::try_from(read) {
-                Ok(read @ 1..) => {
-                    libc::write(keyboard.master.as_raw_fd(), keys.as_ptr().cast(), read);
-                }
-                _ => self.take_keyboard_back(),
-            }
+        // After `bg` and `fg` there was no pause that could end, and the terminal is ours again.
+        if keyboard.raw.is_none() {
+            keyboard.raw = pty::RawMode::enter();
         }
+        let master = keyboard.master.as_raw_fd();
+        let mut keys = [0; 4096];
+        // SAFETY: the buffer is as large as told.
+        let read = unsafe { libc::read(libc::STDIN_FILENO, keys.as_mut_ptr().cast(), keys.len()) };
+        let Some(keys) = usize::try_from(read)
+            .ok()
+            .filter(|read| *read > 0)
+            .map(|read| &keys[..read])
+        else {
+            self.take_keyboard_back();
+            return false;
+        };
+        let session = self.running.get(&keyboard.step);
+        let stop = session.and_then(|&session| pty::stop_key(keys, master, session));
+        // What was typed behind it in one go is dropped, as terminals do.
+        let keys = &keys[..stop.unwrap_or(keys.len())];
+        // SAFETY: only what was read is written. A step that does not read its keyboard loses what does not fit, as with any
+        // terminal.
+        unsafe { libc::write(master, keys.as_ptr().cast(), keys.len()) };
+        stop.is_some()
     }
 
     /// Takes over a new size of the real terminal.
