@@ -5,7 +5,7 @@ use crate::{
     capture::{Capture, Happening},
     clock::Clock,
     logs::LogWriter,
-    process::{adopt_orphans, sessions, signal_name},
+    process::{Pid, adopt_orphans, sessions, signal_name},
     signals::Signals,
 };
 use piper_core::{
@@ -13,13 +13,15 @@ use piper_core::{
     id::StepIx,
     plan::Command,
     project::DEFAULT_GRACE,
-    time::{Monotonic, Now},
+    time::{Human, Monotonic, Now},
     wire::{self, v1},
 };
 use std::{collections::VecDeque, io, os::fd::AsFd, sync::Arc, time::Duration};
 
 /// When a build is none of the short ones any more, which are over before a process and two threads would pay for themselves.
 const LASTS_AFTER: Duration = Duration::from_millis(20);
+/// How long survivors may take to end before anybody is told what is waited for.
+const SILENT_END: Duration = Duration::from_millis(500);
 /// How often it is looked whether survivors are gone.
 const SURVIVOR_POLL: Duration = Duration::from_millis(10);
 
@@ -198,12 +200,7 @@ impl Dispatcher<'_> {
             let actions = match build::apply(&mut self.build, event, now) {
                 Ok(actions) => actions,
                 Err(refused) => {
-                    self.listener.tell(
-                        now,
-                        v1::Event::Warning {
-                            message: format!("a bug in piper: {refused}"),
-                        },
-                    );
+                    self.warn(format!("a bug in piper: {refused}"));
                     continue;
                 }
             };
@@ -245,12 +242,12 @@ impl Dispatcher<'_> {
             ..
         } = notice
         {
-            self.hint(now, *step);
+            self.hint(*step);
         }
     }
 
     /// Names the variables that a failed step's script mentions and that the caller has, but the step was not given.
-    fn hint(&mut self, now: Now, step: StepIx) {
+    fn hint(&mut self, step: StepIx) {
         let planned = &self.order.plan.steps[step.index()];
         let Command::Script { script, .. } = &planned.command else {
             return;
@@ -267,7 +264,7 @@ impl Dispatcher<'_> {
                 planned.label,
                 withheld.join(", $"),
             );
-            self.listener.tell(now, v1::Event::Warning { message });
+            self.warn(message);
         }
     }
 
@@ -276,11 +273,9 @@ impl Dispatcher<'_> {
         self.lasts = true;
         self.listener.lasts();
         if let Err(error) = self.executor.watch_over() {
-            let message = format!(
+            self.warn(format!(
                 "steps will outlive piper if it is killed: could not start the watcher: {error}"
-            );
-            self.listener
-                .tell(self.clock.now(), v1::Event::Warning { message });
+            ));
         }
     }
 
@@ -298,7 +293,8 @@ impl Dispatcher<'_> {
             .map(|step| step.grace)
             .max()
             .unwrap_or(DEFAULT_GRACE);
-        let deadline = self.clock.now().mono + grace;
+        let asked = self.clock.now().mono;
+        let deadline = asked + grace;
         for &pid in &left {
             sessions::kill_one(pid, libc::SIGTERM);
             sessions::kill_one(pid, libc::SIGCONT);
@@ -309,6 +305,7 @@ impl Dispatcher<'_> {
         }
         // Nothing can be waited for here: survivors are nobody's children whom a descriptor would announce.
         let heard = self.cancels;
+        let mut is_told = false;
         while !left.is_empty()
             && self.clock.now().mono < deadline
             && heard < 2
@@ -316,6 +313,14 @@ impl Dispatcher<'_> {
         {
             self.turn(Some(self.clock.now().mono + SURVIVOR_POLL));
             left = self.executor.survivors();
+            if !is_told && !left.is_empty() && self.clock.now().mono >= asked + SILENT_END {
+                is_told = true;
+                let who = name_all(&left);
+                let grace = Human(grace);
+                self.warn(format!(
+                    "ending what steps left running: {who}; what does not end within {grace} is killed"
+                ));
+            }
         }
         // Again and again, because a process can fork between the look and the kill; not for ever, because one that the kernel
         // holds (a dead network disk) cannot be killed at all.
@@ -329,14 +334,16 @@ impl Dispatcher<'_> {
             std::thread::sleep(Duration::from_millis(5));
             left = self.executor.survivors();
         }
-        let pids = left
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ");
-        let message = format!("processes that steps left running could not be ended: {pids}");
-        self.listener
-            .tell(self.clock.now(), v1::Event::Warning { message });
+        let who = name_all(&left);
+        self.warn(format!(
+            "processes that steps left running could not be ended: {who}"
+        ));
+    }
+
+    /// Tells what the user should know.
+    fn warn(&mut self, message: String) {
+        let warning = v1::Event::Warning { message };
+        self.listener.tell(self.clock.now(), warning);
     }
 
     fn finish(self) -> io::Result<Report> {
@@ -363,6 +370,26 @@ impl Dispatcher<'_> {
             signal: self.signal,
         })
     }
+}
+
+/// Processes for people: the program, its id, and the step that left it running.
+fn name_all(pids: &[Pid]) -> String {
+    const MOST: usize = 5;
+    let name = |&pid: &Pid| {
+        let program = sessions::program_of(pid).unwrap_or_else(|| "a process".to_owned());
+        match sessions::variable_of(pid, "PIPER_STEP") {
+            Some(step) => format!("{program} ({pid}) of {}", String::from_utf8_lossy(&step)),
+            None => format!("{program} ({pid})"),
+        }
+    };
+    let mut pids = pids.to_vec();
+    pids.sort_unstable();
+    let named: Vec<String> = pids.iter().take(MOST).map(name).collect();
+    let more = match pids.len().saturating_sub(MOST) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    named.join(", ") + &more
 }
 
 /// Whether a signal asks for the build's end.

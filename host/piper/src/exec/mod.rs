@@ -261,6 +261,7 @@ impl<'a> Runner<'a> {
             tty: step.tty,
             color: step.color,
             tries: step.retry.max + 1,
+            survivors: step.survivors,
         });
         let alone = order.jobs == 1 || is_sequence(&order.plan);
         Setup {
