@@ -202,6 +202,7 @@ fn build(text: &str) -> Done {
         id: BuildId::from_random(1),
         attempt: 1,
         workspace: folder.path().to_owned(),
+        copy: None,
         invoked_from: folder.path().to_owned(),
         environment,
         jobs: 1,

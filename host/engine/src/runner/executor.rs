@@ -6,7 +6,10 @@ use super::Order;
 use crate::{
     capture::{Capture, Capturing, Happening, Leader},
     environment::{self, Vars},
-    process::{Pid, pty, reap_adopted, sessions, spawn, watcher::Watcher},
+    process::{
+        Pid, pty, reap_adopted, sessions, spawn,
+        watcher::{Session, Watcher},
+    },
     scratch::Scratch,
     task::Job,
 };
@@ -50,7 +53,7 @@ pub(super) struct Executor<'a> {
     watcher: Option<Watcher>,
     keyboard: Option<Keyboard>,
     /// Sessions that began before there was a watcher to be told.
-    untold: Vec<Pid>,
+    untold: Vec<Session>,
     /// Children that this process had before the build: a wrapper that ends in `exec piper` leaves it its own.
     inherited: Vec<Pid>,
 }
@@ -125,8 +128,9 @@ impl<'a> Executor<'a> {
             ]))?;
             (child, [Some(stdout), Some(stderr)])
         };
-        let session = child.pid;
-        self.running.insert(step, session);
+        let leader = child.pid;
+        self.running.insert(step, leader);
+        let session = Session::of(leader);
         match &mut self.watcher {
             Some(watcher) => watcher.session(session),
             None => self.untold.push(session),
@@ -141,7 +145,7 @@ impl<'a> Executor<'a> {
         });
         watched.map_err(|e| {
             // Nobody would see its end.
-            spawn::discard(session);
+            spawn::discard(leader);
             self.ended(step);
             machine("could not watch it", &e)
         })
@@ -312,7 +316,10 @@ impl<'a> Executor<'a> {
     /// Starts the watcher.
     pub(super) fn watch_over(&mut self) -> io::Result<()> {
         let mut watcher = Watcher::start(self.order.id.as_str())?;
-        watcher.scratch(self.scratch.root());
+        watcher.folder(self.scratch.root());
+        if let Some(copy) = &self.order.copy {
+            watcher.folder(copy);
+        }
         for planned in self
             .order
             .plan

@@ -241,6 +241,7 @@ impl<'a> Runner<'a> {
             id: BuildId::from_random(random()),
             attempt: 1,
             workspace: workspace.path.clone(),
+            copy: workspace.copy().map(Path::to_owned),
             invoked_from: self.invoked_from.clone(),
             environment,
             jobs: self.options.jobs,
