@@ -59,20 +59,3 @@ pub fn boot_ticks() -> u64 {
     let rate = u64::try_from(rate).unwrap_or(100);
     now.tv_sec as u64 * rate + now.tv_nsec as u64 * rate / 1_000_000_000
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::process::sessions;
-
-    #[test]
-    fn a_process_started_before_now_and_after_it_there_is_none() {
-        let before = boot_ticks();
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        let started = sessions::process(child.id() as libc::pid_t)
-            .unwrap()
-            .started;
-        child.wait().unwrap();
-        assert!((before..=boot_ticks()).contains(&started));
-    }
-}

@@ -377,13 +377,16 @@ mod tests {
 
     #[test]
     fn a_process_that_got_a_step_s_number_later_is_left_alone() {
+        let before = clock::boot_ticks();
         let child = start(
             Path::new("/bin/sh"),
             &["-c", "while :; do sleep 0.05; done"],
         );
         let ours = Session::of(child.pid);
+        let started = sessions::process(child.pid).unwrap().started;
+        assert!((before..=ours.noted).contains(&started), "{ours:?}");
         let earlier = Session {
-            noted: sessions::process(child.pid).unwrap().started - 1,
+            noted: started - 1,
             ..ours
         };
         let end = |session| end_all("no build has this name", &[session], &[]);

@@ -248,15 +248,16 @@ impl<'a> Executor<'a> {
                 Push::Kill => self.capture.drop_task(step),
             };
         };
-        self.capture.stopping(step);
         match how {
             Push::Ask => {
+                self.capture.stopping(step);
                 let signal = signal_number(self.order.plan.steps[step.index()].stop_signal);
                 sessions::kill_group(session, signal);
                 // A stopped process would not see it.
                 sessions::kill_group(session, libc::SIGCONT);
             }
             Push::Kill => {
+                self.capture.killed(step);
                 sessions::kill_group(session, libc::SIGKILL);
                 for pid in sessions::members(&[session]) {
                     sessions::kill_one(pid, libc::SIGKILL);
