@@ -505,6 +505,43 @@ fn time_that_passes_while_stopped_does_not_count() {
 }
 
 #[test]
+fn durations_leave_out_the_time_that_passed_while_stopped() {
+    let mut fixed = list(&["a"]);
+    fixed.steps[0].retry.max = 1;
+    let mut world = World::new(fixed, 1);
+    let stop = |world: &mut World| {
+        world.pass(1);
+        world.send(Event::Pause);
+        world.now += Duration::from_secs(100);
+        world.send(Event::Resume(Duration::from_secs(100)));
+        world.pass(1);
+    };
+    stop(&mut world);
+    world.exit("a", 1);
+    stop(&mut world);
+    let now = world.now();
+    let last = Event::Ended {
+        step: StepIx(0),
+        r#try: 2,
+        how: Ended::Status(0),
+        log_end: 0,
+        left_running: false,
+    };
+    let mut durations = Vec::new();
+    for action in apply(&mut world.build, last, now).unwrap() {
+        match action {
+            Action::Tell(
+                Notice::TryFinished { duration, .. }
+                | Notice::StepFinished { duration, .. }
+                | Notice::Finished { duration, .. },
+            ) => durations.push(duration.as_secs()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(durations, [2, 4, 4], "of the try, the step and the build");
+}
+
+#[test]
 fn a_step_with_the_keyboard_runs_alone() {
     let mut steps = vec![step("a"), step("shell"), step("b")];
     steps[1].tty = true;
