@@ -18,8 +18,8 @@ use piper_core::{
 };
 use std::{collections::VecDeque, io, os::fd::AsFd, sync::Arc, time::Duration};
 
-/// When a build is none of the short ones any more, which are over before a process and two threads would pay for themselves.
-const LASTS_AFTER: Duration = Duration::from_millis(20);
+/// When a build is a long one: a short one is over before a process and two threads would pay for themselves.
+const LONG_AFTER: Duration = Duration::from_millis(20);
 /// How long survivors may take to end before anybody is told what is waited for.
 const SILENT_END: Duration = Duration::from_millis(500);
 /// How often it is looked whether survivors are gone.
@@ -29,8 +29,8 @@ const SURVIVOR_POLL: Duration = Duration::from_millis(10);
 pub trait Listener {
     /// Something happened.
     fn tell(&mut self, now: Now, event: v1::Event);
-    /// The build lasts: from now on what happens is to be shown while it happens.
-    fn lasts(&mut self);
+    /// The build is a long one: from now on what happens is to be shown while it happens.
+    fn became_long(&mut self);
     /// The program is about to be stopped by Ctrl-Z: returns when the terminal is left in order, or after a moment.
     fn about_to_stop(&mut self);
 }
@@ -78,7 +78,8 @@ pub fn run(
         signal: None,
         cancels: 0,
         log_end: 0,
-        lasts: false,
+        long_at: clock.now().mono + LONG_AFTER,
+        is_long: false,
         end: None,
     }
     .run()
@@ -96,8 +97,10 @@ struct Dispatcher<'a> {
     /// How often the end was asked for.
     cancels: u32,
     log_end: u64,
-    /// It is none of the short ones: the watcher and the listener know.
-    lasts: bool,
+    /// When it is a long one at the latest, however little it prints.
+    long_at: Monotonic,
+    /// It is a long one: the watcher and the listener know.
+    is_long: bool,
     /// The last notice, kept back until nothing runs any more.
     end: Option<Notice>,
 }
@@ -111,9 +114,9 @@ impl Dispatcher<'_> {
             if self.build.next_deadline().is_some_and(|at| at <= now) {
                 self.tick();
             }
-            let lasts = now.0 >= LASTS_AFTER || self.executor.log_is_long();
-            if lasts && !self.lasts && !self.build.is_finished() {
-                self.last();
+            let is_long = self.long_at <= now || self.executor.log_is_long();
+            if is_long && !self.is_long && !self.build.is_finished() {
+                self.become_long();
             }
         }
         self.sweep();
@@ -122,8 +125,8 @@ impl Dispatcher<'_> {
 
     /// When something is to be done although nothing happens.
     fn due(&self) -> Option<Monotonic> {
-        let lasts = (!self.lasts).then_some(Monotonic(LASTS_AFTER));
-        self.build.next_deadline().into_iter().chain(lasts).min()
+        let long_at = (!self.is_long).then_some(self.long_at);
+        self.build.next_deadline().into_iter().chain(long_at).min()
     }
 
     /// Waits until something happens or this time comes, and does what follows.
@@ -269,9 +272,9 @@ impl Dispatcher<'_> {
     }
 
     /// Starts what short builds do without.
-    fn last(&mut self) {
-        self.lasts = true;
-        self.listener.lasts();
+    fn become_long(&mut self) {
+        self.is_long = true;
+        self.listener.became_long();
         if let Err(error) = self.executor.watch_over() {
             self.warn(format!(
                 "steps will outlive piper if it is killed: could not start the watcher: {error}"
@@ -299,9 +302,9 @@ impl Dispatcher<'_> {
             sessions::kill_one(pid, libc::SIGTERM);
             sessions::kill_one(pid, libc::SIGCONT);
         }
-        if !self.lasts {
+        if !self.is_long {
             // However short the build was, its end may take as long as the grace period.
-            self.last();
+            self.become_long();
         }
         // Nothing can be waited for here: survivors are nobody's children whom a descriptor would announce.
         let heard = self.cancels;
