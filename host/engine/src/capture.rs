@@ -466,7 +466,8 @@ impl Capture {
 
     /// Tells of the tries that are over.
     fn report(&mut self, happenings: &mut Vec<Happening>) {
-        if self.tries.iter().flatten().any(|t| t.killed.is_some()) {
+        let may_be_held = |t: &Try| t.killed.is_some() && t.end.is_none();
+        if self.tries.iter().flatten().any(may_be_held) {
             self.give_up();
         }
         if !self.tries.iter().flatten().any(Try::may_move_on) {
