@@ -215,19 +215,20 @@ impl Turn<'_> {
         self.end_backoffs(|turn, step| turn.fails_fast(step).is_some());
     }
 
-    /// Ends a step that waits for cores: with the result of its last try, if there was one.
+    /// Ends a step that waits for cores: with the result of its last try, if there was one. That may be a failure, which ends others.
     fn end_queued(&mut self, step: StepIx, if_never_tried: StepOutcome) {
         match &mut self.build.steps[step.index()].state {
             StepState::Ready { last: Some(last) } => {
                 let last = last.clone();
                 self.conclude(step, last);
             }
-            StepState::Ready { last: None }
-            | StepState::Waiting
+            StepState::Ready { last: None } => self.finish(step, if_never_tried),
+            // The end of one before it in the queue was this one's, too.
+            StepState::Done(_) => {}
+            StepState::Waiting
             | StepState::Running { .. }
             | StepState::Stopping { .. }
-            | StepState::BackingOff { .. }
-            | StepState::Done(_) => self.finish(step, if_never_tried),
+            | StepState::BackingOff { .. } => unreachable!("it is in no queue"),
         }
     }
 

@@ -444,6 +444,29 @@ fn a_build_that_takes_too_long_fails() {
 }
 
 #[test]
+fn a_cancel_that_makes_a_queued_step_s_last_try_its_end_ends_each_other_one_once() {
+    let mut steps = vec![step("a"), step("b"), step("c")];
+    steps[0].retry.max = 1;
+    steps[0].retry.delay = Duration::from_secs(1);
+    let mut world = World::new(plan(steps), 1);
+    world.exit("a", 1);
+    world.pass(2);
+    assert_eq!(world.told(), ["a #1", "b #1"]);
+    world.send(Event::Cancel(CancelReason::Signal(2)));
+    world.exit("b", 1);
+    assert_eq!(
+        world.told(),
+        [
+            "Ask b",
+            "a failed",
+            "c not started after a",
+            "b Cancelled",
+            "= Cancelled"
+        ]
+    );
+}
+
+#[test]
 fn a_machine_without_memory_is_no_failure_of_the_user() {
     let mut world = World::new(list(&["a"]), 1);
     world.end(
