@@ -29,6 +29,8 @@ use std::{
 const LINGER: Duration = Duration::from_millis(200);
 /// How often a process group is looked at that was asked to end and whose leader did.
 const GROUP_POLL: Duration = Duration::from_millis(10);
+/// How long a step that was killed may take to end. One that the kernel holds (a dead network disk) never does.
+const KILL_PATIENCE: Duration = Duration::from_secs(3);
 /// How often adopted orphans that ended are reaped while no step ends. Being told of each by SIGCHLD would cost every step a
 /// wake-up more.
 const REAP_EVERY: Duration = Duration::from_secs(1);
@@ -122,6 +124,8 @@ struct Try {
     read_after_end: usize,
     /// It is being ended: its end is then that of its whole process group.
     stopping: bool,
+    /// When it was first killed.
+    killed: Option<Monotonic>,
     reported: bool,
 }
 
@@ -150,6 +154,11 @@ impl Try {
         } else {
             ended.max(self.left_alone)
         }
+    }
+
+    /// From when on it is waited for no more, although it or a part of its group is still there.
+    fn given_up_at(&self) -> Option<Monotonic> {
+        self.killed.map(|at| at + KILL_PATIENCE)
     }
 
     /// It ended and is to be reported or forgotten; one that was reported while its output is open only goes on being read.
@@ -221,6 +230,7 @@ impl Capture {
             left_alone: Monotonic::default(),
             read_after_end: 0,
             stopping: false,
+            killed: None,
             reported: false,
         };
         self.tries[slot] = Some(r#try);
@@ -250,6 +260,17 @@ impl Capture {
             .filter(|t| t.what.step == step)
         {
             r#try.stopping = true;
+        }
+    }
+
+    /// Says that the whole session of a step was killed.
+    pub fn killed(&mut self, step: StepIx) {
+        let now = self.clock.now().mono;
+        for r#try in self.tries.iter_mut().flatten() {
+            if r#try.what.step == step {
+                r#try.stopping = true;
+                r#try.killed.get_or_insert(now);
+            }
         }
     }
 
@@ -356,7 +377,9 @@ impl Capture {
             .flatten()
             .filter(|t| !t.reported)
             .filter_map(|t| {
-                let (_, at) = t.end.as_ref()?;
+                let Some((_, at)) = &t.end else {
+                    return t.given_up_at().map(|at| at.since(now.mono));
+                };
                 let lingers = (t.lingers_from(*at) + LINGER).since(now.mono);
                 // If nothing lingers and it is not reported, its group is being waited for.
                 Some(if t.is_open() && !lingers.is_zero() {
@@ -427,8 +450,26 @@ impl Capture {
         }
     }
 
+    /// Takes the tries that were killed and do not end for ended.
+    fn give_up(&mut self) {
+        let now = self.clock.now().mono;
+        for r#try in self.tries.iter_mut().flatten() {
+            if r#try.end.is_none() && r#try.given_up_at().is_some_and(|at| at <= now) {
+                // Nobody waits for its status any more.
+                if let Some(over) = r#try.what.leader.over() {
+                    self.epoll.remove(over.as_raw_fd());
+                }
+                r#try.end = Some((Ended::Signal(libc::SIGKILL), now));
+            }
+        }
+    }
+
     /// Tells of the tries that are over.
     fn report(&mut self, happenings: &mut Vec<Happening>) {
+        let may_be_held = |t: &Try| t.killed.is_some() && t.end.is_none();
+        if self.tries.iter().flatten().any(may_be_held) {
+            self.give_up();
+        }
         if !self.tries.iter().flatten().any(Try::may_move_on) {
             return;
         }
@@ -442,8 +483,11 @@ impl Capture {
             };
             let open = r#try.is_open();
             if !r#try.reported {
-                let lingers = open && now < r#try.lingers_from(*at) + LINGER;
-                if lingers || r#try.leaves_a_group() {
+                if open && now < r#try.lingers_from(*at) + LINGER {
+                    continue;
+                }
+                let leaves_a_group = r#try.leaves_a_group();
+                if leaves_a_group && r#try.given_up_at().is_none_or(|at| now < at) {
                     continue;
                 }
                 r#try.reported = true;
@@ -452,7 +496,7 @@ impl Capture {
                     r#try: r#try.what.r#try,
                     how: how.clone(),
                     log_end: self.log.next_seq(),
-                    left_running: open,
+                    left_running: open || leaves_a_group,
                 }));
             }
             if !open {

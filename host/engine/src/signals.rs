@@ -114,6 +114,14 @@ impl Signals {
         self.let_through(libc::SIGTSTP);
     }
 
+    /// Stops the whole job as the terminal does at Ctrl-Z, for a key that the terminal did not take for one: whoever started
+    /// `piper | tee` waits for both of them to stop.
+    pub fn stop_job_here(&self) {
+        // SAFETY: the call takes two numbers. The signal waits for us, too, because it is blocked.
+        unsafe { libc::kill(0, libc::SIGTSTP) };
+        self.stop_here();
+    }
+
     /// Ends this process by the signal that it was sent, so that whoever started it can see that.
     pub fn die_of(&self, signal: libc::c_int) {
         self.let_through(signal);

@@ -93,6 +93,7 @@ mod event_loop {
         process::sessions::kill_group,
     };
     use std::sync::Arc;
+    use test_case::test_case;
 
     const TURN: Duration = Duration::from_millis(20);
 
@@ -275,6 +276,22 @@ mod event_loop {
             panic!("only ends are told");
         };
         assert_eq!(how, Ended::Signal(libc::SIGKILL));
+    }
+
+    /// Nothing but the kernel keeps a killed process, so here nobody kills it.
+    #[test_case("exec sleep 60"; "the leader")]
+    #[test_case("exec > /dev/null; sleep 60 & exit 3"; "one of its group")]
+    fn a_killed_step_that_does_not_go_is_given_up_some_time(script: &str) {
+        let mut events = Loop::new();
+        events.start(0, script);
+        events.capture.killed(StepIx(0));
+        let Event::Ended { left_running, .. } = events.turn_until_end() else {
+            panic!("only ends are told");
+        };
+        assert!(left_running);
+        let (turns, more) = events.turn_for(Duration::from_millis(500));
+        assert!(turns < 200, "{turns} turns in half a second");
+        assert_eq!(more, [], "it ends once");
     }
 
     #[test]

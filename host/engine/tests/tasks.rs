@@ -123,14 +123,19 @@ impl TaskHost for Fake {
 
 /// What was told of a build.
 #[derive(Default)]
-struct Told(Vec<Event>);
+struct Told {
+    events: Vec<Event>,
+    long: bool,
+}
 
 impl Listener for Told {
     fn tell(&mut self, _now: Now, event: Event) {
-        self.0.push(event);
+        self.events.push(event);
     }
 
-    fn lasts(&mut self) {}
+    fn became_long(&mut self) {
+        self.long = true;
+    }
 
     fn about_to_stop(&mut self) {}
 }
@@ -139,6 +144,8 @@ impl Listener for Told {
 struct Done {
     outcome: Outcome,
     told: Vec<Event>,
+    /// It became a long one.
+    long: bool,
     log: Vec<String>,
     asked: u32,
     took: Duration,
@@ -202,6 +209,7 @@ fn build(text: &str) -> Done {
         id: BuildId::from_random(1),
         attempt: 1,
         workspace: folder.path().to_owned(),
+        copy: None,
         invoked_from: folder.path().to_owned(),
         environment,
         jobs: 1,
@@ -225,6 +233,8 @@ fn build(text: &str) -> Done {
         warn: Arc::new(|warning| panic!("{warning}")),
     });
     let signals = Signals::block().unwrap();
+    // What is prepared for a build may take longer than a short one.
+    thread::sleep(Duration::from_millis(30));
     let mut told = Told::default();
     let report = runner::run(&order, writer, clock, &signals, &mut told).unwrap();
     log.finish();
@@ -236,13 +246,20 @@ fn build(text: &str) -> Done {
     let records = batches.iter().flat_map(|batch| batch.records());
     Done {
         outcome: report.outcome,
-        told: told.0,
+        told: told.events,
+        long: told.long,
         log: records
             .map(|record| String::from_utf8_lossy(record.text).into_owned())
             .collect(),
         asked: asked.load(Ordering::SeqCst),
         took: report.duration,
     }
+}
+
+#[test]
+fn a_build_is_a_short_one_however_long_was_prepared_for_it() {
+    let is_short = |_| !build_of(&[("s", "{ uses = 'fake', with = { do = 'pass' } }")]).long;
+    assert!((0..20).any(is_short), "however busy the machine is");
 }
 
 #[test_case("pass", Exit::Status(0), Outcome::Succeeded; "passes")]

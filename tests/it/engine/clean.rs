@@ -1,6 +1,6 @@
 //! The environment `clean`: a fresh copy of HEAD, as an agent would have it.
 
-use crate::support::{TestEnv, state};
+use crate::support::{TestEnv, state, wait_for_watcher, wait_until};
 use std::{fs, path::Path};
 use test_case::test_case;
 
@@ -120,6 +120,36 @@ fn a_copy_goes_away_after_a_signal_too() {
     running.signal(libc::SIGINT);
     running.finish().dies_of(libc::SIGINT);
     assert_eq!(fs::read_dir(env.beside("tmp")).unwrap().count(), 0);
+}
+
+#[test_case(""; "plain")]
+#[test_case("a\nb"; "with a line end")]
+fn a_copy_goes_away_when_piper_is_killed_and_nothing_else_does(below: &str) {
+    let env = repository();
+    env.write("piper.toml", "[steps]\nlong = 'echo begun; sleep 60'\n");
+    env.commit_all();
+    let tmp = env.beside("tmp");
+    let theirs = tmp.join("a");
+    fs::create_dir(&theirs).unwrap();
+    fs::create_dir_all(tmp.join(below)).unwrap();
+    let call = env.call(&["exec", "long", "clean"]);
+    let running = call.env("TMPDIR", tmp.join(below)).start();
+    running.wait_for_out("begun");
+    wait_for_watcher(running.pid());
+    running.signal(libc::SIGKILL);
+    running.finish().dies_of(libc::SIGKILL);
+    let holds_a_copy = || {
+        let mut entries = fs::read_dir(tmp.join(below)).unwrap();
+        entries.any(|entry| {
+            entry
+                .unwrap()
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(b"piper-")
+        })
+    };
+    wait_until("the copy to be gone", || !holds_a_copy());
+    assert!(theirs.exists());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Processes that outlive their step: none of them outlives its build.
 
 use crate::support::{TestEnv, children, signal, state, wait_for_watcher, wait_gone, wait_until};
+use test_case::test_case;
 
 /// Double fork and a new session: what a daemon does so that nobody can find it. Writes its pid into `$1`.
 const DAEMONISE: &str = "#!/bin/sh
@@ -50,6 +51,40 @@ fn a_daemon_that_ignores_being_asked_is_killed() {
     );
     env.piper(&["exec", "d"]).succeeds();
     assert_eq!(state(env.pid_in("pid")), None);
+}
+
+#[test]
+fn whoever_waits_for_the_end_of_a_daemon_is_told_so() {
+    let env = TestEnv::new(
+        "[steps]\nd = { run = '''setsid sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.05; done' & while [ ! -s pid ]; do sleep 0.005; done''', grace = '60s' }\n",
+    );
+    let running = env.call(&["exec", "d"]).start();
+    let pid = env.pid_in("pid");
+    running.wait_for_err("ending what steps left running");
+    running.signal(libc::SIGINT);
+    let done = running.finish().succeeds();
+    let done = done.complains(&format!("sh ({pid}) of d"));
+    assert_eq!(
+        done.err().matches("left running").count(),
+        1,
+        "{}",
+        done.err()
+    );
+    assert_eq!(state(pid), None);
+}
+
+#[test_case("stop", "they end with the build")]
+#[test_case("keep", "they are kept")]
+fn what_becomes_of_processes_that_hold_a_step_s_output_is_said(survivors: &str, fate: &str) {
+    let env = TestEnv::new(&format!(
+        "[steps]\nd = {{ run = 'sleep 300 & echo $! > pid', survivors = '{survivors}' }}\n"
+    ));
+    env.piper(&["exec", "d"]).succeeds().complains(fate);
+    let pid = env.pid_in("pid");
+    assert_eq!(state(pid).is_some(), survivors == "keep");
+    if survivors == "keep" {
+        signal(pid, libc::SIGKILL);
+    }
 }
 
 #[test]

@@ -1,6 +1,17 @@
 //! A step with the keyboard, and piper on a real terminal.
 
-use crate::support::{Terminal, TestEnv};
+use crate::support::{Call, Terminal, TestEnv, state, wait_until};
+use std::{thread, time::Duration};
+use test_case::test_case;
+
+/// A terminal with a shell that has job control, in which `piper exec ask` was typed.
+fn typed_in_a_shell(env: &TestEnv, after: &str) -> Terminal {
+    let shell = Call::of(env, "/bin/bash".as_ref()).args(&["--norc", "--noprofile", "-i"]);
+    let mut terminal = Terminal::start(shell);
+    let piper = env!("CARGO_BIN_EXE_piper");
+    terminal.press(&format!("{piper} exec ask{after}\r"));
+    terminal
+}
 
 #[test]
 fn a_step_with_a_terminal_reads_the_keyboard() {
@@ -66,6 +77,45 @@ fn ctrl_c_in_a_step_with_the_keyboard_is_the_steps_own() {
     terminal.press("\u{3}");
     assert!(terminal.finish().success(), "{}", terminal.sent());
     assert!(terminal.sent().contains("mine"), "{}", terminal.sent());
+}
+
+#[test_case(""; "alone")]
+#[test_case(" | cat"; "in a pipeline")]
+fn ctrl_z_in_a_step_with_the_keyboard_stops_it_with_piper_and_fg_lets_both_go_on(after: &str) {
+    let env = TestEnv::new(
+        "[steps]\nask = { run = '''trap 'touch drawn' WINCH; echo $$ > pid; echo ready; while [ ! -e drawn ]; do sleep 0.01; done; read name; echo \"hello, $name\"''', tty = true, timeout = '1500ms' }\n",
+    );
+    let mut terminal = typed_in_a_shell(&env, after);
+    terminal.wait_for("ready");
+    terminal.press("\u{1a}");
+    terminal.wait_for("Stopped");
+    assert_eq!(state(env.pid_in("pid")), Some('T'));
+    terminal.press("echo a shell again: $((1 + 1))\r");
+    terminal.wait_for("a shell again: 2");
+    // Longer than the step's timeout: this is the one thing that only passing time can show.
+    thread::sleep(Duration::from_millis(1800));
+    terminal.press("fg\r");
+    terminal.press("Ada\r");
+    terminal.wait_for("hello, Ada");
+    terminal.press("exit\r");
+    terminal.finish();
+}
+
+#[test]
+fn ctrl_z_in_a_shell_that_is_the_step_is_that_shell_s_own() {
+    let env = TestEnv::new(
+        "[steps]\nask = { argv = ['bash', '--norc', '--noprofile', '-i'], tty = true }\n",
+    );
+    let mut terminal = Terminal::start(env.call(&["exec", "ask"]));
+    terminal.press("sh -c 'echo $$ > pid; exec sleep 60'\r");
+    let job = env.pid_in("pid");
+    wait_until("the job to be a sleep", || state(job) == Some('S'));
+    terminal.press("\u{1a}");
+    terminal.wait_for("Stopped");
+    assert_eq!(state(job), Some('T'));
+    terminal.press("kill %1; fg; exit\r");
+    terminal.finish();
+    assert!(!terminal.sent().contains("paused"), "{}", terminal.sent());
 }
 
 #[test]

@@ -215,19 +215,20 @@ impl Turn<'_> {
         self.end_backoffs(|turn, step| turn.fails_fast(step).is_some());
     }
 
-    /// Ends a step that waits for cores: with the result of its last try, if there was one.
+    /// Ends a step that waits for cores: with the result of its last try, if there was one. That may be a failure, which ends others.
     fn end_queued(&mut self, step: StepIx, if_never_tried: StepOutcome) {
         match &mut self.build.steps[step.index()].state {
             StepState::Ready { last: Some(last) } => {
                 let last = last.clone();
                 self.conclude(step, last);
             }
-            StepState::Ready { last: None }
-            | StepState::Waiting
+            StepState::Ready { last: None } => self.finish(step, if_never_tried),
+            // The end of one before it in the queue was this one's, too.
+            StepState::Done(_) => {}
+            StepState::Waiting
             | StepState::Running { .. }
             | StepState::Stopping { .. }
-            | StepState::BackingOff { .. }
-            | StepState::Done(_) => self.finish(step, if_never_tried),
+            | StepState::BackingOff { .. } => unreachable!("it is in no queue"),
         }
     }
 
@@ -255,7 +256,15 @@ impl Turn<'_> {
             TryResult::Ended(Ended::Errored { why, .. }) => StepOutcome::Errored { why, ran: true },
             TryResult::Ended(Ended::Skipped { why }) => StepOutcome::Skipped(Skip::Itself(why)),
             TryResult::Stopped(StopReason::Cancelled) => StepOutcome::Cancelled,
-            TryResult::Ended(_)
+            TryResult::Ended(
+                Ended::Status(_)
+                | Ended::Signal(_)
+                | Ended::NotStarted {
+                    fault: Fault::User, ..
+                }
+                | Ended::Rejected { .. }
+                | Ended::Failed { .. },
+            )
             | TryResult::Stopped(StopReason::Timeout | StopReason::IdleTimeout) => {
                 StepOutcome::Failed {
                     result,
@@ -430,21 +439,32 @@ impl Turn<'_> {
         }
     }
 
-    /// Time that passed while everything was stopped does not count.
+    /// Time that passed while everything was stopped does not count: what began or is due before it is moved to behind it.
     fn resume(&mut self, after: Duration) {
         for &step in &self.build.active {
             match &mut self.build.steps[step.index()].state {
                 StepState::Running {
-                    deadline, heard, ..
+                    since,
+                    deadline,
+                    heard,
                 } => {
+                    *since = *since + after;
                     *deadline = deadline.map(|at| at + after);
                     *heard = *heard + after;
                 }
-                StepState::Stopping { kill_at, .. } => *kill_at = kill_at.map(|at| at + after),
+                StepState::Stopping { since, kill_at, .. } => {
+                    *since = *since + after;
+                    *kill_at = kill_at.map(|at| at + after);
+                }
                 StepState::BackingOff { until, .. } => *until = *until + after,
                 StepState::Waiting | StepState::Ready { .. } | StepState::Done(_) => {}
             }
         }
+        // Those that wait for cores for a further try are not active.
+        for step in &mut self.build.steps {
+            step.first = step.first.map(|first| first + after);
+        }
+        self.build.began = self.build.began + after;
         self.build.deadline = self.build.deadline.map(|at| at + after);
         self.tell(Notice::Resumed);
     }
@@ -509,9 +529,12 @@ impl Turn<'_> {
             self.build.free -= cpus;
             self.build.tty_running = tty;
             self.build.active.push(step);
-            let timeout = match (self.build.planned(step).timeout, self.build.phase) {
-                (timeout, Phase::Running) => timeout,
-                (timeout, _) => Some(timeout.map_or(ALWAYS_LIMIT, |own| own.min(ALWAYS_LIMIT))),
+            let timeout = self.build.planned(step).timeout;
+            let timeout = match self.build.phase {
+                Phase::Fresh | Phase::Running | Phase::Finished => timeout,
+                Phase::Cancelling(_) | Phase::Killing(_) => {
+                    Some(timeout.map_or(ALWAYS_LIMIT, |own| own.min(ALWAYS_LIMIT)))
+                }
             };
             let record = &mut self.build.steps[step.index()];
             record.tries += 1;

@@ -444,6 +444,29 @@ fn a_build_that_takes_too_long_fails() {
 }
 
 #[test]
+fn a_cancel_that_makes_a_queued_step_s_last_try_its_end_ends_each_other_one_once() {
+    let mut steps = vec![step("a"), step("b"), step("c")];
+    steps[0].retry.max = 1;
+    steps[0].retry.delay = Duration::from_secs(1);
+    let mut world = World::new(plan(steps), 1);
+    world.exit("a", 1);
+    world.pass(2);
+    assert_eq!(world.told(), ["a #1", "b #1"]);
+    world.send(Event::Cancel(CancelReason::Signal(2)));
+    world.exit("b", 1);
+    assert_eq!(
+        world.told(),
+        [
+            "Ask b",
+            "a failed",
+            "c not started after a",
+            "b Cancelled",
+            "= Cancelled"
+        ]
+    );
+}
+
+#[test]
 fn a_machine_without_memory_is_no_failure_of_the_user() {
     let mut world = World::new(list(&["a"]), 1);
     world.end(
@@ -502,6 +525,43 @@ fn time_that_passes_while_stopped_does_not_count() {
     assert_eq!(world.told(), ["a #1"]);
     world.pass(5);
     assert_eq!(world.told(), ["Ask a"]);
+}
+
+#[test]
+fn durations_leave_out_the_time_that_passed_while_stopped() {
+    let mut fixed = list(&["a"]);
+    fixed.steps[0].retry.max = 1;
+    let mut world = World::new(fixed, 1);
+    let stop = |world: &mut World| {
+        world.pass(1);
+        world.send(Event::Pause);
+        world.now += Duration::from_secs(100);
+        world.send(Event::Resume(Duration::from_secs(100)));
+        world.pass(1);
+    };
+    stop(&mut world);
+    world.exit("a", 1);
+    stop(&mut world);
+    let now = world.now();
+    let last = Event::Ended {
+        step: StepIx(0),
+        r#try: 2,
+        how: Ended::Status(0),
+        log_end: 0,
+        left_running: false,
+    };
+    let mut durations = Vec::new();
+    for action in apply(&mut world.build, last, now).unwrap() {
+        match action {
+            Action::Tell(
+                Notice::TryFinished { duration, .. }
+                | Notice::StepFinished { duration, .. }
+                | Notice::Finished { duration, .. },
+            ) => durations.push(duration.as_secs()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(durations, [2, 4, 4], "of the try, the step and the build");
 }
 
 #[test]

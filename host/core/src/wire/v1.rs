@@ -85,7 +85,7 @@ pub enum Event {
         /// If it is tried again: after how many microseconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_us: Option<u64>,
-        /// Processes that still held its output when it ended; they end with the build.
+        /// Processes that still held its output when it ended; they end with the build, unless the step's `survivors` are kept.
         #[serde(default, skip_serializing_if = "is_false")]
         left_running: bool,
     },

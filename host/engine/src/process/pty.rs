@@ -1,6 +1,6 @@
 //! A pseudo-terminal for a step that asked for one, and the raw mode of the real one while that step runs.
 
-use super::{check, spawn::set_nonblocking};
+use super::{Pid, check, sessions, spawn::set_nonblocking};
 use std::{
     ffi::{CStr, CString},
     io,
@@ -64,6 +64,35 @@ pub fn resize(master: RawFd) {
             libc::ioctl(master, libc::TIOCSWINSZ, size.as_ptr());
         }
     }
+}
+
+/// Where among these keys is the one that is to stop what runs in a pseudo-terminal, if nobody there would do it: the step's own
+/// group is in the foreground. It is an orphaned one, because its leader's parent is in another session, and the kernel stops no
+/// such group for Ctrl-Z. Of a shell's job inside of the step the kernel and that shell take care.
+///
+/// To a program that takes Ctrl-Z as a key like others (an editor) it is one.
+pub fn stop_key(keys: &[u8], master: RawFd, session: Pid) -> Option<usize> {
+    let mut settings = MaybeUninit::<libc::termios>::uninit();
+    // SAFETY: `tcgetattr` fills the settings in if it succeeds, and only then are they read; the other call takes a number.
+    unsafe {
+        if libc::tcgetattr(master, settings.as_mut_ptr()) != 0 {
+            return None;
+        }
+        let settings = settings.assume_init();
+        let stop = settings.c_cc[libc::VSUSP];
+        let is_key = settings.c_lflag & libc::ISIG != 0 && stop != libc::_POSIX_VDISABLE;
+        let place = memchr::memchr(stop, keys).filter(|_| is_key)?;
+        (libc::tcgetpgrp(master) == session).then_some(place)
+    }
+}
+
+/// Has the programs in the foreground of a pseudo-terminal draw again what was on the screen, which others used meanwhile.
+pub fn redraw(master: RawFd) {
+    resize(master);
+    // SAFETY: the call takes a number.
+    let group = unsafe { libc::tcgetpgrp(master) };
+    // Of itself it comes only when the size is another one.
+    sessions::kill_group(group, libc::SIGWINCH);
 }
 
 /// The real terminal in raw mode: every key goes to the step. Dropping it gives the terminal back as it was.

@@ -152,6 +152,12 @@ fn with_descendants(all: &[Process], roots: Vec<Pid>) -> Vec<Pid> {
         .collect()
 }
 
+/// The name of the program that a process runs, as far as the kernel keeps it.
+pub fn program_of(pid: Pid) -> Option<String> {
+    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(&name).trim_end().to_owned())
+}
+
 /// A variable of a process's initial environment; `None` where it may not be read.
 pub fn variable_of(pid: Pid, name: &str) -> Option<Vec<u8>> {
     // A process can put megabytes there; what a step got stands in the first part.

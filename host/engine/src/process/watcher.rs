@@ -6,11 +6,16 @@
 //! environment before piper was killed.
 
 use super::{Pid, sessions, spawn};
+use crate::clock;
 use std::{
-    ffi::CString,
+    ffi::{CString, OsString},
+    fmt,
     fs::{self, File},
     io::{self, Read, Write},
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -30,6 +35,30 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How long processes have to end after TERM when piper is gone.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// Behind each note: no path and no label has one, whatever else they may hold.
+const NOTE_END: u8 = 0;
+
+/// A step's session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    leader: Pid,
+    /// The kernel's ticks when the leader was there already: a process with its number that started later is another one.
+    noted: u64,
+}
+
+impl Session {
+    /// The session of a process that was just started.
+    pub fn of(leader: Pid) -> Self {
+        let noted = clock::boot_ticks();
+        Self { leader, noted }
+    }
+
+    /// Whether its number may still mean it. A number is given away again only when no process, group or session has it.
+    fn is_ours(&self) -> bool {
+        sessions::process(self.leader).is_none_or(|now| now.started <= self.noted)
+    }
+}
 
 /// piper's side of the pipe.
 #[derive(Debug)]
@@ -84,23 +113,24 @@ impl Watcher {
     }
 
     /// Tells of a step that began.
-    pub fn session(&mut self, session: Pid) {
-        self.tell(&format!("session {session}\n"));
+    pub fn session(&mut self, session: Session) {
+        let Session { leader, noted } = session;
+        self.tell(format_args!("session {leader} {noted}"), b"");
     }
 
-    /// Tells of the build's temporary folder, which is to go with it.
-    pub fn scratch(&mut self, folder: &Path) {
-        self.tell(&format!("scratch {}\n", folder.display()));
+    /// Tells of a temporary folder, by its absolute path, which is to go with the build.
+    pub fn folder(&mut self, folder: &Path) {
+        self.tell(format_args!("folder "), folder.as_os_str().as_bytes());
     }
 
     /// Tells of a step whose survivors stay.
     pub fn keep(&mut self, label: &str) {
-        self.tell(&format!("keep {label}\n"));
+        self.tell(format_args!("keep "), label.as_bytes());
     }
 
     /// Ends the watcher: there is nothing left to watch.
     pub fn farewell(mut self) {
-        self.tell("farewell\n");
+        self.tell(format_args!("farewell"), b"");
         let Self {
             pipe, over, untold, ..
         } = self;
@@ -116,9 +146,17 @@ impl Watcher {
         }
     }
 
+    fn tell(&mut self, what: fmt::Arguments<'_>, more: &[u8]) {
+        self.untold
+            .write_fmt(what)
+            .expect("a write to memory does not fail");
+        self.untold.extend_from_slice(more);
+        self.untold.push(NOTE_END);
+        self.write_on();
+    }
+
     /// A watcher that somebody killed cannot be told anything, which fails no build; one that does not listen hears it later.
-    fn tell(&mut self, line: &str) {
-        self.untold.extend_from_slice(line.as_bytes());
+    fn write_on(&mut self) {
         while !self.untold.is_empty() {
             match self.pipe.write(&self.untold) {
                 Ok(told) => drop(self.untold.drain(..told)),
@@ -148,24 +186,20 @@ pub fn watch(build: &str) {
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
     let mut told = Told::default();
-    let mut text = Vec::new();
+    let mut notes = Vec::new();
     loop {
         let closed = wait_for_end(DRAIN_EVERY);
-        read_all(&mut text);
-        let whole = memchr::memrchr(b'\n', &text).map_or(0, |end| end + 1);
-        for line in String::from_utf8_lossy(&text[..whole]).lines() {
-            if told.hear(line) == Then::Leave {
-                return;
-            }
+        read_all(&mut notes);
+        if told.hear_all(&mut notes) == Then::Leave {
+            return;
         }
-        text.drain(..whole);
         if closed {
             break;
         }
     }
     end_all(build, &told.steps, &told.kept);
-    if let Some(folder) = told.scratch {
-        // What cannot be removed is a few small files.
+    for folder in told.folders {
+        // Nobody is there to be told of what cannot be removed.
         let _ = fs::remove_dir_all(folder);
     }
 }
@@ -173,39 +207,56 @@ pub fn watch(build: &str) {
 /// What the watcher was told.
 #[derive(Default)]
 struct Told {
-    steps: Vec<Step>,
+    steps: Vec<Session>,
     kept: Vec<Vec<u8>>,
-    scratch: Option<PathBuf>,
+    folders: Vec<PathBuf>,
 }
 
-/// A step that began: its session, and when its first process started, if that was still there to be looked at.
-struct Step {
-    session: Pid,
-    started: Option<u64>,
-}
-
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Then {
     Listen,
     Leave,
 }
 
 impl Told {
-    fn hear(&mut self, line: &str) -> Then {
-        match line.split_once(' ') {
-            Some(("session", pid)) => {
-                let step = pid.parse().ok().map(|session| Step {
-                    session,
-                    started: sessions::process(session).map(|process| process.started),
-                });
-                self.steps.extend(step);
+    /// Takes the whole notes away.
+    fn hear_all(&mut self, notes: &mut Vec<u8>) -> Then {
+        let whole = memchr::memrchr(NOTE_END, notes).map_or(0, |end| end + 1);
+        for note in notes.drain(..whole).as_slice().split(|b| *b == NOTE_END) {
+            if self.hear(note) == Then::Leave {
+                return Then::Leave;
             }
-            Some(("scratch", folder)) => self.scratch = Some(PathBuf::from(folder)),
-            Some(("keep", label)) => self.kept.push(label.as_bytes().to_vec()),
-            _ => return Then::Leave,
         }
         Then::Listen
     }
+
+    fn hear(&mut self, note: &[u8]) -> Then {
+        let (what, more) = match memchr::memchr(b' ', note) {
+            Some(space) => (&note[..space], &note[space + 1..]),
+            None => (note, &[][..]),
+        };
+        match what {
+            b"session" => self.steps.extend(session(more)),
+            b"folder" => {
+                let folder = PathBuf::from(OsString::from_vec(more.to_vec()));
+                // The watcher is somewhere else.
+                self.folders.extend(folder.is_absolute().then_some(folder));
+            }
+            b"keep" => self.kept.push(more.to_vec()),
+            b"farewell" => return Then::Leave,
+            // Behind the last note there is nothing.
+            _ => {}
+        }
+        Then::Listen
+    }
+}
+
+fn session(note: &[u8]) -> Option<Session> {
+    let (leader, noted) = std::str::from_utf8(note).ok()?.split_once(' ')?;
+    Some(Session {
+        leader: leader.parse().ok()?,
+        noted: noted.parse().ok()?,
+    })
 }
 
 /// Waits until nobody holds the other end of the pipe, at most so long. What comes through the pipe does not end the wait: being
@@ -222,23 +273,21 @@ fn wait_for_end(most: Duration) -> bool {
 }
 
 /// Reads what is in the pipe, which does not block.
-fn read_all(text: &mut Vec<u8>) {
+fn read_all(notes: &mut Vec<u8>) {
     // Its end and an empty pipe are the same here: the poll tells them apart.
-    let _ = io::stdin().lock().read_to_end(text);
+    let _ = io::stdin().lock().read_to_end(notes);
 }
 
-fn end_all(build: &str, steps: &[Step], kept: &[Vec<u8>]) {
+fn end_all(build: &str, steps: &[Session], kept: &[Vec<u8>]) {
     let own = std::process::id() as Pid;
     let is_kept = |pid: Pid| {
         sessions::variable_of(pid, "PIPER_STEP").is_some_and(|step| kept.contains(&step))
     };
     let left = || -> Vec<Pid> {
         // A step's pid that was given to somebody else since is not this build's; what the step left carries its mark.
-        let ours = |step: &&Step| {
-            sessions::process(step.session).is_none_or(|now| Some(now.started) == step.started)
-        };
-        let steps: Vec<Pid> = steps.iter().filter(ours).map(|step| step.session).collect();
-        let mut pids = sessions::members(&steps);
+        let ours = steps.iter().filter(|step| step.is_ours());
+        let leaders: Vec<Pid> = ours.map(|step| step.leader).collect();
+        let mut pids = sessions::members(&leaders);
         let carries = |p: &sessions::Process| {
             sessions::variable_of(p.pid, "PIPER_BUILD")
                 .is_some_and(|value| value == build.as_bytes())
@@ -278,7 +327,9 @@ fn end_all(build: &str, steps: &[Step], kept: &[Vec<u8>]) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::spawn::tests::start, *};
+    use std::ffi::OsStr;
+    use test_case::test_case;
 
     #[test]
     fn a_watcher_that_does_not_read_is_not_waited_for_and_hears_everything_later() {
@@ -290,22 +341,60 @@ mod tests {
             over: read.try_clone().unwrap(),
             untold: Vec::new(),
         };
-        let told: Vec<Pid> = (0..50_000).collect();
-        for &session in &told {
+        let session = |leader| Session { leader, noted: 7 };
+        let sessions: Vec<Session> = (0..50_000).map(session).collect();
+        for &session in &sessions {
             watcher.session(session);
         }
         let (mut read, mut heard) = (File::from(read), Vec::new());
         while !watcher.untold.is_empty() {
             let _ = read.read_to_end(&mut heard);
-            watcher.tell("");
+            watcher.write_on();
         }
         drop(watcher);
         read.read_to_end(&mut heard).unwrap();
-        let heard: Vec<Pid> = String::from_utf8(heard)
-            .unwrap()
-            .lines()
-            .map(|line| line.strip_prefix("session ").unwrap().parse().unwrap())
-            .collect();
-        assert_eq!(heard, told);
+        let mut told = Told::default();
+        assert_eq!(told.hear_all(&mut heard), Then::Listen);
+        assert_eq!(told.steps, sessions);
+    }
+
+    #[test_case(b"folder /tmp/a\nb c", "/tmp/a\nb c"; "a line end and a space")]
+    #[test_case(b"folder /tmp/\xff", b"/tmp/\xff"; "no text")]
+    fn a_folder_may_have_any_name(note: &[u8], folder: impl AsRef<[u8]>) {
+        let mut notes = [note, b"\0keep a b\0folder /tmp/ha"].concat();
+        let mut told = Told::default();
+        assert_eq!(told.hear_all(&mut notes), Then::Listen);
+        assert_eq!(
+            told.folders,
+            [Path::new(OsStr::from_bytes(folder.as_ref()))]
+        );
+        assert_eq!(told.kept, [b"a b"]);
+        assert_eq!(
+            notes, b"folder /tmp/ha",
+            "half a note is the prefix of another path"
+        );
+    }
+
+    #[test]
+    fn a_process_that_got_a_step_s_number_later_is_left_alone() {
+        let before = clock::boot_ticks();
+        let child = start(
+            Path::new("/bin/sh"),
+            &["-c", "while :; do sleep 0.05; done"],
+        );
+        let ours = Session::of(child.pid);
+        let started = sessions::process(child.pid).unwrap().started;
+        assert!((before..=ours.noted).contains(&started), "{ours:?}");
+        let earlier = Session {
+            noted: started - 1,
+            ..ours
+        };
+        let end = |session| end_all("no build has this name", &[session], &[]);
+        let lives = || sessions::process(child.pid).is_some_and(|process| !process.zombie);
+        end(earlier);
+        assert!(lives(), "it is somebody else's");
+        end(ours);
+        assert!(!lives());
+        spawn::discard(child.pid);
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     capture::{Capture, Happening},
     clock::Clock,
     logs::LogWriter,
-    process::{adopt_orphans, sessions, signal_name},
+    process::{Pid, adopt_orphans, sessions, signal_name},
     signals::Signals,
 };
 use piper_core::{
@@ -13,13 +13,15 @@ use piper_core::{
     id::StepIx,
     plan::Command,
     project::DEFAULT_GRACE,
-    time::{Monotonic, Now},
+    time::{Human, Monotonic, Now},
     wire::{self, v1},
 };
 use std::{collections::VecDeque, io, os::fd::AsFd, sync::Arc, time::Duration};
 
-/// When a build is none of the short ones any more, which are over before a process and two threads would pay for themselves.
-const LASTS_AFTER: Duration = Duration::from_millis(20);
+/// When a build is a long one: a short one is over before a process and two threads would pay for themselves.
+const LONG_AFTER: Duration = Duration::from_millis(20);
+/// How long survivors may take to end before anybody is told what is waited for.
+const SILENT_END: Duration = Duration::from_millis(500);
 /// How often it is looked whether survivors are gone.
 const SURVIVOR_POLL: Duration = Duration::from_millis(10);
 
@@ -27,8 +29,8 @@ const SURVIVOR_POLL: Duration = Duration::from_millis(10);
 pub trait Listener {
     /// Something happened.
     fn tell(&mut self, now: Now, event: v1::Event);
-    /// The build lasts: from now on what happens is to be shown while it happens.
-    fn lasts(&mut self);
+    /// The build is a long one: from now on what happens is to be shown while it happens.
+    fn became_long(&mut self);
     /// The program is about to be stopped by Ctrl-Z: returns when the terminal is left in order, or after a moment.
     fn about_to_stop(&mut self);
 }
@@ -76,7 +78,8 @@ pub fn run(
         signal: None,
         cancels: 0,
         log_end: 0,
-        lasts: false,
+        long_at: clock.now().mono + LONG_AFTER,
+        is_long: false,
         end: None,
     }
     .run()
@@ -94,8 +97,10 @@ struct Dispatcher<'a> {
     /// How often the end was asked for.
     cancels: u32,
     log_end: u64,
-    /// It is none of the short ones: the watcher and the listener know.
-    lasts: bool,
+    /// When it is a long one at the latest, however little it prints.
+    long_at: Monotonic,
+    /// It is a long one: the watcher and the listener know.
+    is_long: bool,
     /// The last notice, kept back until nothing runs any more.
     end: Option<Notice>,
 }
@@ -109,9 +114,9 @@ impl Dispatcher<'_> {
             if self.build.next_deadline().is_some_and(|at| at <= now) {
                 self.tick();
             }
-            let lasts = now.0 >= LASTS_AFTER || self.executor.log_is_long();
-            if lasts && !self.lasts && !self.build.is_finished() {
-                self.last();
+            let is_long = self.long_at <= now || self.executor.log_is_long();
+            if is_long && !self.is_long && !self.build.is_finished() {
+                self.become_long();
             }
         }
         self.sweep();
@@ -120,8 +125,8 @@ impl Dispatcher<'_> {
 
     /// When something is to be done although nothing happens.
     fn due(&self) -> Option<Monotonic> {
-        let lasts = (!self.lasts).then_some(Monotonic(LASTS_AFTER));
-        self.build.next_deadline().into_iter().chain(lasts).min()
+        let long_at = (!self.is_long).then_some(self.long_at);
+        self.build.next_deadline().into_iter().chain(long_at).min()
     }
 
     /// Waits until something happens or this time comes, and does what follows.
@@ -131,7 +136,8 @@ impl Dispatcher<'_> {
             match happening {
                 Happening::Event(event) => self.hear(event),
                 Happening::Signal => self.hear_signals(),
-                Happening::Key => self.executor.type_on(),
+                Happening::Key if self.executor.type_on() => self.pause(Signals::stop_job_here),
+                Happening::Key => {}
             }
         }
     }
@@ -165,7 +171,7 @@ impl Dispatcher<'_> {
         while let Some(signal) = self.signals.take() {
             match signal {
                 libc::SIGWINCH => self.executor.resize(),
-                libc::SIGTSTP if !self.build.is_finished() => self.pause(),
+                libc::SIGTSTP if !self.build.is_finished() => self.pause(Signals::stop_here),
                 libc::SIGTSTP => {}
                 _ => self.cancels += 1,
             }
@@ -178,12 +184,12 @@ impl Dispatcher<'_> {
     }
 
     /// Ctrl-Z: the steps are stopped with piper, and the time until `fg` counts for none of them.
-    fn pause(&mut self) {
+    fn pause(&mut self, stop: fn(&Signals)) {
         self.apply(Event::Pause);
         self.listener.about_to_stop();
         self.executor.suspend();
         let before = self.clock.now().mono;
-        self.signals.stop_here();
+        stop(self.signals);
         self.executor.resume();
         self.apply(Event::Resume(self.clock.now().mono.since(before)));
     }
@@ -197,12 +203,7 @@ impl Dispatcher<'_> {
             let actions = match build::apply(&mut self.build, event, now) {
                 Ok(actions) => actions,
                 Err(refused) => {
-                    self.listener.tell(
-                        now,
-                        v1::Event::Warning {
-                            message: format!("a bug in piper: {refused}"),
-                        },
-                    );
+                    self.warn(format!("a bug in piper: {refused}"));
                     continue;
                 }
             };
@@ -244,12 +245,12 @@ impl Dispatcher<'_> {
             ..
         } = notice
         {
-            self.hint(now, *step);
+            self.hint(*step);
         }
     }
 
     /// Names the variables that a failed step's script mentions and that the caller has, but the step was not given.
-    fn hint(&mut self, now: Now, step: StepIx) {
+    fn hint(&mut self, step: StepIx) {
         let planned = &self.order.plan.steps[step.index()];
         let Command::Script { script, .. } = &planned.command else {
             return;
@@ -266,20 +267,18 @@ impl Dispatcher<'_> {
                 planned.label,
                 withheld.join(", $"),
             );
-            self.listener.tell(now, v1::Event::Warning { message });
+            self.warn(message);
         }
     }
 
     /// Starts what short builds do without.
-    fn last(&mut self) {
-        self.lasts = true;
-        self.listener.lasts();
+    fn become_long(&mut self) {
+        self.is_long = true;
+        self.listener.became_long();
         if let Err(error) = self.executor.watch_over() {
-            let message = format!(
+            self.warn(format!(
                 "steps will outlive piper if it is killed: could not start the watcher: {error}"
-            );
-            self.listener
-                .tell(self.clock.now(), v1::Event::Warning { message });
+            ));
         }
     }
 
@@ -297,17 +296,19 @@ impl Dispatcher<'_> {
             .map(|step| step.grace)
             .max()
             .unwrap_or(DEFAULT_GRACE);
-        let deadline = self.clock.now().mono + grace;
+        let asked = self.clock.now().mono;
+        let deadline = asked + grace;
         for &pid in &left {
             sessions::kill_one(pid, libc::SIGTERM);
             sessions::kill_one(pid, libc::SIGCONT);
         }
-        if !self.lasts {
+        if !self.is_long {
             // However short the build was, its end may take as long as the grace period.
-            self.last();
+            self.become_long();
         }
         // Nothing can be waited for here: survivors are nobody's children whom a descriptor would announce.
         let heard = self.cancels;
+        let mut is_told = false;
         while !left.is_empty()
             && self.clock.now().mono < deadline
             && heard < 2
@@ -315,6 +316,14 @@ impl Dispatcher<'_> {
         {
             self.turn(Some(self.clock.now().mono + SURVIVOR_POLL));
             left = self.executor.survivors();
+            if !is_told && !left.is_empty() && self.clock.now().mono >= asked + SILENT_END {
+                is_told = true;
+                let who = name_all(&left);
+                let grace = Human(grace);
+                self.warn(format!(
+                    "ending what steps left running: {who}; what does not end within {grace} is killed"
+                ));
+            }
         }
         // Again and again, because a process can fork between the look and the kill; not for ever, because one that the kernel
         // holds (a dead network disk) cannot be killed at all.
@@ -328,14 +337,16 @@ impl Dispatcher<'_> {
             std::thread::sleep(Duration::from_millis(5));
             left = self.executor.survivors();
         }
-        let pids = left
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ");
-        let message = format!("processes that steps left running could not be ended: {pids}");
-        self.listener
-            .tell(self.clock.now(), v1::Event::Warning { message });
+        let who = name_all(&left);
+        self.warn(format!(
+            "processes that steps left running could not be ended: {who}"
+        ));
+    }
+
+    /// Tells what the user should know.
+    fn warn(&mut self, message: String) {
+        let warning = v1::Event::Warning { message };
+        self.listener.tell(self.clock.now(), warning);
     }
 
     fn finish(self) -> io::Result<Report> {
@@ -362,6 +373,26 @@ impl Dispatcher<'_> {
             signal: self.signal,
         })
     }
+}
+
+/// Processes for people: the program, its id, and the step that left it running.
+fn name_all(pids: &[Pid]) -> String {
+    const MOST: usize = 5;
+    let name = |&pid: &Pid| {
+        let program = sessions::program_of(pid).unwrap_or_else(|| "a process".to_owned());
+        match sessions::variable_of(pid, "PIPER_STEP") {
+            Some(step) => format!("{program} ({pid}) of {}", String::from_utf8_lossy(&step)),
+            None => format!("{program} ({pid})"),
+        }
+    };
+    let mut pids = pids.to_vec();
+    pids.sort_unstable();
+    let named: Vec<String> = pids.iter().take(MOST).map(name).collect();
+    let more = match pids.len().saturating_sub(MOST) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    named.join(", ") + &more
 }
 
 /// Whether a signal asks for the build's end.

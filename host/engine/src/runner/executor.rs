@@ -6,7 +6,10 @@ use super::Order;
 use crate::{
     capture::{Capture, Capturing, Happening, Leader},
     environment::{self, Vars},
-    process::{Pid, pty, reap_adopted, sessions, spawn, watcher::Watcher},
+    process::{
+        Pid, pty, reap_adopted, sessions, spawn,
+        watcher::{Session, Watcher},
+    },
     scratch::Scratch,
     task::Job,
 };
@@ -50,7 +53,7 @@ pub(super) struct Executor<'a> {
     watcher: Option<Watcher>,
     keyboard: Option<Keyboard>,
     /// Sessions that began before there was a watcher to be told.
-    untold: Vec<Pid>,
+    untold: Vec<Session>,
     /// Children that this process had before the build: a wrapper that ends in `exec piper` leaves it its own.
     inherited: Vec<Pid>,
 }
@@ -125,8 +128,9 @@ impl<'a> Executor<'a> {
             ]))?;
             (child, [Some(stdout), Some(stderr)])
         };
-        let session = child.pid;
-        self.running.insert(step, session);
+        let leader = child.pid;
+        self.running.insert(step, leader);
+        let session = Session::of(leader);
         match &mut self.watcher {
             Some(watcher) => watcher.session(session),
             None => self.untold.push(session),
@@ -141,7 +145,7 @@ impl<'a> Executor<'a> {
         });
         watched.map_err(|e| {
             // Nobody would see its end.
-            spawn::discard(session);
+            spawn::discard(leader);
             self.ended(step);
             machine("could not watch it", &e)
         })
@@ -244,15 +248,16 @@ impl<'a> Executor<'a> {
                 Push::Kill => self.capture.drop_task(step),
             };
         };
-        self.capture.stopping(step);
         match how {
             Push::Ask => {
+                self.capture.stopping(step);
                 let signal = signal_number(self.order.plan.steps[step.index()].stop_signal);
                 sessions::kill_group(session, signal);
                 // A stopped process would not see it.
                 sessions::kill_group(session, libc::SIGCONT);
             }
             Push::Kill => {
+                self.capture.killed(step);
                 sessions::kill_group(session, libc::SIGKILL);
                 for pid in sessions::members(&[session]) {
                     sessions::kill_one(pid, libc::SIGKILL);
@@ -294,6 +299,9 @@ impl<'a> Executor<'a> {
             keyboard.raw = pty::RawMode::enter();
         }
         self.signal_all(libc::SIGCONT);
+        if let Some(keyboard) = &self.keyboard {
+            pty::redraw(keyboard.master.as_raw_fd());
+        }
     }
 
     fn signal_all(&self, signal: libc::c_int) {
@@ -309,7 +317,10 @@ impl<'a> Executor<'a> {
     /// Starts the watcher.
     pub(super) fn watch_over(&mut self) -> io::Result<()> {
         let mut watcher = Watcher::start(self.order.id.as_str())?;
-        watcher.scratch(self.scratch.root());
+        watcher.folder(self.scratch.root());
+        if let Some(copy) = &self.order.copy {
+            watcher.folder(copy);
+        }
         for planned in self
             .order
             .plan
@@ -373,23 +384,35 @@ impl<'a> Executor<'a> {
         self.keyboard = None;
     }
 
-    /// Hands on what was typed.
-    pub(super) fn type_on(&mut self) {
-        let Some(keyboard) = &self.keyboard else {
-            return;
+    /// Hands on what was typed. `true` if that asks to stop the step.
+    pub(super) fn type_on(&mut self) -> bool {
+        let Some(keyboard) = &mut self.keyboard else {
+            return false;
         };
-        let mut keys = [0; 4096];
-        // SAFETY: the buffer is as large as told, and only what was read is written. A step that does not read its keyboard loses
-        // what does not fit, as with any terminal.
-        unsafe {
-            let read = libc::read(libc::STDIN_FILENO, keys.as_mut_ptr().cast(), keys.len());
-            match usize::try_from(read) {
-                Ok(read @ 1..) => {
-                    libc::write(keyboard.master.as_raw_fd(), keys.as_ptr().cast(), read);
-                }
-                _ => self.take_keyboard_back(),
-            }
+        // After `bg` and `fg` there was no pause that could end, and the terminal is ours again.
+        if keyboard.raw.is_none() {
+            keyboard.raw = pty::RawMode::enter();
         }
+        let master = keyboard.master.as_raw_fd();
+        let mut keys = [0; 4096];
+        // SAFETY: the buffer is as large as told.
+        let read = unsafe { libc::read(libc::STDIN_FILENO, keys.as_mut_ptr().cast(), keys.len()) };
+        let Some(keys) = usize::try_from(read)
+            .ok()
+            .filter(|read| *read > 0)
+            .map(|read| &keys[..read])
+        else {
+            self.take_keyboard_back();
+            return false;
+        };
+        let session = self.running.get(&keyboard.step);
+        let stop = session.and_then(|&session| pty::stop_key(keys, master, session));
+        // What was typed behind it in one go is dropped, as terminals do.
+        let keys = &keys[..stop.unwrap_or(keys.len())];
+        // SAFETY: only what was read is written. A step that does not read its keyboard loses what does not fit, as with any
+        // terminal.
+        unsafe { libc::write(master, keys.as_ptr().cast(), keys.len()) };
+        stop.is_some()
     }
 
     /// Takes over a new size of the real terminal.

@@ -31,6 +31,8 @@ pub struct Order {
     pub attempt: u32,
     /// Where steps run.
     pub workspace: PathBuf,
+    /// The fresh copy in which the workspace is, by its absolute path: it goes with this build, also if piper is killed.
+    pub copy: Option<PathBuf>,
     /// Where the user was.
     pub invoked_from: PathBuf,
     /// What steps get of the caller's environment.

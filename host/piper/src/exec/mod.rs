@@ -251,6 +251,7 @@ impl<'a> Runner<'a> {
             id: BuildId::from_random(random()),
             attempt: 1,
             workspace: workspace.path.clone(),
+            copy: workspace.copy().map(Path::to_owned),
             invoked_from: self.invoked_from.clone(),
             environment,
             jobs: self.options.jobs,
@@ -271,6 +272,7 @@ impl<'a> Runner<'a> {
             tty: step.tty,
             color: step.color,
             tries: step.retry.max + 1,
+            survivors: step.survivors,
         });
         let alone = order.jobs == 1 || is_sequence(&order.plan);
         Setup {

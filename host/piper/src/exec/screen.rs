@@ -1,7 +1,8 @@
 //! Between a running build and whoever looks at it: one thread that shows, and the listener that feeds it.
 //!
-//! A build that is over before anybody could have seen it run gets no thread, and is shown at its end. Of any other, the build never waits for the screen. Log records are read with a cursor of the log; events queue here, each with the number
-//! of the record that must have been shown before it.
+//! A short build, which is over before anybody could have seen it run, gets no thread and is shown at its end. A long one never waits
+//! for the screen. Log records are read with a cursor of the log; events queue here, each with the number of the record that must have
+//! been shown before it.
 
 use crate::ui::reporter::Reporter;
 use piper_core::{
@@ -272,7 +273,7 @@ impl Listener for Screen {
         self.pass_on(now, event);
     }
 
-    fn lasts(&mut self) {
+    fn became_long(&mut self) {
         self.log.keep_up();
         let Thread::NotYet(show) = &self.thread else {
             return;
@@ -289,7 +290,7 @@ impl Listener for Screen {
     }
 
     fn about_to_stop(&mut self) {
-        self.lasts();
+        self.became_long();
         let shown = |waiting: &mut Waiting| waiting.pauses.0 > waiting.pauses.1;
         let _ = self
             .queue

@@ -78,14 +78,17 @@ impl Workspace {
     ///
     /// # Errors
     ///
-    /// When the copy cannot be made.
+    /// When the copy cannot be made, or nothing is known to make it of.
     pub fn make(
         kind: EnvironmentKind,
         root: &Path,
         origin: Option<&Origin>,
     ) -> anyhow::Result<Self> {
-        match (kind, origin) {
-            (EnvironmentKind::Clean, Some(origin)) => {
+        match kind {
+            EnvironmentKind::Local => Ok(Self::local(root)),
+            EnvironmentKind::Clean => {
+                let origin =
+                    origin.context("a fresh copy was asked for, and nobody said of what")?;
                 let copy = tempfile::Builder::new().prefix("piper-clean-").tempdir();
                 let copy = copy.context("could not make a temporary folder")?;
                 // Steps compare paths, and the system's temporary folder may be a link.
@@ -104,12 +107,27 @@ impl Workspace {
                     copy: Some(copy),
                 })
             }
-            _ => Ok(Self::local(root)),
         }
+    }
+
+    /// The folder of the copy, if this is one.
+    pub fn copy(&self) -> Option<&Path> {
+        self.copy.as_ref().map(tempfile::TempDir::path)
     }
 
     /// Keeps the copy, if this is one, and says where it is.
     pub fn keep(self) -> Option<PathBuf> {
         self.copy.map(tempfile::TempDir::keep)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_to_be_a_copy_is_never_the_checkout_itself() {
+        let made = Workspace::make(EnvironmentKind::Clean, Path::new("/"), None);
+        assert!(made.is_err(), "{made:?}");
     }
 }

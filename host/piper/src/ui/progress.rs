@@ -18,7 +18,7 @@ use std::{
 pub struct Progress {
     /// What was said at its start.
     pub about: Option<About>,
-    /// When that was.
+    /// When that was; on the monotonic clock without the time for which the build was stopped.
     pub started: Now,
     /// Its steps, in the plan's order.
     pub steps: Vec<Step>,
@@ -31,6 +31,8 @@ pub struct Progress {
     /// How it ended.
     pub end: Option<End>,
     places: HashMap<String, u32>,
+    /// When the build was last paused.
+    paused: Monotonic,
 }
 
 /// What a build is, fit to be printed.
@@ -230,14 +232,29 @@ impl Progress {
                     duration: Duration::from_micros(*duration_us),
                 });
             }
+            Event::BuildPaused {} => self.paused = now.mono,
+            Event::BuildResumed {} => self.leave_out(now.mono.since(self.paused)),
             Event::StreamOpened { .. }
             | Event::TryFinished { .. }
             | Event::Log { .. }
             | Event::Warning { .. }
-            | Event::BuildPaused {}
-            | Event::BuildResumed {}
             | Event::BuildCancelling { .. }
             | Event::Unknown => {}
+        }
+    }
+
+    /// Time that passed while everything was stopped does not count.
+    fn leave_out(&mut self, time: Duration) {
+        self.started.mono = self.started.mono + time;
+        for &place in &self.active {
+            let step = &mut self.steps[place as usize];
+            step.heard = step.heard + time;
+            match &mut step.state {
+                State::Running { since: at, .. } | State::BackingOff { until: at, .. } => {
+                    *at = *at + time;
+                }
+                State::Waiting | State::Done(_) => {}
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use super::{
 use piper_core::{
     id::BuildId,
     log::{Record, Stream},
+    project::Survivors,
     time::{Monotonic, Now, Timestamp},
     wire::v1::{Event, Outcome, StepOutcome},
 };
@@ -49,6 +50,8 @@ pub struct StepSetup {
     pub color: bool,
     /// How many tries it may have.
     pub tries: u32,
+    /// What becomes of what it leaves running.
+    pub survivors: Survivors,
 }
 
 impl Default for StepSetup {
@@ -57,6 +60,7 @@ impl Default for StepSetup {
             tty: false,
             color: true,
             tries: 1,
+            survivors: Survivors::Stop,
         }
     }
 }
@@ -315,12 +319,14 @@ impl People {
             return;
         };
         let place = self.progress.place(label);
+        let setup = place.and_then(|place| self.steps.get(place as usize).copied());
         let label = words(label);
         if *left_running {
-            self.say(self.text.left_running(&label));
+            let survivors = setup.unwrap_or_default().survivors;
+            self.say(self.text.left_running(&label, survivors));
         }
         if let Some(after) = retry_after_us {
-            let tries = place.and_then(|place| Some(self.steps.get(place as usize)?.tries));
+            let tries = setup.map(|setup| setup.tries);
             let after = Duration::from_micros(*after);
             self.say(
                 self.text

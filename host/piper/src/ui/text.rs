@@ -10,6 +10,7 @@ use super::{
 use crate::history::is_end_unknown;
 use piper_core::{
     id::BuildId,
+    project::Survivors,
     time::Human,
     wire::v1::{Counts, Exit, Outcome, StepOutcome},
 };
@@ -99,11 +100,13 @@ impl Text {
     }
 
     /// A step ended but left something behind.
-    pub fn left_running(&self, label: &str) -> String {
+    pub fn left_running(&self, label: &str, survivors: Survivors) -> String {
         let symbol = self.style.paint(Paint::Odd, self.style.symbols.warn);
-        format!(
-            "{symbol} {label} left processes behind that hold its output; they end with the build, or are kept if `survivors` says so"
-        )
+        let fate = match survivors {
+            Survivors::Stop => "they end with the build",
+            Survivors::Keep => "they are kept, as its `survivors` says",
+        };
+        format!("{symbol} {label} left processes behind that hold its output; {fate}")
     }
 
     /// A step is done; one line, and for a failed one a few more.

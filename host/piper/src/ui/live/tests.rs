@@ -267,8 +267,14 @@ fn the_lines_go_away_while_the_build_is_stopped() {
     assert!(text(&stage, 60, 12).contains("[0/2] 1 running"));
     stage.tell(Event::BuildPaused {});
     assert!(!text(&stage, 60, 12).contains("running"));
+    stage.wait(seconds(100));
     stage.tell(Event::BuildResumed {});
-    assert!(text(&stage, 60, 12).contains("[0/2] 1 running"));
+    let text = text(&stage, 60, 12);
+    assert!(text.contains("[0/2] 1 running"), "{text}");
+    assert!(
+        text.contains("step-0  0:01"),
+        "without the time of the stop: {text}"
+    );
 }
 
 #[test]
