@@ -3,6 +3,7 @@
 mod commands;
 mod damage;
 mod export;
+mod git;
 mod history;
 mod hostile;
 mod init;

@@ -6,7 +6,7 @@ use super::{
     request::RequestArgs,
 };
 use crate::{
-    exec::{Options, Runner, Workspace, WorkspaceOrigin, exit_code},
+    exec::{self, Options, Runner, Workspace, WorkspaceOrigin, exit_code},
     find::{self, FILE_NAME},
     plugins::plugins,
     ui::Ui,
@@ -120,7 +120,9 @@ fn run_builds(
     for ((plan, secrets), tasks) in plans.into_iter().zip(secrets).zip(tasks) {
         let (kind, keep_going) = (plan.environment.1, plan.keep_going);
         let workspace = Workspace::make(kind, &loaded.root, origin.as_ref())?;
-        let report = runner.run(plan, secrets, tasks, &workspace)?;
+        let report = runner
+            .run(plan, secrets, tasks, &workspace)
+            .map_err(|error| refusal(error, &loaded))?;
         if args.keep && report.outcome != Outcome::Succeeded {
             if let Some(kept) = workspace.keep() {
                 ui.say(&format!("the workspace is kept in {}", kept.display()));
@@ -139,6 +141,16 @@ fn run_builds(
         }
     }
     Ok(exit_code(worst))
+}
+
+/// Why a build could not begin; what the file asks in vain is shown where it asks.
+fn refusal(error: exec::Error, loaded: &LoadedProject) -> CliError {
+    match error {
+        exec::Error::Unanswered { problem, pointer } => {
+            loaded.at(*problem, &pointer, "asked here").into()
+        }
+        exec::Error::Failed(error) => error.into(),
+    }
 }
 
 /// The root of the project, whatever the working copy has there.

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     codes,
     id::{AxisName, ParamName},
+    pattern::Patterns,
     pipeline::{
         duration,
         keys::{self, Key, Kind},
@@ -374,16 +375,38 @@ impl Decoder<'_> {
 
     /// One text, or a list of them.
     pub(super) fn patterns(&mut self, fields: &Fields<'_>, name: &str) -> Vec<String> {
+        let texts = self.one_or_more(fields, name).into_iter();
+        texts.map(|(text, _)| text).collect()
+    }
+
+    /// One pattern, or a list of them.
+    pub(super) fn globs(&mut self, fields: &Fields<'_>, name: &str) -> Vec<String> {
+        let texts = self.one_or_more(fields, name);
+        for (text, at) in &texts {
+            if let Err(error) = Patterns::parse(std::slice::from_ref(text)) {
+                let message = format!(
+                    "`{name}` of {}: {text:?} is not a pattern: {}",
+                    fields.owner,
+                    error.kind()
+                );
+                let problem = Problem::error(codes::BAD_PATTERN, message).help(
+                    "a bracket or a brace that is meant as it is stands in brackets: [[] or [{]",
+                );
+                self.report(problem, at.clone(), "not a pattern");
+            }
+        }
+        texts.into_iter().map(|(text, _)| text).collect()
+    }
+
+    fn one_or_more(&mut self, fields: &Fields<'_>, name: &str) -> Vec<(String, Range<usize>)> {
         match fields.get(name) {
-            Some((_, node)) if node.get_ref().is_str() => self
-                .text(fields, name)
-                .map(|(text, _)| text)
-                .into_iter()
-                .collect(),
+            Some((_, node)) if node.get_ref().is_str() => {
+                self.text(fields, name).into_iter().collect()
+            }
             Some((_, node)) if node.get_ref().is_array() => self
                 .texts(fields, name, false)
                 .into_iter()
-                .map(|(text, _)| text.to_owned())
+                .map(|(text, node)| (text.to_owned(), node.span()))
                 .collect(),
             Some((key, node)) => {
                 self.mismatch(fields, key, node);
