@@ -39,7 +39,7 @@ impl Decoder<'_> {
             (Kind::Duration { .. }, DeValue::Integer(_)) if short => {
                 problem = problem.help(write(format!("\"{written}s\"")) + " if seconds are meant");
             }
-            (Kind::Text | Kind::Name | Kind::Version, DeValue::Array(_)) if name == "run" => {
+            (Kind::Text | Kind::Version, DeValue::Array(_)) if name == "run" => {
                 problem = problem.help("a program with its arguments is `argv = […]`");
             }
             (Kind::Values, DeValue::String(text)) if short => {
@@ -69,7 +69,12 @@ impl Decoder<'_> {
                 problem = problem.help(write(text.to_string()));
             }
             (
-                Kind::Text | Kind::Name | Kind::Version | Kind::OneOf(_) | Kind::Patterns,
+                Kind::Text
+                | Kind::ParamName
+                | Kind::AxisName
+                | Kind::Version
+                | Kind::OneOf(_)
+                | Kind::Patterns,
                 DeValue::Integer(_)
                 | DeValue::Float(_)
                 | DeValue::Boolean(_)
@@ -545,11 +550,14 @@ impl Decoder<'_> {
 
     /// `shell`, `env`, `pass-env` and `color`, which project, pipelines and steps have alike.
     pub(super) fn settings(&mut self, fields: &Fields<'_>) -> Settings {
-        let shell: Vec<String> = self
-            .texts(fields, "shell", false)
-            .into_iter()
-            .map(|(text, _)| text.to_owned())
-            .collect();
+        let shell = self.texts(fields, "shell", false);
+        if let Some(("", node)) = shell.first() {
+            self.report_empty(
+                format!("`shell` of {} names no program", fields.owner),
+                node.span(),
+            );
+        }
+        let shell: Vec<String> = shell.into_iter().map(|(text, _)| text.to_owned()).collect();
         Settings {
             shell: (!shell.is_empty()).then_some(shell),
             env: self.env(fields),
