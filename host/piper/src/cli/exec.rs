@@ -14,7 +14,11 @@ use crate::{
 use anyhow::Context as _;
 use clap::Args;
 use piper_core::{
-    codes, plan::Plan, problem::Problem, project::EnvironmentKind, wire::v1::Outcome,
+    codes,
+    plan::{Plan, Request},
+    problem::Problem,
+    project::EnvironmentKind,
+    wire::v1::Outcome,
 };
 use piper_engine::{git::Repository, secrets, signals::Signals};
 use std::{
@@ -51,9 +55,11 @@ pub struct ExecArgs {
 ///
 /// When something is wrong with what was asked for, or a build could not begin.
 pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
+    // Before signals are held back: a value may come from a pipe that nobody writes to, and whoever waits in vain can interrupt.
+    let request = args.request.parse().map_err(CliError::Problems)?;
     // Before there is a second thread, and before anything is made that a signal would leave behind.
     let signals = Signals::block().context("could not watch for signals")?;
-    let code = run_builds(args, global, ui, &signals);
+    let code = run_builds(&request, args, global, ui, &signals);
     // A build that begins hears what came before it. Where none could begin, that may be why.
     if code.is_err()
         && let Some(signal) = signals.take_request()
@@ -64,14 +70,14 @@ pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
 }
 
 fn run_builds(
+    request: &Request,
     args: &ExecArgs,
     global: &GlobalArgs,
     ui: &Ui,
     signals: &Signals,
 ) -> Result<u8, CliError> {
-    let request = args.request.parse().map_err(CliError::Problems)?;
     let plugins = plugins();
-    let resolve = |loaded: &LoadedProject| loaded.plans(&request, &*plugins);
+    let resolve = |loaded: &LoadedProject| loaded.plans(request, &*plugins);
     let is_clean = |plans: &[Plan]| {
         plans
             .iter()
