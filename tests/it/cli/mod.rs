@@ -1,6 +1,7 @@
 //! What commands print, for people and for programs.
 
 mod commands;
+mod completion;
 mod damage;
 mod export;
 mod git;
