@@ -21,6 +21,7 @@ pub mod codes;
 pub mod id;
 pub mod log;
 pub mod notify;
+pub mod pattern;
 pub mod pipeline;
 pub mod plan;
 pub mod plugin;

@@ -5,7 +5,10 @@
 //! piper-XXXXXX/steps/LABEL/NAME     $PIPER_OUTPUTS of the step, $PIPER_NEEDS/LABEL of the others
 //! ```
 
-use piper_core::plan::{Plan, PlannedStep};
+use piper_core::{
+    id::ParamName,
+    plan::{Plan, PlannedStep},
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -70,7 +73,7 @@ impl Scratch {
         let folder = self.folder_of(step);
         match fs::create_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                fs::remove_dir_all(&folder)?;
+                remove(&folder)?;
                 fs::create_dir(&folder)?;
             }
             other => other?,
@@ -89,7 +92,7 @@ impl Scratch {
         let problem = problem_with(&folder);
         if problem.is_some() {
             // The next try makes a new one, and the end of the build removes all.
-            let _ = fs::remove_dir_all(&folder);
+            let _ = remove(&folder);
         }
         problem
     }
@@ -106,16 +109,37 @@ impl Scratch {
     }
 }
 
+/// What is wrong with the outputs in a folder. No output is opened: it may be a pipe that nobody writes to, or have no end.
 fn problem_with(folder: &Path) -> Option<String> {
-    let entries: Vec<_> = fs::read_dir(folder).ok()?.flatten().collect();
+    match folder.symlink_metadata() {
+        Ok(meta) if meta.is_dir() => {}
+        // A link would show later steps the files of another folder.
+        Ok(_) => {
+            return Some(
+                "it put something else in the place of the folder $PIPER_OUTPUTS".to_owned(),
+            );
+        }
+        Err(_) => return None,
+    }
+    let entries: io::Result<Vec<_>> =
+        fs::read_dir(folder).and_then(|entries| entries.take(MAX_OUTPUTS + 1).collect());
+    let entries = match entries {
+        Ok(entries) => entries,
+        Err(error) => return Some(format!("its $PIPER_OUTPUTS cannot be read: {error}")),
+    };
     if entries.len() > MAX_OUTPUTS {
         return Some(format!(
-            "it left {} outputs in $PIPER_OUTPUTS, and {MAX_OUTPUTS} are the most",
-            entries.len()
+            "it left more than {MAX_OUTPUTS} outputs in $PIPER_OUTPUTS"
         ));
     }
     entries.iter().find_map(|entry| {
-        let name = entry.file_name().to_string_lossy().into_owned();
+        let name = entry.file_name();
+        // Outputs arrive as parameters where a pipeline follows, so they are called like these.
+        if name.to_str().is_none_or(|name| ParamName::parse(name).is_err()) {
+            return Some(format!(
+                "its output {name:?} has no name that others could use: up to 64 letters, digits, `_` and `-`, beginning with a letter, a digit or `_`"
+            ));
+        }
         match entry.metadata() {
             Ok(meta) if !meta.is_file() => Some(format!("its output {name:?} is not a plain file")),
             Ok(meta) if meta.len() > MAX_OUTPUT => Some(format!(
@@ -125,4 +149,88 @@ fn problem_with(folder: &Path) -> Option<String> {
             _ => None,
         }
     })
+}
+
+/// Removes a folder with all that is in it, or whatever else a step put in its place.
+fn remove(folder: &Path) -> io::Result<()> {
+    if folder.symlink_metadata()?.is_dir() {
+        fs::remove_dir_all(folder)
+    } else {
+        fs::remove_file(folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        ffi::{CString, OsStr},
+        os::unix::{ffi::OsStrExt as _, fs::symlink},
+    };
+    use test_case::test_case;
+
+    fn outputs() -> (tempfile::TempDir, PathBuf) {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("step");
+        fs::create_dir(&folder).unwrap();
+        (root, folder)
+    }
+
+    #[test_case(b"a", true; "a letter")]
+    #[test_case(b"1_a-B", true; "all that a name may have")]
+    #[test_case(b"_private", true; "like a parameter that is no part of the identity")]
+    #[test_case(&[b'x'; 64], true; "as long as a name may be")]
+    #[test_case(&[b'x'; 65], false; "longer")]
+    #[test_case(b"a b", false; "a space")]
+    #[test_case(b"a.txt", false; "a dot")]
+    #[test_case(b".hidden", false; "a dot at the beginning")]
+    #[test_case(b"a\nb", false; "a line feed")]
+    #[test_case(b"-rf", false; "an option")]
+    #[test_case(b"\xff", false; "no text")]
+    #[test_case("\u{e4}".as_bytes(), false; "a letter that is not ASCII")]
+    fn an_output_is_called_like_a_parameter(name: &[u8], fine: bool) {
+        let (_root, folder) = outputs();
+        fs::write(folder.join(OsStr::from_bytes(name)), "").unwrap();
+        let problem = problem_with(&folder);
+        assert_eq!(problem.is_none(), fine, "{problem:?}");
+        // It is shown to people: no byte of it may reach their terminal as it is.
+        assert!(!problem.is_some_and(|text| text.contains('\n')));
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_no_output_and_is_never_opened() {
+        let (_root, folder) = outputs();
+        let path = folder.join("x");
+        let told = || problem_with(&folder).unwrap();
+        symlink("/etc/passwd", &path).unwrap();
+        assert!(told().contains("not a plain file"));
+        fs::remove_file(&path).unwrap();
+        let fifo = CString::new(path.as_os_str().as_bytes()).unwrap();
+        // SAFETY: the path ends with a null and lives until the call returns.
+        assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+        assert!(told().contains("not a plain file"));
+        fs::remove_file(&path).unwrap();
+        // A file of a gigabyte, of which nothing is on the disk.
+        fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+        assert!(told().contains("has 1073741824 bytes"));
+    }
+
+    #[test]
+    fn something_else_in_the_place_of_the_folder_is_refused_and_can_be_removed() {
+        let (root, folder) = outputs();
+        let other = root.path().join("other");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("theirs"), "").unwrap();
+        for put in [&|| symlink(&other, &folder) as io::Result<()>, &|| {
+            fs::write(&folder, "") as io::Result<()>
+        }] as [&dyn Fn() -> io::Result<()>; 2]
+        {
+            remove(&folder).unwrap();
+            put().unwrap();
+            assert!(problem_with(&folder).unwrap().contains("something else"));
+        }
+        remove(&folder).unwrap();
+        assert_eq!(problem_with(&folder), None);
+        assert!(other.join("theirs").exists());
+    }
 }

@@ -1,6 +1,6 @@
 //! Surroundings that nobody wishes for: odd words, odd folders, streams that take nothing.
 
-use crate::support::{Call, TestEnv};
+use crate::support::{Call, TestEnv, state, wait_until};
 use std::{
     ffi::OsStr,
     fs::{self, OpenOptions},
@@ -162,6 +162,19 @@ fn the_name_of_a_folder_cannot_write_to_the_terminals_controls() {
     done.succeeds()
         .complains("cannot be used")
         .never_says("\x1b");
+}
+
+#[test]
+fn whoever_waits_in_vain_for_the_value_of_a_parameter_can_interrupt() {
+    let env = TestEnv::new("[steps]\na = 'true'\n[params]\nk = '1'\n");
+    let path = env.path("fifo");
+    let fifo = std::ffi::CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: the path ends with a null and lives until the call returns.
+    assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+    let running = env.call(&["exec", "a", "k=@fifo"]).start();
+    wait_until("piper to wait", || state(running.pid()) == Some('S'));
+    running.signal(libc::SIGINT);
+    running.finish().dies_of(libc::SIGINT);
 }
 
 #[test]

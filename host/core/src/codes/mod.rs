@@ -69,6 +69,7 @@ codes! {
     "0123" SAME_VARIABLE "two names for one variable";
     "0124" NOT_A_PLUGIN "not a plugin";
     "0125" GRANT_IN_PROJECT "a grant in the project file";
+    "0126" BAD_PATTERN "not a pattern";
     "0201" UNKNOWN_STEP "unknown step";
     "0202" CYCLE "steps that wait for each other";
     "0203" STEP_TWICE "a step twice in one pipeline";
@@ -98,6 +99,8 @@ codes! {
     "0315" FILE_EXISTS "a file exists already";
     "0316" UNKNOWN_CODE "unknown code";
     "0317" BAD_ANSWER "a plan that cannot be used";
+    "0318" NO_ANSWER_OF_GIT "git has no answer";
+    "0319" PARAM_TWICE "a parameter with two values";
     "0601" BAD_HTTP_RULE "not a rule for requests";
     "0602" RULE_TOO_WIDE "a rule that reaches strangers";
     "0603" BAD_TEMPLATE "not a template";

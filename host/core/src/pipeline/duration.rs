@@ -14,8 +14,35 @@ const UNITS: [(&str, u64); 5] = [
 /// The longest duration. Whoever adds one to a point in time need not think of overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
-/// What the schema says of a duration.
-pub(super) const PATTERN: &str = "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";
+/// What the schema says of a duration: no part of it is longer than the longest. An expression cannot add, so the sum is the parser's.
+pub(super) fn pattern() -> String {
+    let part = |(unit, factor): (&str, u64)| {
+        let most = LONGEST.as_millis() as u64 / factor;
+        format!("(0*({}){unit})?", at_most(most))
+    };
+    UNITS.into_iter().map(part).collect()
+}
+
+/// An expression for the numbers from zero to `most`, without leading zeros.
+fn at_most(most: u64) -> String {
+    let digits = most.to_string();
+    let shorter = format!("[0-9]{{1,{}}}", (digits.len() - 1).max(1));
+    // Alike up to some digit, smaller there, and anything behind it.
+    let smaller = digits
+        .char_indices()
+        .filter(|(_, digit)| *digit > '0')
+        .map(|(at, digit)| {
+            let below = char::from(digit as u8 - 1);
+            format!(
+                "{}[0-{below}][0-9]{{{}}}",
+                &digits[..at],
+                digits.len() - at - 1
+            )
+        });
+    let mut all: Vec<String> = smaller.collect();
+    all.extend([shorter, digits.clone()]);
+    all.join("|")
+}
 
 /// Reads whole numbers with units, each unit at most once, the larger before the smaller; `None` for anything else.
 pub fn parse(text: &str) -> Option<Duration> {

@@ -43,6 +43,8 @@ pub(super) enum Kind {
     Values,
     /// A text, a number, a boolean or a reference.
     Value,
+    /// A folder below the project's root, or a reference.
+    Folder,
     /// A text, a number or a boolean.
     Scalar,
     /// A list of scalars.
@@ -97,8 +99,10 @@ pub(super) enum Kind {
     Version,
     /// `[project]`.
     Project,
-    /// A name that other keys refer to.
-    Name,
+    /// The name of a parameter.
+    ParamName,
+    /// The name of an axis.
+    AxisName,
     /// The value of a key that is not implemented.
     Unknown,
 }
@@ -108,7 +112,8 @@ impl Kind {
     pub(super) fn expected(self) -> &'static str {
         match self {
             Self::Text
-            | Self::Name
+            | Self::ParamName
+            | Self::AxisName
             | Self::EnvironmentName
             | Self::Uses
             | Self::PluginSource
@@ -121,7 +126,7 @@ impl Kind {
                 "a list of strings"
             }
             Self::Values => "a list of strings and references",
-            Self::Value => "a string or a reference such as { param = \"name\" }",
+            Self::Value | Self::Folder => "a string or a reference such as { param = \"name\" }",
             Self::Scalar => "a string, a whole number, `true` or `false`",
             Self::Choices => "a list of strings, whole numbers or booleans",
             Self::Env => "a table of variables",
@@ -356,7 +361,7 @@ pub(super) static STEP: Table = Table {
             .elsewhere(&["depends", "depends_on", "depends-on", "deps", "dependencies", "dependsOn", "requires", "after"]),
         ENV.elsewhere(&["environment", "variables", "vars"]),
         PASS_ENV,
-        key("cwd", Kind::Value, "Where the step runs, below the project's root.")
+        key("cwd", Kind::Folder, "Where the step runs, below the project's root.")
             .default("\".\"")
             .elsewhere(&["dir", "directory", "workdir", "working-directory", "working_directory", "working_dir"]),
         SHELL,
@@ -626,10 +631,10 @@ pub(super) static REFERENCE: Table = Table {
     id: "reference",
     title: "a reference",
     keys: &[
-        key("param", Kind::Name, "The value of this parameter.").elsewhere(&["parameter"]),
+        key("param", Kind::ParamName, "The value of this parameter.").elsewhere(&["parameter"]),
         key(
             "matrix",
-            Kind::Name,
+            Kind::AxisName,
             "The value of this axis of the matrix.",
         ),
     ],

@@ -86,13 +86,25 @@ fn key_schema(key: &Key) -> Value {
 
 /// A whole value: what a person may write for a text.
 fn scalar() -> Value {
-    json!({ "type": ["string", "integer", "boolean"], "pattern": NO_NUL })
+    scalar_like(NO_NUL)
 }
 
-const NO_NUL: &str = "^[^\\u0000]*$";
-const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$";
-const PARAM_NAME: &str = "^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$";
-const VARIABLE: &str = "^(?!PIPER_)[^=\\u0000]+$";
+fn scalar_like(expression: &str) -> Value {
+    json!({ "type": ["string", "integer", "boolean"], "pattern": whole(expression) })
+}
+
+const NO_NUL: &str = "[^\\u0000]*";
+const SOME: &str = "[^\\u0000]+";
+const NAME: &str = "[A-Za-z0-9][A-Za-z0-9_-]{0,63}";
+const PARAM_NAME: &str = "[A-Za-z0-9_][A-Za-z0-9_-]{0,63}";
+const VARIABLE: &str = "(?!PIPER_)[^=\\u0000]+";
+/// Neither empty nor absolute, nor up before down; what climbs out from farther below is for the parser.
+const FOLDER: &str = "(?!/|(\\./+)*\\.\\.(/|$))[^\\u0000]+";
+
+/// The whole of a text. To some validators `$` is a place before a last line feed, too.
+fn whole(expression: &str) -> String {
+    format!("^({expression})$(?!\\n)")
+}
 
 const USES_NAME: &str =
     "(?!self(/|$))[A-Za-z0-9][A-Za-z0-9_-]{0,63}(/[A-Za-z0-9][A-Za-z0-9_-]{0,63})?";
@@ -101,19 +113,30 @@ const USES_URL: &str = "https://[^\\s/?#@][^\\s#]*";
 
 /// Where a plugin is to be had.
 fn source() -> Value {
-    json!({ "type": "string", "pattern": format!("^({USES_FILE}|{USES_URL})$") })
+    string_like(&format!("{USES_FILE}|{USES_URL}"))
 }
 
 fn text() -> Value {
-    json!({ "type": "string", "pattern": "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$" })
+    string_like("[^\\u0000]*[^\\s\\u0000][^\\u0000]*")
+}
+
+fn string_like(expression: &str) -> Value {
+    json!({ "type": "string", "pattern": whole(expression) })
 }
 
 fn list(items: &Value) -> Value {
     json!({ "type": "array", "minItems": 1, "items": items })
 }
 
+/// A list whose first element is a program.
+fn command(program: &Value, arguments: &Value) -> Value {
+    let mut list = list(arguments);
+    list["prefixItems"] = json!([program]);
+    list
+}
+
 fn named(names: &str, values: &Value) -> Value {
-    json!({ "type": "object", "propertyNames": { "pattern": names }, "additionalProperties": values })
+    json!({ "type": "object", "propertyNames": { "pattern": whole(names) }, "additionalProperties": values })
 }
 
 fn reference_to(table: &Table) -> Value {
@@ -121,19 +144,25 @@ fn reference_to(table: &Table) -> Value {
 }
 
 fn value() -> Value {
-    json!({ "anyOf": [scalar(), reference_to(&keys::REFERENCE)] })
+    value_like(NO_NUL)
+}
+
+fn value_like(expression: &str) -> Value {
+    json!({ "anyOf": [scalar_like(expression), reference_to(&keys::REFERENCE)] })
 }
 
 fn kind_schema(kind: Kind) -> Value {
-    let name = json!({ "type": "string", "pattern": NAME });
+    let name = string_like(NAME);
     match kind {
         Kind::Text => text(),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Count { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Duration { zero } => {
             let positive = if zero { "" } else { "(?=.*[1-9])" };
-            let pattern = duration::PATTERN.replacen('^', &format!("^{positive}"), 1);
-            json!({ "type": "string", "minLength": 2, "pattern": pattern })
+            let expression = format!("{positive}{}", duration::pattern());
+            let mut duration = string_like(&expression);
+            duration["minLength"] = json!(2);
+            duration
         }
         // Both spellings of a signal are taken; an editor need complete only one.
         Kind::OneOf(words) if words.contains(&"TERM") => {
@@ -145,11 +174,12 @@ fn kind_schema(kind: Kind) -> Value {
         }
         Kind::OneOf(words) => json!({ "enum": words }),
         Kind::Patterns => {
-            json!({ "anyOf": [text(), list(&json!({ "type": "string", "pattern": NO_NUL }))] })
+            json!({ "anyOf": [text(), list(&string_like(NO_NUL))] })
         }
-        Kind::Argv => list(&json!({ "type": "string", "pattern": NO_NUL })),
-        Kind::Values => list(&value()),
+        Kind::Argv => command(&string_like(SOME), &string_like(NO_NUL)),
+        Kind::Values => command(&value_like(SOME), &value()),
         Kind::Value => value(),
+        Kind::Folder => value_like(FOLDER),
         Kind::Scalar => scalar(),
         Kind::Choices => {
             let mut choices = list(&scalar());
@@ -159,17 +189,17 @@ fn kind_schema(kind: Kind) -> Value {
         Kind::Env => named(VARIABLE, &value()),
         Kind::EnvPatterns => json!({
             "type": "array",
-            "items": { "type": "string", "pattern": "^(?!PIPER_)[^=*\\u0000]+\\*?$" },
+            "items": string_like("(?!PIPER_)[^=*\\u0000]+\\*?"),
         }),
         Kind::Secrets => json!({
             "type": "array",
             "uniqueItems": true,
-            "items": { "type": "string", "pattern": "^(?!PIPER_)[A-Za-z_][A-Za-z0-9_]*$" },
+            "items": string_like("(?!PIPER_)[A-Za-z_][A-Za-z0-9_]*"),
         }),
         Kind::StepNames => json!({ "type": "array", "uniqueItems": true, "items": name }),
         Kind::Slots => list(&json!({ "anyOf": [name, list(&name)] })),
-        Kind::EnvironmentName => name,
-        Kind::Name => json!({ "type": "string", "pattern": PARAM_NAME }),
+        Kind::EnvironmentName | Kind::AxisName => name,
+        Kind::ParamName => string_like(PARAM_NAME),
         Kind::Steps => named(
             NAME,
             &json!({ "anyOf": [text(), reference_to(&keys::STEP)] }),
@@ -180,9 +210,7 @@ fn kind_schema(kind: Kind) -> Value {
             environments["propertyNames"]["not"] = json!({ "enum": ["local", "clean"] });
             environments
         }
-        Kind::Uses => {
-            json!({ "type": "string", "pattern": format!("^({USES_NAME}|{USES_FILE}|{USES_URL})$") })
-        }
+        Kind::Uses => string_like(&format!("{USES_NAME}|{USES_FILE}|{USES_URL}")),
         Kind::PluginSource => source(),
         Kind::Options | Kind::Config => json!({ "type": "object" }),
         Kind::Plugins => {
@@ -210,10 +238,9 @@ fn kind_schema(kind: Kind) -> Value {
         Kind::Retry => {
             json!({ "anyOf": [kind_schema(keys::RETRY_MAX), reference_to(&keys::RETRY)] })
         }
-        Kind::RetryOn => list(&json!({
-            "type": "string",
-            "pattern": "^(exit|exit:0*([1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])|signal|timeout)$",
-        })),
+        Kind::RetryOn => list(&string_like(
+            "exit|exit:0*([1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])|signal|timeout",
+        )),
         Kind::When => {
             json!({ "anyOf": [{ "enum": keys::WHEN_STATUS }, reference_to(&keys::WHEN)] })
         }
@@ -229,13 +256,13 @@ fn matrix() -> Value {
     let exclusion = json!({
         "type": "object",
         "minProperties": 1,
-        "propertyNames": { "pattern": NAME },
+        "propertyNames": { "pattern": whole(NAME) },
         "additionalProperties": scalar(),
     });
     json!({
         "type": "object",
         "minProperties": 1,
-        "propertyNames": { "pattern": NAME },
+        "propertyNames": { "pattern": whole(NAME) },
         "properties": {
             "exclude": {
                 "type": "array",
@@ -244,5 +271,7 @@ fn matrix() -> Value {
             },
         },
         "additionalProperties": axis,
+        // Exclusions alone are no axis.
+        "dependentSchemas": { "exclude": { "minProperties": 2 } },
     })
 }

@@ -17,6 +17,7 @@ mod tests;
 
 pub use self::{
     expand::expand,
+    order::cells,
     params::declared_params,
     resolve::{Request, resolve},
 };

@@ -76,7 +76,7 @@ fn step<'a>(project: &'a Project, name: &StepName) -> &'a Step {
 }
 
 /// The cells of a matrix, the last axis turning fastest; `None` if there are more than [`Matrix::MOST_CELLS`].
-pub(super) fn cells(matrix: &Matrix) -> Option<Vec<super::Cell>> {
+pub fn cells(matrix: &Matrix) -> Option<Vec<super::Cell>> {
     if matrix.size() > Matrix::MOST_CELLS {
         return None;
     }

@@ -30,8 +30,19 @@ pub(super) fn values(
     problems: &mut Vec<Problem>,
 ) -> IndexMap<ParamName, String> {
     let declared = declared_params(project, pipeline);
+    let mut given = HashMap::new();
     for (word, value) in &request.params {
         if declared.keys().any(|name| name.as_str() == word) {
+            // Most tools let the last one win. But here one of the two is often meant for something else, and nobody would see it.
+            if given.insert(word.as_str(), value.as_str()).is_some() {
+                problems.push(
+                    Problem::error(
+                        codes::PARAM_TWICE,
+                        format!("parameter `{word}` is given twice"),
+                    )
+                    .help("give it one value"),
+                );
+            }
             continue;
         }
         let names = || declared.keys().map(|name| name.as_str());
@@ -53,11 +64,6 @@ pub(super) fn values(
         };
         problems.push(problem);
     }
-    let given: HashMap<&str, &str> = request
-        .params
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
     let mut missing = Vec::new();
     let mut values = IndexMap::with_capacity(declared.len());
     for (name, param) in declared {

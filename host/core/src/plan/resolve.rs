@@ -27,7 +27,7 @@ pub struct Request {
     pub target: Option<String>,
     /// Where to run it; where the pipeline says, else `local`, if nothing is named.
     pub environment: Option<String>,
-    /// Values of parameters; a later one wins.
+    /// Values of parameters, each once.
     pub params: Vec<(String, String)>,
     /// Arguments for the step that was named, or for the pipeline's last step.
     pub args: Vec<String>,

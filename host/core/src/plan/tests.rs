@@ -263,10 +263,7 @@ fn parameters_come_from_the_pipeline_then_the_project_and_are_values() {
         .extend([param("x", Some("pipeline")), param("z", None)]);
     project.steps[0].action = Action::Argv(vec![Value::Param(ParamName::parse("z").unwrap())]);
     let request = Request {
-        params: vec![
-            ("z".into(), "first".into()),
-            ("z".into(), "$(rm -rf /)".into()),
-        ],
+        params: vec![("z".into(), "$(rm -rf /)".into())],
         ..Request::default()
     };
     let plan = only(&project, &request);
@@ -311,6 +308,7 @@ fn all_that_is_wrong_with_a_request_is_said_at_once() {
         environment: Some("claen".into()),
         params: vec![
             ("profil".into(), "x".into()),
+            ("profile".into(), "debug".into()),
             ("profile".into(), "relase".into()),
         ],
         step: words(&["unti"]),
@@ -323,6 +321,8 @@ fn all_that_is_wrong_with_a_request_is_said_at_once() {
       environments: `local`, `clean`
     P0303: `build` has no parameter named `profil`
       did you mean `profile`?
+    P0319: parameter `profile` is given twice
+      give it one value
     P0305: parameter `profile` cannot be "relase"
       did you mean `profile=release`?
       choices: `debug`, `release`

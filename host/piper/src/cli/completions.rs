@@ -2,7 +2,7 @@
 
 use super::{CliError, GlobalArgs, kept::Kept, past, project::load_project};
 use crate::{
-    complete::{Answer, Shell, World, answer, meant, recent_builds, render},
+    complete::{Answer, Shell, World, answer, meant, meant_before, recent_builds, render},
     exit_code,
     ui::{ColorChoice, OutputFormat, Ui},
 };
@@ -59,7 +59,13 @@ pub fn complete(
         .iter()
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    let words: Vec<String> = typed.iter().map(|word| meant(args.shell, word)).collect();
+    let (current, before) = typed
+        .split_last()
+        .map_or(("", &[][..]), |(current, before)| {
+            (current.as_str(), before)
+        });
+    let words = before.iter().map(|word| meant_before(args.shell, word));
+    let words: Vec<String> = words.chain([meant(args.shell, current)]).collect();
     let at = |directory: Option<&Path>| GlobalArgs {
         directory: directory
             .map(Path::to_owned)
@@ -77,7 +83,6 @@ pub fn complete(
     match answer(&cli, &words, &world) {
         Answer::Files => Ok(FILES),
         Answer::Candidates(candidates) => {
-            let current = typed.last().map_or("", String::as_str);
             ui.print(
                 render(args.shell, &candidates, current, &args.breaks).trim_end_matches('\n'),
             )?;

@@ -6,7 +6,7 @@ use super::{
     request::RequestArgs,
 };
 use crate::{
-    exec::{Options, Runner, Telling, Workspace, WorkspaceOrigin, exit_code},
+    exec::{self, Options, Runner, Telling, Workspace, WorkspaceOrigin, exit_code},
     find::{self, FILE_NAME},
     plugins::pipeline::Plugins,
     ui::Ui,
@@ -14,7 +14,11 @@ use crate::{
 use anyhow::Context as _;
 use clap::Args;
 use piper_core::{
-    codes, plan::Plan, problem::Problem, project::EnvironmentKind, wire::v1::Outcome,
+    codes,
+    plan::{Plan, Request},
+    problem::Problem,
+    project::EnvironmentKind,
+    wire::v1::Outcome,
 };
 use piper_engine::{git::Repository, secrets, signals::Signals};
 use std::{
@@ -55,9 +59,11 @@ pub struct ExecArgs {
 ///
 /// When something is wrong with what was asked for, or a build could not begin.
 pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
+    // Before signals are held back: a value may come from a pipe that nobody writes to, and whoever waits in vain can interrupt.
+    let request = args.request.parse().map_err(CliError::Problems)?;
     // Before there is a second thread, and before anything is made that a signal would leave behind.
     let signals = Signals::block().context("could not watch for signals")?;
-    let code = run_builds(args, global, ui, &signals);
+    let code = run_builds(&request, args, global, ui, &signals);
     // A build that begins hears what came before it. Where none could begin, that may be why.
     if code.is_err()
         && let Some(signal) = signals.take_request()
@@ -68,14 +74,14 @@ pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
 }
 
 fn run_builds(
+    request: &Request,
     args: &ExecArgs,
     global: &GlobalArgs,
     ui: &Ui,
     signals: &Signals,
 ) -> Result<u8, CliError> {
-    let request = args.request.parse().map_err(CliError::Problems)?;
     let plugins = Plugins::new(ui);
-    let resolve = |loaded: &LoadedProject| loaded.plans(&request, &plugins);
+    let resolve = |loaded: &LoadedProject| loaded.plans(request, &plugins);
     let is_clean = |plans: &[Plan]| {
         plans
             .iter()
@@ -126,7 +132,9 @@ fn run_builds(
     for ((plan, secrets), tasks) in plans.into_iter().zip(secrets).zip(tasks) {
         let (kind, keep_going) = (plan.environment.1, plan.keep_going);
         let workspace = Workspace::make(kind, &loaded.root, loaded.origin.as_deref())?;
-        let report = runner.run(plan, secrets, tasks, &workspace)?;
+        let report = runner
+            .run(plan, secrets, tasks, &workspace)
+            .map_err(|error| refusal(error, &loaded))?;
         if args.keep && report.outcome != Outcome::Succeeded {
             if let Some(kept) = workspace.keep() {
                 ui.say(&format!("the workspace is kept in {}", kept.display()));
@@ -156,6 +164,16 @@ fn telling(
         notifier: Arc::new(plugins.rules(loaded, plan)?),
         project: Arc::new(loaded.project.clone()),
     })
+}
+
+/// Why a build could not begin; what the file asks in vain is shown where it asks.
+fn refusal(error: exec::Error, loaded: &LoadedProject) -> CliError {
+    match error {
+        exec::Error::Unanswered { problem, pointer } => {
+            loaded.at(*problem, &pointer, "asked here").into()
+        }
+        exec::Error::Failed(error) => error.into(),
+    }
 }
 
 /// The root of the project, whatever the working copy has there.

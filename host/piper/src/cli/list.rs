@@ -382,6 +382,7 @@ mod tests {
             root: "/x".into(),
             name: "folder".into(),
             source: sample::source(),
+            origin: None,
         };
         let json = json(&loaded);
         assert_eq!(json["project"], "hello");

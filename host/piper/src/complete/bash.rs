@@ -2,27 +2,18 @@
 //!
 //! So everything that is inserted is quoted here: a choice of a parameter may be `$(rm -rf ~)`, and must stay a choice.
 
-/// The word without its quotes; a quote that is not closed yet ends with the word.
-pub(super) fn unquoted(word: &str) -> String {
-    let mut text = String::with_capacity(word.len());
-    let mut quote = None;
-    let mut chars = word.chars();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (None, '\'' | '"') => quote = Some(c),
-            (None | Some('"'), '\\') => text.extend(chars.next()),
-            (_, c) => text.push(c),
-        }
-    }
-    text
-}
+use super::quotes::{Quoting, Typed};
+
+/// A break that `bash` leaves to the word behind it (`rl_special_prefixes`).
+const KEPT_BREAK: char = '@';
 
 /// What replaces the part of the word that `bash` takes for the whole.
 pub(super) fn insertion(value: &str, typed: &str, breaks: &str) -> String {
-    if let Some(open @ ('\'' | '"')) = typed.chars().next() {
-        // Inside the user's quotes nothing is a break, and a few characters still mean something.
-        return value
+    let typed = Typed::read(typed, Quoting::Posix);
+    // Inside the user's quotes nothing is a break, and a few characters still mean something.
+    if let Some((open, at)) = typed.open {
+        let rest = value.get(at..).unwrap_or(value);
+        return rest
             .chars()
             .flat_map(|c| match (open, c) {
                 ('\'', '\'') => r"'\''".chars().collect::<Vec<_>>(),
@@ -31,10 +22,11 @@ pub(super) fn insertion(value: &str, typed: &str, breaks: &str) -> String {
             })
             .collect();
     }
-    let is_break = |c: char| breaks.contains(c) && !c.is_whitespace();
-    let typed = unquoted(typed);
-    let kept = typed.rfind(is_break).map_or(0, |at| {
-        at + typed[at..].chars().next().map_or(0, char::len_utf8)
+    let is_break = |&&(_, c): &&(usize, char)| breaks.contains(c);
+    let last = typed.bare.iter().rev().find(is_break);
+    let kept = last.map_or(0, |&(at, c)| match c {
+        KEPT_BREAK => at,
+        _ => at + c.len_utf8(),
     });
     let rest = value.get(kept..).unwrap_or(value);
     let mut text = String::with_capacity(rest.len());

@@ -5,6 +5,7 @@
 //! nowhere to show one, and half a line is always wrong.
 
 mod bash;
+mod quotes;
 
 use crate::{
     cli::{graph::structure, project::LoadedProject, request::param},
@@ -14,10 +15,12 @@ use crate::{
 use clap::{Arg, Command};
 use piper_core::{
     codes::CODES,
-    plan::declared_params,
+    plan::{cell_text, cells, declared_params},
+    project::Matrix,
     record::{BuildSummary, Filter, History as _},
 };
 use piper_engine::clock;
+use quotes::{Quoting, Typed};
 use std::{borrow::Cow, path::Path};
 
 #[cfg(test)]
@@ -299,7 +302,8 @@ impl<'a> Line<'a> {
     /// The words of `exec`, `plan` and `export`: a name, an environment, parameters.
     fn request(&self, loaded: &LoadedProject, current: &str) -> Vec<Candidate> {
         let project = &loaded.project;
-        let pipeline = project.pipelines.get(self.target().unwrap_or("build"));
+        let target = self.target().map(|target| base(target));
+        let pipeline = project.pipelines.get(target.unwrap_or("build"));
         let params = declared_params(project, pipeline);
         if let Some((name, _)) = param(current) {
             let Some((_, param)) = params.iter().find(|(own, _)| own.as_str() == name) else {
@@ -322,6 +326,7 @@ impl<'a> Line<'a> {
             .filter(|word| param(word).is_none())
             .count();
         let mut found = match names {
+            0 if current.contains('[') => target_cells(loaded, base(current)),
             0 => targets(loaded),
             1 => environments(loaded),
             _ => Vec::new(),
@@ -394,6 +399,22 @@ fn targets(loaded: &LoadedProject) -> Vec<Candidate> {
     pipelines.chain(steps).collect()
 }
 
+/// The name in front of the brackets of a cell.
+fn base(word: &str) -> &str {
+    word.split_once('[').map_or(word, |(name, _)| name)
+}
+
+/// The cells of a pipeline, else of a step.
+fn target_cells(loaded: &LoadedProject, name: &str) -> Vec<Candidate> {
+    let project = &loaded.project;
+    let of_pipeline = project.pipelines.get(name).map(|own| own.matrix.as_ref());
+    let of_step = || project.steps.get(name).and_then(|own| own.matrix.as_ref());
+    let cells = |matrix: &Matrix| cells(matrix).unwrap_or_default();
+    let cells = of_pipeline.unwrap_or_else(of_step).map(cells);
+    let label = |cell| candidate(&format!("{name}[{}]", cell_text(cell)), None);
+    cells.unwrap_or_default().iter().map(label).collect()
+}
+
 fn environments(loaded: &LoadedProject) -> Vec<Candidate> {
     let builtin = [
         ("local", "in the checkout"),
@@ -452,6 +473,16 @@ fn builds(loaded: &LoadedProject, world: &World<'_>) -> Vec<Candidate> {
         "@failed",
         Some("the newest build here that failed".to_owned()),
     ));
+    // `@failed` is taken.
+    let pipelines = loaded.project.pipelines.keys();
+    found.extend(
+        pipelines
+            .filter(|name| name.as_str() != "failed")
+            .map(|name| {
+                let about = format!("the newest build of {name} here");
+                candidate(&format!("@{name}"), Some(about))
+            }),
+    );
     found.extend(
         recent
             .into_iter()
@@ -479,10 +510,19 @@ pub fn render(shell: Shell, candidates: &[Candidate], current: &str, breaks: &st
     text
 }
 
-/// The word that was meant: `bash` hands its words over with their quotes, the others without.
+/// The word at the cursor that was meant: `bash` and `fish` hand it over as it was typed, with its quotes.
 pub fn meant(shell: Shell, word: &str) -> String {
     match shell {
-        Shell::Bash => bash::unquoted(word),
+        Shell::Bash => Typed::read(word, Quoting::Posix).text,
+        Shell::Fish => Typed::read(word, Quoting::Fish).text,
+        Shell::Zsh => word.to_owned(),
+    }
+}
+
+/// A word before the cursor that was meant: of these, `fish` removes the quotes itself.
+pub fn meant_before(shell: Shell, word: &str) -> String {
+    match shell {
+        Shell::Bash => meant(shell, word),
         Shell::Zsh | Shell::Fish => word.to_owned(),
     }
 }

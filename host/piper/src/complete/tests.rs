@@ -10,6 +10,7 @@ fn loaded() -> LoadedProject {
         root: "/x".into(),
         name: "x".into(),
         source: sample::source(),
+        origin: None,
     }
 }
 
@@ -79,9 +80,14 @@ fn offered_of(loaded: &LoadedProject, line: &str) -> String {
 #[test_case("exec --secrets ", "(files)"; "a file behind a flag")]
 #[test_case("explain P000", "P0001 P0002 P0003 P0004 P0005 P0006 P0007 P0008 P0009"; "codes")]
 #[test_case("graph c", "cross compile"; "a target")]
+#[test_case("plan cross[", "cross[target=x86%2064] cross[target=arm]"; "cells of a pipeline")]
+#[test_case("exec unit[rust=1.9", "unit[rust=1.95]"; "cells of a step")]
+#[test_case("exec fmt[", ""; "cells of what has none")]
+#[test_case("plan cross[target=arm] ", "local clean _x="; "environments and parameters of the one whose cell is named")]
 #[test_case("plan -- ", "(files)"; "after the dashes")]
 #[test_case("-C ", "(files)"; "a folder")]
-#[test_case("show ", "@ @failed bcdfghj"; "builds")]
+#[test_case("show ", "@ @failed @build @cross bcdfghj"; "builds")]
+#[test_case("show @c", "@cross"; "the newest of a pipeline")]
 #[test_case("logs bcdfghj --step ", "unit lint lint[os=a/b] lint[os=c]"; "steps of a build")]
 #[test_case("logs --step ", "fmt"; "steps of the newest build")]
 #[test_case("logs bcdfghj --step=u", "--step=unit"; "a step of a build behind an equals sign")]
@@ -105,13 +111,26 @@ fn a_value_that_would_change_the_terminal_is_not_offered() {
 #[test_case("'a b", "a b"; "open quote")]
 #[test_case(r#"a"b'c"'d"e'"#, "ab'cd\"e"; "mixed")]
 #[test_case(r"a\", "a"; "escape at the end")]
+#[test_case(r#""a\b\$"#, r"a\b$"; "escapes in double quotes")]
 fn bash_words_lose_their_quotes(typed: &str, expected: &str) {
     assert_eq!(meant(Shell::Bash, typed), expected);
 }
 
+#[test_case(r"'a b", "a b"; "open quote")]
+#[test_case(r"'it\'s", "it's"; "a quote in single quotes")]
+#[test_case(r"with\ s", "with s"; "escaped")]
+fn fish_words_lose_their_quotes(typed: &str, expected: &str) {
+    assert_eq!(meant(Shell::Fish, typed), expected);
+    assert_eq!(meant_before(Shell::Fish, typed), typed);
+}
+
 #[test_case("profile=release", "profile=re", "release"; "after a break")]
 #[test_case("profile=", "pro", "profile="; "before a break")]
-#[test_case("@failed", "@fa", "failed"; "at sign")]
+#[test_case("@failed", "@fa", "@failed"; "at sign, which bash leaves to the word behind it")]
+#[test_case("@build/unit", "@build/u", "@build/unit"; "a step of the newest build of a pipeline")]
+#[test_case("x=a=b", r"x=a\=", r"a=b"; "an escaped break is none")]
+#[test_case("x=a b", "x='a ", "a b"; "a quote in the middle")]
+#[test_case("x=a b", "'x='a", r"x=a\ b"; "a break in quotes is none")]
 #[test_case("x=$(rm -rf ~)", "x=", r"\$\(rm\ -rf\ \~\)"; "nothing is run")]
 #[test_case("x=$(a)", "\"x=", r"x=\$(a)"; "nor in double quotes")]
 #[test_case("x=it's", "'x=", r"x=it'\''s"; "nor in single quotes")]

@@ -1,9 +1,10 @@
 //! The parts of `when` that no build changes: branch, event, paths and parameters.
 
+use super::Error;
 use anyhow::Context as _;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use piper_core::{
     id::StepIx,
+    pattern::Patterns,
     plan::{Plan, PlannedStep},
 };
 use piper_engine::git::{Head, Repository};
@@ -18,7 +19,7 @@ pub(super) fn unmet(
     head: &Head,
     repository: Option<&Repository>,
     workspace: &Path,
-) -> anyhow::Result<Vec<(StepIx, String)>> {
+) -> Result<Vec<(StepIx, String)>, Error> {
     let mut facts = Facts {
         head,
         repository,
@@ -44,7 +45,7 @@ struct Facts<'a> {
 
 impl Facts<'_> {
     /// What speaks against a step.
-    fn against(&mut self, plan: &Plan, step: &PlannedStep) -> anyhow::Result<Option<String>> {
+    fn against(&mut self, plan: &Plan, step: &PlannedStep) -> Result<Option<String>, Error> {
         let when = &step.when;
         if !when.event.is_empty() && !when.event.iter().any(|event| event == EVENT) {
             return Ok(Some(format!(
@@ -77,7 +78,7 @@ impl Facts<'_> {
         }
         if !when.paths.is_empty() {
             let wanted = patterns(&when.paths)?;
-            if !self.changed()?.iter().any(|path| wanted.is_match(path)) {
+            if !self.changed(step)?.iter().any(|path| wanted.is_match(path)) {
                 return Ok(Some(format!(
                     "no changed file matches {}",
                     when.paths.join(", ")
@@ -88,14 +89,19 @@ impl Facts<'_> {
     }
 
     /// The changed files, relative to the workspace.
-    fn changed(&mut self) -> anyhow::Result<&[String]> {
+    fn changed(&mut self, step: &PlannedStep) -> Result<&[String], Error> {
         if self.changed.is_none() {
-            let repository = self
-                .repository
-                .context("`when.paths` asks git, but the project is in no repository")?;
-            let files = repository
-                .changed_files()
-                .context("could not find out which files changed")?;
+            let pointer = || format!("/steps/{}/when/paths", step.step);
+            let repository = self.repository.ok_or_else(|| {
+                let message =
+                    "`when.paths` asks git what changed, but the project is in no git repository";
+                let help = "run `git init` and commit the project, or leave the condition out";
+                Error::unanswered(message.to_owned(), pointer(), &[help])
+            })?;
+            let files = repository.changed_files().map_err(|error| {
+                let question = "`when.paths` asks git what changed";
+                Error::of_git(error, question, pointer(), &["commit the project first"])
+            })?;
             let prefix = self
                 .workspace
                 .strip_prefix(&repository.root)
@@ -116,28 +122,7 @@ impl Facts<'_> {
     }
 }
 
-fn patterns(texts: &[String]) -> anyhow::Result<GlobSet> {
-    let mut set = GlobSetBuilder::new();
-    for text in texts {
-        let glob = GlobBuilder::new(text).literal_separator(true).build();
-        set.add(glob.with_context(|| format!("`{text}` is not a pattern"))?);
-    }
-    set.build().context("the patterns are too many")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use test_case::test_case;
-
-    #[test_case("src/**", "src/a/b.rs", true)]
-    #[test_case("src/*", "src/a/b.rs", false; "a star stays in its folder")]
-    #[test_case("release/*", "release/1.2", true)]
-    #[test_case("main", "main2", false)]
-    fn patterns_match_whole_paths(pattern: &str, path: &str, matches: bool) {
-        assert_eq!(
-            patterns(&[pattern.to_owned()]).unwrap().is_match(path),
-            matches
-        );
-    }
+fn patterns(texts: &[String]) -> anyhow::Result<Patterns> {
+    Patterns::parse(texts)
+        .with_context(|| format!("could not read the patterns {}", texts.join(", ")))
 }

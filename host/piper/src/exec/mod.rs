@@ -3,6 +3,7 @@
 //! This is the laptop's place where the crates meet. What a step is, when it runs and how it ends is decided elsewhere.
 
 mod conditions;
+mod error;
 mod screen;
 mod telling;
 mod workspace;
@@ -46,6 +47,7 @@ use std::{
     time::Duration,
 };
 
+pub use error::Error;
 pub use telling::Telling;
 use telling::Told;
 pub use workspace::{Origin as WorkspaceOrigin, Workspace};
@@ -138,7 +140,7 @@ impl<'a> Runner<'a> {
         secrets: Secrets,
         (tasks, telling): (Option<Arc<dyn TaskHost>>, Option<Telling>),
         workspace: &Workspace,
-    ) -> anyhow::Result<Report> {
+    ) -> Result<Report, Error> {
         let clock = Clock::start();
         let mut order = self.order(plan, secrets, workspace)?;
         order.tasks = tasks;
@@ -207,7 +209,7 @@ impl<'a> Runner<'a> {
         for warning in warnings.take().iter().chain(&trouble) {
             self.ui.warn(warning);
         }
-        shown.map(|()| report)
+        Ok(shown.map(|()| report)?)
     }
 
     /// Waits until all is shown. Whoever interrupts a flood does not want to see the rest of it, nor does whoever looks at a terminal
@@ -239,7 +241,7 @@ impl<'a> Runner<'a> {
     }
 
     /// All that the engine needs but the folders, which belong to the record.
-    fn order(&self, plan: Plan, secrets: Secrets, workspace: &Workspace) -> anyhow::Result<Order> {
+    fn order(&self, plan: Plan, secrets: Secrets, workspace: &Workspace) -> Result<Order, Error> {
         let repository = Repository::find(&workspace.path);
         let head = repository
             .as_ref()
@@ -368,17 +370,29 @@ fn is_sequence(plan: &Plan) -> bool {
     })
 }
 
-fn version(plan: &Plan, repository: Option<&Repository>) -> anyhow::Result<Option<String>> {
-    match &plan.version {
-        None => Ok(None),
-        Some(VersionSource::Static(version)) => Ok(Some(version.clone())),
-        Some(VersionSource::GitDescribe(args)) => {
-            let repository =
-                repository.context("`version` asks git, but the project is in no repository")?;
-            let version = repository.describe(args);
-            version.context("could not find out the version").map(Some)
-        }
-    }
+fn version(plan: &Plan, repository: Option<&Repository>) -> Result<Option<String>, Error> {
+    let args = match &plan.version {
+        None => return Ok(None),
+        Some(VersionSource::Static(version)) => return Ok(Some(version.clone())),
+        Some(VersionSource::GitDescribe(args)) => args,
+    };
+    let pointer = || "/project/version".to_owned();
+    let otherwise = "or write the version itself: version = \"0.1.0\"";
+    let Some(repository) = repository else {
+        let message = "`version` asks `git describe`, but the project is in no git repository";
+        let help = "run `git init`, commit the project and tag it: git tag v0.1.0";
+        return Err(Error::unanswered(
+            message.to_owned(),
+            pointer(),
+            &[help, otherwise],
+        ));
+    };
+    let version = repository.describe(args).map_err(|error| {
+        let question = format!("`version` asks `git describe {}`", args.join(" "));
+        let tag = "tag a commit that leads here (git tag v0.1.0), or let git name the commit where there is no tag: { git-describe = \"--tags --always\" }";
+        Error::of_git(error, question.trim_end(), pointer(), &[tag, otherwise])
+    })?;
+    Ok(Some(version))
 }
 
 /// The folders that outlive a build.

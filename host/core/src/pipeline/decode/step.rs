@@ -337,9 +337,9 @@ impl Decoder<'_> {
                 );
                 let word = self.one_of(&fields, "status");
                 when.status = status_named(word.as_deref());
-                when.branch = self.patterns(&fields, "branch");
+                when.branch = self.globs(&fields, "branch");
                 when.event = self.patterns(&fields, "event");
-                when.paths = self.patterns(&fields, "paths");
+                when.paths = self.globs(&fields, "paths");
                 when.param = self.when_param(&fields, places);
             }
             _ => self.report_type(fields.owner, key.name, key.kind, node),

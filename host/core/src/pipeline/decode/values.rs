@@ -7,6 +7,7 @@ use super::{
 use crate::{
     codes,
     id::{AxisName, ParamName},
+    pattern::Patterns,
     pipeline::{
         duration,
         keys::{self, Key, Kind},
@@ -38,7 +39,7 @@ impl Decoder<'_> {
             (Kind::Duration { .. }, DeValue::Integer(_)) if short => {
                 problem = problem.help(write(format!("\"{written}s\"")) + " if seconds are meant");
             }
-            (Kind::Text | Kind::Name | Kind::Version, DeValue::Array(_)) if name == "run" => {
+            (Kind::Text | Kind::Version, DeValue::Array(_)) if name == "run" => {
                 problem = problem.help("a program with its arguments is `argv = […]`");
             }
             (Kind::Values, DeValue::String(text)) if short => {
@@ -68,7 +69,12 @@ impl Decoder<'_> {
                 problem = problem.help(write(text.to_string()));
             }
             (
-                Kind::Text | Kind::Name | Kind::Version | Kind::OneOf(_) | Kind::Patterns,
+                Kind::Text
+                | Kind::ParamName
+                | Kind::AxisName
+                | Kind::Version
+                | Kind::OneOf(_)
+                | Kind::Patterns,
                 DeValue::Integer(_)
                 | DeValue::Float(_)
                 | DeValue::Boolean(_)
@@ -374,16 +380,38 @@ impl Decoder<'_> {
 
     /// One text, or a list of them.
     pub(super) fn patterns(&mut self, fields: &Fields<'_>, name: &str) -> Vec<String> {
+        let texts = self.one_or_more(fields, name).into_iter();
+        texts.map(|(text, _)| text).collect()
+    }
+
+    /// One pattern, or a list of them.
+    pub(super) fn globs(&mut self, fields: &Fields<'_>, name: &str) -> Vec<String> {
+        let texts = self.one_or_more(fields, name);
+        for (text, at) in &texts {
+            if let Err(error) = Patterns::parse(std::slice::from_ref(text)) {
+                let message = format!(
+                    "`{name}` of {}: {text:?} is not a pattern: {}",
+                    fields.owner,
+                    error.kind()
+                );
+                let problem = Problem::error(codes::BAD_PATTERN, message).help(
+                    "a bracket or a brace that is meant as it is stands in brackets: [[] or [{]",
+                );
+                self.report(problem, at.clone(), "not a pattern");
+            }
+        }
+        texts.into_iter().map(|(text, _)| text).collect()
+    }
+
+    fn one_or_more(&mut self, fields: &Fields<'_>, name: &str) -> Vec<(String, Range<usize>)> {
         match fields.get(name) {
-            Some((_, node)) if node.get_ref().is_str() => self
-                .text(fields, name)
-                .map(|(text, _)| text)
-                .into_iter()
-                .collect(),
+            Some((_, node)) if node.get_ref().is_str() => {
+                self.text(fields, name).into_iter().collect()
+            }
             Some((_, node)) if node.get_ref().is_array() => self
                 .texts(fields, name, false)
                 .into_iter()
-                .map(|(text, _)| text.to_owned())
+                .map(|(text, node)| (text.to_owned(), node.span()))
                 .collect(),
             Some((key, node)) => {
                 self.mismatch(fields, key, node);
@@ -522,11 +550,14 @@ impl Decoder<'_> {
 
     /// `shell`, `env`, `pass-env` and `color`, which project, pipelines and steps have alike.
     pub(super) fn settings(&mut self, fields: &Fields<'_>) -> Settings {
-        let shell: Vec<String> = self
-            .texts(fields, "shell", false)
-            .into_iter()
-            .map(|(text, _)| text.to_owned())
-            .collect();
+        let shell = self.texts(fields, "shell", false);
+        if let Some(("", node)) = shell.first() {
+            self.report_empty(
+                format!("`shell` of {} names no program", fields.owner),
+                node.span(),
+            );
+        }
+        let shell: Vec<String> = shell.into_iter().map(|(text, _)| text.to_owned()).collect();
         Settings {
             shell: (!shell.is_empty()).then_some(shell),
             env: self.env(fields),

@@ -2,6 +2,7 @@
 //!
 //! Only commands whose tool is installed and whose target exists become steps: the file has to work at once. Nothing is run to find out.
 
+use super::makefile::Makefile;
 use crate::find;
 use std::{fs, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -53,12 +54,16 @@ const UNKNOWN: [(&str, &str); 5] = [
 /// Folders whose files somebody else wrote.
 const FOREIGN: [&str; 5] = ["node_modules", "vendor", "third_party", "target", "dist"];
 
+/// Where CMake builds: the first that is free.
+const BUILD_FOLDERS: [&str; 3] = ["build", "cmake-build", "build-piper"];
+
 /// Looks at the root, and one level below it for tool chains that the root has not.
 pub(super) fn look(root: &Path, has_tool: &dyn Fn(&str) -> bool) -> Found {
     let mut found = Found::default();
     Folder {
         path: root,
         below: "",
+        above: &[],
         has_tool,
     }
     .look(&mut found);
@@ -80,38 +85,59 @@ pub(super) fn look(root: &Path, has_tool: &dyn Fn(&str) -> bool) -> Found {
         })
         .collect();
     folders.sort();
-    let mut below = Found::default();
     for name in folders.iter().take(MOST_FOLDERS) {
         Folder {
             path: &root.join(name),
             below: name,
+            above: &in_root,
             has_tool,
         }
-        .look(&mut below);
+        .look(&mut found);
     }
-    below.kinds.retain(|kind| !in_root.contains(&kind.name));
-    found.kinds.extend(below.kinds);
     found
 }
 
 struct Folder<'a> {
     path: &'a Path,
     below: &'a str,
+    /// Tool chains of the root, which see to what is below it themselves.
+    above: &'a [&'static str],
     has_tool: &'a dyn Fn(&str) -> bool,
 }
 
 /// A file longer than this was not written by hand; what is of interest stands at its beginning.
 const MOST_BYTES: u64 = 1024 * 1024;
 
-impl Folder<'_> {
+/// What looks for one tool chain.
+type Chain<'a> = fn(&Folder<'a>, &mut Found) -> Option<Kind>;
+
+impl<'a> Folder<'a> {
     fn look(&self, found: &mut Found) {
-        let kinds = [
-            self.cargo(found),
-            self.go(found),
-            self.node(found),
-            self.python(found),
+        let is_wanted = |name: &str| !self.above.contains(&name);
+        let chains: [(&str, Chain<'a>); 4] = [
+            ("Cargo", Self::cargo),
+            ("Go", Self::go),
+            ("Node", Self::node),
+            ("Python", Self::python),
         ];
-        found.kinds.extend(kinds.into_iter().flatten());
+        for (_, chain) in chains.iter().filter(|(name, _)| is_wanted(name)) {
+            let kind = chain(self, found);
+            found.kinds.extend(kind);
+        }
+        if is_wanted("make") {
+            self.native(found);
+        }
+        if self.below.is_empty() {
+            for (file, name) in UNKNOWN {
+                if self.has(file) {
+                    self.leave_out(found, file, &format!("`piper init` does not know {name}"));
+                }
+            }
+        }
+    }
+
+    /// `configure`, CMake and make, which stand for each other.
+    fn native(&self, found: &mut Found) {
         let alone = found.kinds.iter().all(|kind| kind.folder != self.below);
         // Who releases a `configure` that is ready to run builds with it; CMake beside it is for other systems or still on trial.
         // Debian's tools choose the same.
@@ -123,11 +149,6 @@ impl Folder<'_> {
         found.kinds.extend(native);
         let make = self.make(found, alone);
         found.kinds.extend(make);
-        for (file, name) in UNKNOWN {
-            if self.has(file) {
-                self.leave_out(found, file, &format!("`piper init` does not know {name}"));
-            }
-        }
     }
 
     fn read(&self, name: &str) -> Option<String> {
@@ -239,24 +260,63 @@ impl Folder<'_> {
             return None;
         }
         let lists: String = lists.to_ascii_lowercase().split_whitespace().collect();
+        let Some(build) = BUILD_FOLDERS.iter().find(|name| self.is_for_cmake(name)) else {
+            let why = format!(
+                "{} hold other things, and `piper init` builds in no folder that it does not know",
+                BUILD_FOLDERS.join(", ")
+            );
+            self.leave_out(found, "CMakeLists.txt", &why);
+            return None;
+        };
+        let configure = format!("cmake -S . -B {build}");
+        let compile = format!("cmake --build {build}");
+        let test = format!("ctest --test-dir {build} --output-on-failure");
         let mut steps = vec![
-            ("cmake-configure", "cmake -S . -B build", Part::Build),
-            ("cmake-build", "cmake --build build", Part::Build),
+            ("cmake-configure", configure.as_str(), Part::Build),
+            ("cmake-build", &compile, Part::Build),
         ];
         if (lists.contains("enable_testing(") || lists.contains("include(ctest)"))
             && (self.has_tool)("ctest")
         {
-            steps.push((
-                "ctest",
-                "ctest --test-dir build --output-on-failure",
-                Part::Test,
-            ));
+            steps.push(("ctest", &test, Part::Test));
         }
         self.kind("CMake", &steps)
     }
 
+    /// Whether CMake may write into a folder: it is not there, it is empty, or CMake has configured this project there. Another one
+    /// is part of the repository, or the cache of another place was committed with it, which CMake refuses.
+    fn is_for_cmake(&self, name: &str) -> bool {
+        let folder = self.path.join(name);
+        let Ok(meta) = folder.symlink_metadata() else {
+            return true;
+        };
+        let is_empty = || fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_none());
+        let is_of_here = || {
+            let cache = self
+                .read(&format!("{name}/CMakeCache.txt"))
+                .unwrap_or_default();
+            let home = cache
+                .lines()
+                .find_map(|line| line.strip_prefix("CMAKE_HOME_DIRECTORY:INTERNAL="));
+            let here = self.path.canonicalize().ok();
+            home.is_some() && home.map(Path::new) == here.as_deref()
+        };
+        meta.is_dir() && (is_empty() || is_of_here())
+    }
+
     fn node(&self, found: &mut Found) -> Option<Kind> {
-        let package: serde_json::Value = serde_json::from_str(&self.read("package.json")?).ok()?;
+        let file = "package.json";
+        let text = self.read(file)?;
+        // As npm reads it.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let package: serde_json::Value = match serde_json::from_str(text) {
+            Ok(package) => package,
+            Err(error) => {
+                let (line, column) = (error.line(), error.column());
+                self.leave_out(found, &format!("{file}:{line}:{column}"), &not_json(&error));
+                return None;
+            }
+        };
         let (tool, install) = if self.has("pnpm-lock.yaml") {
             ("pnpm", "pnpm install --frozen-lockfile")
         } else if self.has("yarn.lock") {
@@ -266,7 +326,7 @@ impl Folder<'_> {
         } else {
             ("npm", "npm install")
         };
-        if !self.needs(tool, "package.json", found) {
+        if !self.needs(tool, file, found) {
             return None;
         }
         let has_dependencies = [
@@ -300,6 +360,10 @@ impl Folder<'_> {
             if script(name) {
                 steps.push((format!("{tool}-{name}"), format!("{tool} run {name}"), part));
             }
+        }
+        if steps.is_empty() {
+            let why = "it has neither dependencies nor a script `build`, `test` or `lint`";
+            self.leave_out(found, file, why);
         }
         let steps: Vec<(&str, &str, Part)> = steps
             .iter()
@@ -401,14 +465,14 @@ impl Folder<'_> {
             return None;
         }
         // A makefile that is there already only says that this has to run, or is what it made.
-        let targets = targets(&self.read("Makefile.in").unwrap_or_default());
-        let build = if targets.has("all") {
+        let makefile = Makefile::read(&self.read("Makefile.in").unwrap_or_default());
+        let build = if makefile.has("all") {
             ("make-all", "make all", Part::Build)
         } else {
             ("make", "make", Part::Build)
         };
         let mut steps = vec![("configure", "./configure", Part::Build), build];
-        steps.extend(targets.test());
+        steps.extend(make_test(&makefile));
         self.kind("make", &steps)
     }
 
@@ -417,70 +481,48 @@ impl Folder<'_> {
         if self.has("configure") {
             return None;
         }
-        let targets = targets(&MAKEFILES.iter().find_map(|name| self.read(name))?);
+        let (file, text) = MAKEFILES
+            .iter()
+            .find_map(|name| Some((*name, self.read(name)?)))?;
+        let makefile = Makefile::read(&text);
+        let build = makefile.build();
         let mut steps = Vec::new();
-        if targets.has("all") {
-            steps.push(("make-all", "make all", Part::Build));
-        } else if targets.has("build") {
-            steps.push(("make-build", "make build", Part::Build));
-        } else if alone && !targets.0.is_empty() {
-            steps.push(("make", "make", Part::Build));
+        if let Ok((name, run)) = build {
+            steps.push((name, run, Part::Build));
         }
-        steps.extend(targets.test());
-        if targets.has("lint") {
+        steps.extend(make_test(&makefile));
+        if makefile.has("lint") {
             steps.push(("make-lint", "make lint", Part::Lint));
-        }
-        if steps.is_empty() {
-            return None;
         }
         if !alone {
             let why = "beside another tool chain it mostly calls that";
-            self.leave_out(found, "Makefile", why);
+            self.leave_out(found, file, why);
             return None;
         }
-        if !self.needs("make", "Makefile", found) {
+        if let Err(why) = build {
+            self.leave_out(found, file, &why);
+        }
+        if steps.is_empty() || !self.needs("make", file, found) {
             return None;
         }
         self.kind("make", &steps)
     }
 }
 
-/// The plain targets of a makefile: no patterns, no variables, no special ones.
-struct Targets(Vec<String>);
-
-impl Targets {
-    fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|own| own == name)
-    }
-
-    /// The step that runs the tests.
-    fn test(&self) -> Option<(&'static str, &'static str, Part)> {
-        [
-            ("test", "make-test", "make test"),
-            ("check", "make-check", "make check"),
-        ]
-        .into_iter()
-        .find(|(target, ..)| self.has(target))
-        .map(|(_, name, run)| (name, run, Part::Test))
-    }
+/// What is wrong with a text, without its place.
+fn not_json(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    let what = said.split(" at line ").next().unwrap_or_default();
+    format!("it is not JSON: {what}")
 }
 
-fn targets(text: &str) -> Targets {
-    let mut targets = Vec::new();
-    for line in text.lines() {
-        let Some((names, rest)) = line.split_once(':') else {
-            continue;
-        };
-        let recipe_or_assignment = line.starts_with(['\t', '#', ' ', '.'])
-            || rest.starts_with('=')
-            || rest.starts_with(":=")
-            || names.contains('=');
-        if !recipe_or_assignment {
-            let plain = names
-                .split_whitespace()
-                .filter(|name| !name.contains(['$', '%']));
-            targets.extend(plain.map(str::to_owned));
-        }
-    }
-    Targets(targets)
+/// The step that runs the tests.
+fn make_test(makefile: &Makefile) -> Option<(&'static str, &'static str, Part)> {
+    [
+        ("test", "make-test", "make test"),
+        ("check", "make-check", "make check"),
+    ]
+    .into_iter()
+    .find(|(target, ..)| makefile.has(target))
+    .map(|(_, name, run)| (name, run, Part::Test))
 }

@@ -3,6 +3,7 @@
 //! `look` only reads, `write` only makes text; here the file is put in its place, whole or not at all.
 
 mod look;
+mod makefile;
 mod write;
 
 #[cfg(test)]
@@ -82,7 +83,7 @@ pub fn run(args: &InitArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
                 ui.say(&format!("left out {line}"));
             }
             if found.kinds.is_empty() {
-                ui.say("found nothing that piper knows how to build: the file says hello, and waits for your own commands");
+                ui.say("found nothing that piper can build here: the file says hello, and waits for your own commands");
             }
             ui.say(&format!(
                 "wrote {}; next: `piper plan` shows what would run, `piper exec` runs it",

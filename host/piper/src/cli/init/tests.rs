@@ -39,11 +39,16 @@ fn commands(files: &[(&str, &str)], missing: &[&str]) -> String {
 #[test_case(&[("go.mod", "")], &[], "go build ./...; go test ./...; go vet ./..."; "go")]
 #[test_case(&[("CMakeLists.txt", "project(x)")], &[], "cmake -S . -B build; cmake --build build"; "cmake")]
 #[test_case(&[("CMakeLists.txt", "ENABLE_TESTING ()")], &[], "cmake -S . -B build; cmake --build build; ctest --test-dir build --output-on-failure"; "cmake with tests")]
+#[test_case(&[("CMakeLists.txt", ""), ("build/tools.cmake", "")], &[], "cmake -S . -B cmake-build; cmake --build cmake-build"; "cmake beside a folder of the repository")]
+#[test_case(&[("CMakeLists.txt", ""), ("build/CMakeCache.txt", "CMAKE_HOME_DIRECTORY:INTERNAL=/elsewhere\n")], &[], "cmake -S . -B cmake-build; cmake --build cmake-build"; "cmake beside the committed cache of another place")]
+#[test_case(&[("package.json", "\u{feff}{\"scripts\":{\"build\":\"x\"}}")], &[], "npm run build"; "node with a byte order mark")]
 #[test_case(&[("package.json", r#"{"scripts":{"test":"node --test"}}"#)], &[], "npm run test"; "node without dependencies")]
 #[test_case(&[("package.json", r#"{"scripts":{"test":"echo \"Error: no test specified\" && exit 1","build":"x"},"dependencies":{"a":"1"}}"#), ("pnpm-lock.yaml", "")], &[], "pnpm install --frozen-lockfile; pnpm run build"; "pnpm")]
 #[test_case(&[("package.json", "{"), ("yarn.lock", "")], &[], ""; "not a package")]
 #[test_case(&[("Makefile", "CC := cc\nx=1\n.PHONY: all\nall: a b\n\tcc: x\ncheck:\n%.o: %.c\n")], &[], "make all; make check"; "make")]
 #[test_case(&[("Makefile", "prog: prog.c\n\tcc\n")], &[], "make"; "make with its first target")]
+#[test_case(&[("Makefile", "include rules.mk\n")], &[], "make"; "make with its targets in another file")]
+#[test_case(&[("Makefile", "help:\n\tx\ntest:\n\tx\n")], &[], "make test"; "make that builds nothing by itself")]
 #[test_case(&[("Makefile", "prog: x\n"), ("go.mod", "")], &["go"], "make"; "make alone after all")]
 #[test_case(&[("Makefile", "deploy: x\n"), ("go.mod", "")], &[], "go build ./...; go test ./...; go vet ./..."; "make beside another")]
 #[test_case(&[("Makefile", "all: x\ntest:\n"), ("go.mod", "")], &[], "go build ./...; go test ./...; go vet ./..."; "make that repeats another")]
@@ -59,6 +64,16 @@ fn commands(files: &[(&str, &str)], missing: &[&str]) -> String {
 #[test_case(&[("Cargo.toml", ""), ("sub/Cargo.toml", ""), ("web/package.json", r#"{"scripts":{"build":"x"}}"#), ("node_modules/x/go.mod", "")], &["cargo-fmt", "cargo-clippy"], "cargo build; cargo test; npm run build"; "several")]
 fn only_what_works_is_found(files: &[(&str, &str)], missing: &[&str], expected: &str) {
     assert_eq!(commands(files, missing), expected);
+}
+
+#[test]
+fn a_folder_in_which_cmake_has_configured_this_project_is_used_again() {
+    let folder = folder(&[("CMakeLists.txt", ""), ("build/CMakeCache.txt", "")]);
+    let here = folder.path().canonicalize().unwrap();
+    let cache = format!("# x\nCMAKE_HOME_DIRECTORY:INTERNAL={}\n", here.display());
+    fs::write(here.join("build/CMakeCache.txt"), cache).unwrap();
+    let found = look(folder.path(), &|_| true);
+    assert_eq!(found.kinds[0].steps[0].run, "cmake -S . -B build");
 }
 
 #[test]
@@ -133,6 +148,12 @@ fn the_file_says_what_was_left_out() {
 #[test_case(&[("CMakeLists.txt", ""), ("Makefile", "all:\n")], "Makefile: beside another tool chain it mostly calls that")]
 #[test_case(&[("CMakeLists.txt", ""), ("configure.ac", "")], "configure.ac: `autoreconf -i` has to make its `configure` first")]
 #[test_case(&[("configure", "")], "configure: it is not executable")]
+#[test_case(&[("package.json", "{\n  \"name\": \"x\",\n  oops\n}\n")], "package.json:3:3: it is not JSON: key must be a string"; "a package that is broken")]
+#[test_case(&[("web/package.json", "")], "web/package.json:1:0: it is not JSON: EOF while parsing a value"; "a package below that is empty")]
+#[test_case(&[("package.json", r#"{"scripts":{"start":"x"}}"#)], "package.json: it has neither dependencies nor a script `build`, `test` or `lint`"; "a package with nothing to build")]
+#[test_case(&[("Makefile", "clean:\n\trm -r x\n")], "Makefile: `make` alone makes `clean`, and none of its targets is `all` or `build`"; "a makefile that only cleans")]
+#[test_case(&[("makefile", "X = y\n")], "makefile: it has no target"; "a makefile without targets")]
+#[test_case(&[("CMakeLists.txt", ""), ("build", ""), ("cmake-build/x", ""), ("build-piper/x", "")], "CMakeLists.txt: build, cmake-build, build-piper hold other things, and `piper init` builds in no folder that it does not know"; "no place to build")]
 fn nothing_is_left_out_in_silence(files: &[(&str, &str)], line: &str) {
     assert_eq!(look(folder(files).path(), &|_| true).left_out, [line]);
 }

@@ -26,6 +26,7 @@ impl Machine {
         let places = Places {
             grants: Some(path.join("config/plugins.toml")),
             cache: Some(path.join("cache")),
+            state: Some(path.join("state")),
         };
         Catalogue::open(places, Some(path.join("project")))
     }
