@@ -16,7 +16,8 @@
 //! # Ok::<(), piper_plugin::Failure>(())
 //! ```
 //!
-//! Paths are relative to the workspace and separated by `/`; none leaves it, neither by `..` nor by a link.
+//! Paths are relative to the workspace and separated by `/`; none leaves it, neither by `..` nor by a link. `/out/…` and `/cache/…` are the
+//! plugin's own folders, if they were granted.
 
 use crate::{
     failure::{Carried, Failure, Result},

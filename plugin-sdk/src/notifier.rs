@@ -134,10 +134,11 @@ pub struct Event {
 impl Event {
     /// The build that it is about; what is not said is empty.
     pub fn build(&self) -> Build {
-        self.body
-            .get("build")
-            .and_then(|build| Build::deserialize(build).ok())
-            .unwrap_or_default()
+        let build = match self.body.get("build") {
+            Some(build @ Value::Object(_)) => Build::deserialize(build).ok(),
+            _ => Snapshot::deserialize(&self.body).ok().map(Build::from),
+        };
+        build.unwrap_or_default()
     }
 }
 
@@ -162,6 +163,42 @@ pub struct Build {
     /// All else.
     #[serde(flatten)]
     pub more: Map<String, Value>,
+}
+
+/// The body of an event, as piper sends it: the build's members beside those of the event.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Snapshot {
+    build: String,
+    url: Option<String>,
+    project: String,
+    target: String,
+    revision: Option<String>,
+    end: Option<Ended>,
+    previous: Option<Ended>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Ended {
+    outcome: String,
+}
+
+impl From<Snapshot> for Build {
+    fn from(snapshot: Snapshot) -> Self {
+        Self {
+            id: snapshot.build,
+            url: snapshot.url,
+            project: snapshot.project,
+            pipeline: snapshot.target,
+            revision: snapshot.revision,
+            outcome: snapshot.end.unwrap_or_default().outcome,
+            previous_outcome: snapshot.previous.map(|previous| previous.outcome),
+            more: snapshot.more,
+        }
+    }
 }
 
 /// One line for people: `hello test: failed`.

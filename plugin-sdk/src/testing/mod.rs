@@ -218,6 +218,11 @@ impl Fake {
         self.change(|world| world.changes.insert(source.to_owned(), changes));
     }
 
+    /// What time it is. Until this is called it is the beginning of 1970.
+    pub fn now(&self, now: Timestamp) {
+        self.change(|world| world.now = now);
+    }
+
     /// Stops the call: whatever waits ends with `cancelled`.
     pub fn cancel(&self) {
         self.change(|world| world.is_cancelled = true);

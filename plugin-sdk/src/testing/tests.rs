@@ -399,3 +399,34 @@ fn two_fakes_in_one_thread_are_a_mistake() {
     let _first = Fake::new();
     let _second = Fake::new();
 }
+
+#[test]
+fn an_event_tells_its_build_as_piper_does() {
+    let body = json!({
+        "v": 1, "type": "build.finished", "build": "bcdfghjk", "attempt": 1, "project": "hello", "target": "test",
+        "environment": "local", "trace": "0", "started_at": "2026-03-01T12:00:00.000000Z",
+        "end": {"outcome": "succeeded", "at": "2026-03-01T12:00:01.000000Z", "duration_us": 1_000_000, "counts": {}},
+        "previous": {"build": "bcdfghjj", "outcome": "failed", "started_at": "2026-03-01T11:00:00.000000Z"},
+    });
+    let build = event("build.finished", body).build();
+    assert_eq!(build.to_string(), "hello test: succeeded");
+    assert_eq!(build.id, "bcdfghjk");
+    assert_eq!(build.previous_outcome.as_deref(), Some("failed"));
+    assert_eq!(build.more["environment"], "local");
+}
+
+#[test]
+fn the_plugins_own_folders_are_files_too() {
+    let fake = Fake::new();
+    files::write("/out/log", "a").unwrap();
+    assert_eq!(fake.content("/out/log").as_deref(), Some(&b"a"[..]));
+    assert_eq!(code(files::write("/out/../log", "a")), "policy.fs");
+    assert_eq!(code(files::write("/etc/passwd", "a")), "policy.fs");
+}
+
+#[test]
+fn the_clock_is_the_tests() {
+    let fake = Fake::new();
+    fake.now(Timestamp(1_700_000_000_999_999));
+    assert_eq!(crate::time::now().seconds(), 1_700_000_000);
+}
