@@ -206,6 +206,27 @@ pub fn write(path: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
     }
 }
 
+/// Adds to the end of a file, which is begun if it is not there. For one writer at a time.
+///
+/// # Errors
+///
+/// When it may not be written.
+pub fn append(path: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
+    let mut offset = match stat(path) {
+        Ok(info) => info.size,
+        Err(failure) if failure.code == "fs.not-found" => 0,
+        Err(failure) => return Err(failure),
+    };
+    if offset == 0 {
+        return write(path, bytes);
+    }
+    for piece in bytes.as_ref().chunks(PIECE as usize) {
+        host::files_write(path, offset, piece)?;
+        offset += piece.len() as u64;
+    }
+    Ok(())
+}
+
 /// The digest of a whole file, made by the host.
 ///
 /// # Errors

@@ -40,7 +40,7 @@
 //! let fake = Fake::new();
 //! fake.config(json!({"url": "https://chat.example/room"}));
 //! fake.answer("POST https://chat.example/room", 503, "busy");
-//! let body = json!({"build": {"project": "hello", "pipeline": "test", "outcome": "failed"}});
+//! let body = json!({"build": "bcdf", "project": "hello", "target": "test", "end": {"outcome": "failed"}});
 //! let undelivered = fake.notify::<Chat, _>(json!({}), vec![event("build.finished", body)]).unwrap();
 //! assert!(undelivered[0].why.is_transient(), "it is delivered again later");
 //! assert_eq!(fake.requests()[0].json()["text"], "piper: hello test: failed");
@@ -58,7 +58,6 @@ use crate::{
     settings::Settings,
     time::Timestamp,
 };
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::{collections::HashMap, fmt, ops::Deref};
 
@@ -134,17 +133,29 @@ pub struct Event {
 impl Event {
     /// The build that it is about; what is not said is empty.
     pub fn build(&self) -> Build {
-        let build = match self.body.get("build") {
-            Some(build @ Value::Object(_)) => Build::deserialize(build).ok(),
-            _ => Snapshot::deserialize(&self.body).ok().map(Build::from),
+        let text = |at: &str| {
+            let text = self.body.pointer(at).and_then(Value::as_str);
+            text.map(str::to_owned)
         };
-        build.unwrap_or_default()
+        let mut more = self.body.as_object().cloned().unwrap_or_default();
+        for told in ["build", "url", "project", "target", "revision"] {
+            more.remove(told);
+        }
+        Build {
+            id: text("/build").unwrap_or_default(),
+            url: text("/url"),
+            project: text("/project").unwrap_or_default(),
+            pipeline: text("/target").unwrap_or_default(),
+            revision: text("/revision"),
+            outcome: text("/end/outcome").unwrap_or_default(),
+            previous_outcome: text("/previous/outcome"),
+            more,
+        }
     }
 }
 
 /// A build, as events tell it.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Build {
     /// Its id. Opaque.
     pub id: String,
@@ -160,45 +171,8 @@ pub struct Build {
     pub outcome: String,
     /// How the pipeline's build before this one ended.
     pub previous_outcome: Option<String>,
-    /// All else.
-    #[serde(flatten)]
+    /// All else, such as `params`, `steps`, `end` and `failure`.
     pub more: Map<String, Value>,
-}
-
-/// The body of an event, as piper sends it: the build's members beside those of the event.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Snapshot {
-    build: String,
-    url: Option<String>,
-    project: String,
-    target: String,
-    revision: Option<String>,
-    end: Option<Ended>,
-    previous: Option<Ended>,
-    #[serde(flatten)]
-    more: Map<String, Value>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Ended {
-    outcome: String,
-}
-
-impl From<Snapshot> for Build {
-    fn from(snapshot: Snapshot) -> Self {
-        Self {
-            id: snapshot.build,
-            url: snapshot.url,
-            project: snapshot.project,
-            pipeline: snapshot.target,
-            revision: snapshot.revision,
-            outcome: snapshot.end.unwrap_or_default().outcome,
-            previous_outcome: snapshot.previous.map(|previous| previous.outcome),
-            more: snapshot.more,
-        }
-    }
 }
 
 /// One line for people: `hello test: failed`.

@@ -493,9 +493,9 @@ impl<T: LogSink<C>, C: Settings> FakeSink<T, C> {
     }
 }
 
-/// An event for a notifier; `body` is an object with `build` and the like.
+/// An event for a notifier; `body` is an object with `build`, `project`, `target`, `end` and the like.
 pub fn event(kind: &str, body: Value) -> Event {
-    let subject = body["build"]["id"].as_str().unwrap_or("b").to_owned();
+    let subject = body["build"].as_str().unwrap_or("b").to_owned();
     Event {
         id: format!("{kind}/{subject}"),
         kind: kind.to_owned(),

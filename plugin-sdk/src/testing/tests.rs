@@ -293,7 +293,7 @@ impl Notifier for Tell {
 fn events_of_one_subject_stay_in_their_order() {
     let fake = Fake::new();
     fake.facts(json!({"rule": {"name": "r"}}));
-    let event = |kind: &str, subject: &str| event(kind, json!({"build": {"id": subject}}));
+    let event = |kind: &str, subject: &str| event(kind, json!({"build": subject}));
     let events = vec![
         event("broken", "a"),
         event("busy", "a"),
@@ -429,4 +429,17 @@ fn the_clock_is_the_tests() {
     let fake = Fake::new();
     fake.now(Timestamp(1_700_000_000_999_999));
     assert_eq!(crate::time::now().seconds(), 1_700_000_000);
+}
+
+#[test]
+fn a_file_grows_at_its_end() {
+    let fake = Fake::new();
+    files::append("a/log", "").unwrap();
+    assert_eq!(fake.content("a/log").as_deref(), Some(&b""[..]));
+    files::append("a/log", "one").unwrap();
+    files::append("a/log", "").unwrap();
+    files::append("a/log", "two".repeat(1 << 20)).unwrap();
+    let content = fake.content("a/log").unwrap();
+    assert_eq!(content.len(), 3 + (3 << 20));
+    assert_eq!(&content[..6], b"onetwo");
 }
