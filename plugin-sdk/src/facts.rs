@@ -12,15 +12,13 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// What all kinds are told.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// This plugin.
     pub plugin: Plugin,
     /// The piper that calls it.
     pub piper: Piper,
     /// All else.
-    #[serde(flatten)]
     pub more: Map<String, Value>,
 }
 
@@ -63,8 +61,7 @@ pub struct StepPlace {
 }
 
 /// What a running step is told.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default)]
 pub struct Running {
     /// The build.
     pub build: Build,
@@ -75,13 +72,11 @@ pub struct Running {
     /// The build's parameters.
     pub params: BTreeMap<String, String>,
     /// What all kinds are told.
-    #[serde(flatten)]
     pub common: Facts,
 }
 
 /// What a planner is told.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default)]
 pub struct Planning {
     /// The step.
     pub step: StepPlace,
@@ -90,7 +85,6 @@ pub struct Planning {
     /// The texts of the files that the manifest's `reads` names, by path.
     pub files: BTreeMap<String, String>,
     /// What all kinds are told.
-    #[serde(flatten)]
     pub common: Facts,
 }
 
@@ -103,13 +97,11 @@ pub struct Rule {
 }
 
 /// What a notifier is told.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default)]
 pub struct Telling {
     /// The rule.
     pub rule: Rule,
     /// What all kinds are told.
-    #[serde(flatten)]
     pub common: Facts,
 }
 
@@ -124,21 +116,18 @@ pub struct Trigger {
 }
 
 /// What a trigger that polls is told.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default)]
 pub struct Polling {
     /// The trigger.
     pub trigger: Trigger,
     /// The time.
     pub now: Timestamp,
     /// What all kinds are told.
-    #[serde(flatten)]
     pub common: Facts,
 }
 
 /// What a webhook is told.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
+#[derive(Debug, Clone, Default)]
 pub struct Receiving {
     /// The sender's address.
     pub remote: String,
@@ -149,8 +138,54 @@ pub struct Receiving {
     /// The delivery's id, if the manifest says where it is.
     pub delivery_id: Option<String>,
     /// What all kinds are told.
-    #[serde(flatten)]
     pub common: Facts,
+}
+
+/// Facts that are read member by member: serde's `flatten` would be a fifth of a small plugin.
+pub(crate) trait Told: Sized {
+    /// Takes its members out of the object.
+    fn take(facts: &mut Map<String, Value>) -> serde_json::Result<Self>;
+}
+
+/// A member, or what stands for one that is missing.
+fn member<T: DeserializeOwned + Default>(
+    facts: &mut Map<String, Value>,
+    name: &str,
+) -> serde_json::Result<T> {
+    facts
+        .remove(name)
+        .map_or_else(|| Ok(T::default()), serde_json::from_value)
+}
+
+impl Told for Facts {
+    fn take(facts: &mut Map<String, Value>) -> serde_json::Result<Self> {
+        Ok(Self {
+            plugin: member(facts, "plugin")?,
+            piper: member(facts, "piper")?,
+            more: std::mem::take(facts),
+        })
+    }
+}
+
+macro_rules! told {
+    ($($ty:ident { $($field:ident: $name:literal),+ })+) => {
+        $(impl Told for $ty {
+            fn take(facts: &mut Map<String, Value>) -> serde_json::Result<Self> {
+                Ok(Self {
+                    $($field: member(facts, $name)?,)+
+                    common: Facts::take(facts)?,
+                })
+            }
+        })+
+    };
+}
+
+told! {
+    Running { build: "build", step: "step", r#try: "try", params: "params" }
+    Planning { step: "step", params: "params", files: "files" }
+    Telling { rule: "rule" }
+    Polling { trigger: "trigger", now: "now" }
+    Receiving { remote: "remote", now: "now", verified: "verified", delivery_id: "delivery-id" }
 }
 
 /// A call, taken apart.
@@ -162,12 +197,11 @@ pub(crate) struct Parts<O, C, F> {
 }
 
 /// Takes a call apart; mistakes are those of whoever wrote the configuration or the options.
-pub(crate) fn parts<O: Settings, C: Settings, F: DeserializeOwned>(
-    call: RawCall,
-) -> Result<Parts<O, C, F>> {
+pub(crate) fn parts<O: Settings, C: Settings, F: Told>(call: RawCall) -> Result<Parts<O, C, F>> {
     let config = settings::read(&call.config, "/config")?;
     let options = settings::read(&call.options, "/options")?;
     let facts = serde_json::from_str(&call.facts)
+        .and_then(|mut facts| F::take(&mut facts))
         .map_err(|error| Failure::from(error).while_doing("the host told something strange"))?;
     Ok(Parts {
         name: call.name,

@@ -137,8 +137,14 @@ fn carried<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Failu
 }
 
 /// A failure on its way through an interface that knows only errors.
-#[derive(Debug)]
 pub(crate) struct Carried(pub(crate) Failure);
+
+/// Derived, it would bring the same for every kind of JSON into each plugin.
+impl fmt::Debug for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 impl fmt::Display for Carried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

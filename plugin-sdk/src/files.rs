@@ -16,7 +16,8 @@
 //! # Ok::<(), piper_plugin::Failure>(())
 //! ```
 //!
-//! Paths are relative to the workspace and separated by `/`; none leaves it, neither by `..` nor by a link.
+//! Paths are relative to the workspace and separated by `/`; none leaves it, neither by `..` nor by a link. `/out/…` and `/cache/…` are the
+//! plugin's own folders, if they were granted.
 
 use crate::{
     failure::{Carried, Failure, Result},
@@ -203,6 +204,27 @@ pub fn write(path: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
             return Ok(());
         }
     }
+}
+
+/// Adds to the end of a file, which is begun if it is not there. For one writer at a time.
+///
+/// # Errors
+///
+/// When it may not be written.
+pub fn append(path: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
+    let mut offset = match stat(path) {
+        Ok(info) => info.size,
+        Err(failure) if failure.code == "fs.not-found" => 0,
+        Err(failure) => return Err(failure),
+    };
+    if offset == 0 {
+        return write(path, bytes);
+    }
+    for piece in bytes.as_ref().chunks(PIECE as usize) {
+        host::files_write(path, offset, piece)?;
+        offset += piece.len() as u64;
+    }
+    Ok(())
 }
 
 /// The digest of a whole file, made by the host.

@@ -22,6 +22,7 @@
 //! be of any size and never pass through the plugin.
 
 use crate::{
+    encode,
     failure::{Failure, FailureKind, Result},
     host::{self, HttpExchange, RawBody, RawRequest, RawResponse},
     secrets,
@@ -115,9 +116,9 @@ impl Request {
     pub fn query(mut self, name: &str, value: &str) -> Self {
         let mark = if self.raw.url.contains('?') { '&' } else { '?' };
         self.raw.url.push(mark);
-        encode(name, &mut self.raw.url);
+        self.raw.url.push_str(&encode::percent(name));
         self.raw.url.push('=');
-        encode(value, &mut self.raw.url);
+        self.raw.url.push_str(&encode::percent(value));
         self
     }
 
@@ -152,9 +153,9 @@ impl Request {
             if !text.is_empty() {
                 text.push('&');
             }
-            encode(name, &mut text);
+            text.push_str(&encode::percent(name));
             text.push('=');
-            encode(value, &mut text);
+            text.push_str(&encode::percent(value));
         }
         self.header("content-type", "application/x-www-form-urlencoded")
             .text(text)
@@ -372,19 +373,5 @@ impl Response {
                 self.place
             ))
         })
-    }
-}
-
-/// Appends a text as it is written in queries and forms.
-fn encode(text: &str, into: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                into.push(char::from(byte));
-            }
-            byte => {
-                let _ = write!(into, "%{byte:02X}");
-            }
-        }
     }
 }

@@ -15,7 +15,7 @@
 //! | [`config_check`] | checks what a schema cannot say; beside any other | [`ConfigCheck`](config_check::ConfigCheck) |
 //!
 //! What users write for it are [`settings`](mod@settings): types with a JSON schema. [`plugin!`] joins it all. What a plugin can do, if it is granted, are
-//! [`http`], [`files`], [`secrets`], [`state`] and [`exec`]; always granted are [`log`](mod@log) and [`control`]. What goes wrong is a [`Failure`],
+//! [`http`], [`files`], [`secrets`], [`state`] and [`exec`]; always granted are [`log`](mod@log), [`control`] and the [`time`]. What goes wrong is a [`Failure`],
 //! and its kind says what the host does about it.
 //!
 //! ```
@@ -58,6 +58,7 @@ extern crate self as piper_plugin;
 pub mod bindings;
 pub mod config_check;
 pub mod control;
+pub mod encode;
 pub mod exec;
 mod export;
 #[cfg(target_family = "wasm")]
@@ -93,7 +94,7 @@ pub mod prelude {
     pub use crate::{
         Failure, FailureKind, Result,
         config_check::{ConfigCheck, Problem},
-        debug, error, exec, files, http, info,
+        debug, encode, error, exec, files, http, info,
         log_reader::{Found, Hit, LogReader, Page, ReadRequest, SearchRequest},
         log_sink::{Batch, LogSink, Opening, Receipt},
         notifier::{Event, Notifier, Rule},

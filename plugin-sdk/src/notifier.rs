@@ -40,7 +40,7 @@
 //! let fake = Fake::new();
 //! fake.config(json!({"url": "https://chat.example/room"}));
 //! fake.answer("POST https://chat.example/room", 503, "busy");
-//! let body = json!({"build": {"project": "hello", "pipeline": "test", "outcome": "failed"}});
+//! let body = json!({"build": "bcdf", "project": "hello", "target": "test", "end": {"outcome": "failed"}});
 //! let undelivered = fake.notify::<Chat, _>(json!({}), vec![event("build.finished", body)]).unwrap();
 //! assert!(undelivered[0].why.is_transient(), "it is delivered again later");
 //! assert_eq!(fake.requests()[0].json()["text"], "piper: hello test: failed");
@@ -58,7 +58,6 @@ use crate::{
     settings::Settings,
     time::Timestamp,
 };
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::{collections::HashMap, fmt, ops::Deref};
 
@@ -134,16 +133,29 @@ pub struct Event {
 impl Event {
     /// The build that it is about; what is not said is empty.
     pub fn build(&self) -> Build {
-        self.body
-            .get("build")
-            .and_then(|build| Build::deserialize(build).ok())
-            .unwrap_or_default()
+        let text = |at: &str| {
+            let text = self.body.pointer(at).and_then(Value::as_str);
+            text.map(str::to_owned)
+        };
+        let mut more = self.body.as_object().cloned().unwrap_or_default();
+        for told in ["build", "url", "project", "target", "revision"] {
+            more.remove(told);
+        }
+        Build {
+            id: text("/build").unwrap_or_default(),
+            url: text("/url"),
+            project: text("/project").unwrap_or_default(),
+            pipeline: text("/target").unwrap_or_default(),
+            revision: text("/revision"),
+            outcome: text("/end/outcome").unwrap_or_default(),
+            previous_outcome: text("/previous/outcome"),
+            more,
+        }
     }
 }
 
 /// A build, as events tell it.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Build {
     /// Its id. Opaque.
     pub id: String,
@@ -159,8 +171,7 @@ pub struct Build {
     pub outcome: String,
     /// How the pipeline's build before this one ended.
     pub previous_outcome: Option<String>,
-    /// All else.
-    #[serde(flatten)]
+    /// All else, such as `params`, `steps`, `end` and `failure`.
     pub more: Map<String, Value>,
 }
 

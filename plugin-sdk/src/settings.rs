@@ -39,7 +39,7 @@
 //! The schema is not made by `schemars`: that makes it while a program runs, and a plugin's must be in the component before it does.
 
 use crate::failure::{Failure, Result};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 
@@ -246,6 +246,37 @@ impl<T: Setting> Setting for Vec<T> {
         T::MAXIMUM,
         Schema::Text("}"),
     ]);
+}
+
+/// One text or several: users write `files = "a"` or `files = ["a", "b"]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Texts", into = "Vec<String>")]
+pub struct OneOrMore(pub Vec<String>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Texts {
+    One(String),
+    More(Vec<String>),
+}
+
+impl From<Texts> for OneOrMore {
+    fn from(texts: Texts) -> Self {
+        Self(match texts {
+            Texts::One(text) => vec![text],
+            Texts::More(texts) => texts,
+        })
+    }
+}
+
+impl From<OneOrMore> for Vec<String> {
+    fn from(texts: OneOrMore) -> Self {
+        texts.0
+    }
+}
+
+impl Setting for OneOrMore {
+    const SCHEMA: Schema = Schema::Text(r#""type":["array","string"],"items":{"type":"string"}"#);
 }
 
 macro_rules! maps {

@@ -1,5 +1,6 @@
 //! Points in time, as piper tells them.
 
+use crate::host;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -9,6 +10,19 @@ use std::fmt;
 )]
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// Whole seconds since the epoch.
+    pub fn seconds(self) -> u64 {
+        self.0 / 1_000_000
+    }
+}
+
+/// The time, for what must be signed with it. In planners and in checks of configurations it stands at 0; in tests it is what
+/// [`Fake::now`](crate::testing::Fake::now) says.
+pub fn now() -> Timestamp {
+    host::now()
+}
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,10 +4,10 @@ import { guard, ok } from "./piper.js";
 export const notifier = {
   notify: guard(({ config }, events) =>
     events.flatMap((event, index) => {
-      const { build } = JSON.parse(event.body);
+      const { project, target, end } = JSON.parse(event.body);
       const request = new Request("POST", config.url);
       request.header("content-type", "application/json");
-      request.text(JSON.stringify({ text: `${build.project} ${build.pipeline}: ${build.outcome}` }));
+      request.text(JSON.stringify({ text: `${project} ${target}: ${end?.outcome ?? "running"}` }));
       try {
         ok(request.send(), "the chat");
         return [];

@@ -8,9 +8,10 @@ use crate::{
     bindings::imports::piper::{base, notify, step, trigger},
     failure::{Failure, FailureKind, Result},
     log::Level,
+    time::Timestamp,
 };
 use base::types;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What the host answers, in the SDK's words. No `From`: that one is for errors of others, which know no kind.
 fn failure(raw: types::Failure) -> Failure {
@@ -87,6 +88,17 @@ impl From<Level> for base::log::Level {
             Level::Error => Self::Error,
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "inside a component, this is the host's clock"
+)]
+pub(crate) fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+    Timestamp(since_epoch.map_or(0, |time| {
+        u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+    }))
 }
 
 pub(crate) fn log_emit(level: Level, message: &str, fields: &[(String, String)]) {

@@ -143,3 +143,16 @@ fn several_schemas_are_one_object() {
     assert_eq!(both["a"], schema_of::<Nested>());
     assert_eq!(both["b"], json!({}));
 }
+
+#[test_case(r#"{"files": "a"}"#, &["a"]; "one")]
+#[test_case(r#"{"files": ["a", "b"]}"#, &["a", "b"]; "two")]
+fn one_text_is_a_list_of_one(json: &str, expected: &[&str]) {
+    #[settings]
+    struct Files {
+        files: OneOrMore,
+    }
+    assert_eq!(read::<Files>(json, "").unwrap().files.0, expected);
+    let schema = serde_json::from_str(&schema::<Files>()).unwrap();
+    let json: Value = serde_json::from_str(json).unwrap();
+    assert!(jsonschema::is_valid(&schema, &json));
+}

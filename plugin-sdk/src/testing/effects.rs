@@ -208,11 +208,15 @@ impl World {
     }
 
     fn path<'a>(&self, path: &'a str) -> Result<&'a str> {
-        let is_inside = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        let below = ["/out/", "/cache/"]
+            .iter()
+            .find_map(|folder| path.strip_prefix(folder));
+        let mut parts = below.unwrap_or(path).split('/');
+        let is_inside = parts.all(|part| !matches!(part, "" | "." | ".."));
         if !is_inside || path.contains(['\0', '\\']) || path.len() > 4_096 {
             return Err(denied(
                 "policy.fs",
-                format!("`{path}` is no path inside the workspace"),
+                format!("`{path}` is no path inside the workspace, `/out` or `/cache`"),
             ));
         }
         Ok(path)

@@ -8,11 +8,16 @@ use crate::{
     failure::{Failure, Result},
     host::{RawCommand, RawExit, RawInfo, RawOutput, RawRequest, RawResponse},
     log::Level,
+    time::Timestamp,
 };
 use std::time::Duration;
 
 /// How many requests may be under way.
 const AT_ONCE: usize = 8;
+
+pub(crate) fn now() -> Timestamp {
+    with(|world| world.now)
+}
 
 pub(crate) fn log_emit(level: Level, message: &str, fields: &[(String, String)]) {
     let line = Line {

@@ -218,6 +218,11 @@ impl Fake {
         self.change(|world| world.changes.insert(source.to_owned(), changes));
     }
 
+    /// What time it is. Until this is called it is the beginning of 1970.
+    pub fn now(&self, now: Timestamp) {
+        self.change(|world| world.now = now);
+    }
+
     /// Stops the call: whatever waits ends with `cancelled`.
     pub fn cancel(&self) {
         self.change(|world| world.is_cancelled = true);
@@ -488,9 +493,9 @@ impl<T: LogSink<C>, C: Settings> FakeSink<T, C> {
     }
 }
 
-/// An event for a notifier; `body` is an object with `build` and the like.
+/// An event for a notifier; `body` is an object with `build`, `project`, `target`, `end` and the like.
 pub fn event(kind: &str, body: Value) -> Event {
-    let subject = body["build"]["id"].as_str().unwrap_or("b").to_owned();
+    let subject = body["build"].as_str().unwrap_or("b").to_owned();
     Event {
         id: format!("{kind}/{subject}"),
         kind: kind.to_owned(),

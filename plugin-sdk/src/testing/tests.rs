@@ -293,7 +293,7 @@ impl Notifier for Tell {
 fn events_of_one_subject_stay_in_their_order() {
     let fake = Fake::new();
     fake.facts(json!({"rule": {"name": "r"}}));
-    let event = |kind: &str, subject: &str| event(kind, json!({"build": {"id": subject}}));
+    let event = |kind: &str, subject: &str| event(kind, json!({"build": subject}));
     let events = vec![
         event("broken", "a"),
         event("busy", "a"),
@@ -398,4 +398,48 @@ fn a_receipt_for_an_entry_that_is_not_there_fails_the_test() {
 fn two_fakes_in_one_thread_are_a_mistake() {
     let _first = Fake::new();
     let _second = Fake::new();
+}
+
+#[test]
+fn an_event_tells_its_build_as_piper_does() {
+    let body = json!({
+        "v": 1, "type": "build.finished", "build": "bcdfghjk", "attempt": 1, "project": "hello", "target": "test",
+        "environment": "local", "trace": "0", "started_at": "2026-03-01T12:00:00.000000Z",
+        "end": {"outcome": "succeeded", "at": "2026-03-01T12:00:01.000000Z", "duration_us": 1_000_000, "counts": {}},
+        "previous": {"build": "bcdfghjj", "outcome": "failed", "started_at": "2026-03-01T11:00:00.000000Z"},
+    });
+    let build = event("build.finished", body).build();
+    assert_eq!(build.to_string(), "hello test: succeeded");
+    assert_eq!(build.id, "bcdfghjk");
+    assert_eq!(build.previous_outcome.as_deref(), Some("failed"));
+    assert_eq!(build.more["environment"], "local");
+}
+
+#[test]
+fn the_plugins_own_folders_are_files_too() {
+    let fake = Fake::new();
+    files::write("/out/log", "a").unwrap();
+    assert_eq!(fake.content("/out/log").as_deref(), Some(&b"a"[..]));
+    assert_eq!(code(files::write("/out/../log", "a")), "policy.fs");
+    assert_eq!(code(files::write("/etc/passwd", "a")), "policy.fs");
+}
+
+#[test]
+fn the_clock_is_the_tests() {
+    let fake = Fake::new();
+    fake.now(Timestamp(1_700_000_000_999_999));
+    assert_eq!(crate::time::now().seconds(), 1_700_000_000);
+}
+
+#[test]
+fn a_file_grows_at_its_end() {
+    let fake = Fake::new();
+    files::append("a/log", "").unwrap();
+    assert_eq!(fake.content("a/log").as_deref(), Some(&b""[..]));
+    files::append("a/log", "one").unwrap();
+    files::append("a/log", "").unwrap();
+    files::append("a/log", "two".repeat(1 << 20)).unwrap();
+    let content = fake.content("a/log").unwrap();
+    assert_eq!(content.len(), 3 + (3 << 20));
+    assert_eq!(&content[..6], b"onetwo");
 }

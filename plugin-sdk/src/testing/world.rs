@@ -1,6 +1,6 @@
 //! What a fake host has and what was done to it.
 
-use crate::{failure::Result, log::Level};
+use crate::{failure::Result, log::Level, time::Timestamp};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -93,6 +93,7 @@ pub(super) struct World {
     pub(super) name: String,
     pub(super) config: Value,
     pub(super) facts: Value,
+    pub(super) now: Timestamp,
     pub(super) is_cancelled: bool,
     /// Milliseconds of the call's 30 seconds that were slept away.
     pub(super) slept: u64,
@@ -126,6 +127,7 @@ impl Default for World {
             name: String::new(),
             config: nothing(),
             facts: nothing(),
+            now: Timestamp(0),
             is_cancelled: false,
             slept: 0,
             lines: Vec::new(),

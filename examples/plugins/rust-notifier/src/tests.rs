@@ -5,8 +5,8 @@ use piper_plugin::{
 };
 
 fn finished() -> Vec<Event> {
-    let build = json!({"project": "hello", "pipeline": "test", "outcome": "failed"});
-    vec![event("build.finished", json!({"build": build}))]
+    let body = json!({"build": "bcdf", "project": "hello", "target": "test", "end": {"outcome": "failed"}});
+    vec![event("build.finished", body)]
 }
 
 #[test]
