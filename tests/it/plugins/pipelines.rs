@@ -102,7 +102,7 @@ fn options_are_checked_before_anything_runs(with: &str, message: &str, place: &s
     let env = project(&format!(
         "[steps.greet]\nuses = \"odd/hello\"\n{with}\n[steps]\nfirst = 'touch ran'\n[pipelines]\nbuild = {{ steps = [\"first\", \"greet\"] }}\n"
     ));
-    for command in ["exec", "plan"] {
+    for command in ["exec", "plan", "check"] {
         piper(&env, &[command])
             .exits(2)
             .complains("error[P0623]")

@@ -1,8 +1,9 @@
 //! `piper check`: every problem of the project file, and nothing run.
 
 use crate::{
-    cli::{CliError, GlobalArgs},
+    cli::{CliError, GlobalArgs, project::LoadedProject},
     exit_code, find,
+    plugins::pipeline::Plugins,
     ui::{OutputFormat, Ui, problem},
 };
 use piper_core::{
@@ -10,6 +11,7 @@ use piper_core::{
     problem::{Problem, Severity},
 };
 use serde_json::json;
+use std::sync::Arc;
 
 /// Report every problem in the project file
 #[derive(Debug, clap::Args)]
@@ -21,8 +23,20 @@ pub struct CheckArgs {}
 ///
 /// When standard output cannot be written to.
 pub fn run(_args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
-    let loaded = find::find(global.directory.as_deref())
-        .map(|found| pipeline::load_bytes(found.path, found.bytes));
+    let loaded = find::find(global.directory.as_deref()).map(|found| {
+        let mut loaded = pipeline::load_bytes(found.path, found.bytes);
+        if let Some(project) = &loaded.project {
+            let project = LoadedProject {
+                project: project.clone(),
+                root: found.root,
+                name: String::new(),
+                source: Arc::clone(&loaded.source),
+                origin: None,
+            };
+            loaded.problems.extend(Plugins::new(ui).check(&project));
+        }
+        loaded
+    });
     let (problems, loaded) = match &loaded {
         Ok(loaded) => (loaded.problems.as_slice(), Some(loaded)),
         Err(problem) => (std::slice::from_ref(&**problem), None),

@@ -4,11 +4,12 @@
 //! nothing: a grant holds for a project's plugin only if it names the same digest ([`standing`](super::standing)).
 
 use super::{
-    Builtin, Error, Places, builtins,
+    Error, Places,
     component::{self, Component, Origin, digest, short},
     fetch::fetch,
     files::{self, Authority},
 };
+use piper_builtin_plugins::Builtin;
 use piper_core::{
     codes,
     id::PluginName,
@@ -103,7 +104,7 @@ impl Catalogue {
             grants,
             lock_text,
             grants_text,
-            builtins: builtins(),
+            builtins: piper_builtin_plugins::ALL,
         })
     }
 

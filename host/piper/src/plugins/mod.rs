@@ -7,7 +7,7 @@
 //! ```text
 //!   piper.lock          the project's: name, source, digest ──┐
 //!   plugins.toml        the operator's: the same, and grants ─┼──▶ Catalogue ──▶ Component (bytes, digest checked) ──▶ Plugin
-//!   builtins()          carried in the program ───────────────┘
+//!   piper_builtin_plugins (carried in the program) ───────────────┘
 //! ```
 
 pub mod catalogue;
@@ -31,20 +31,6 @@ use std::{
     env, io,
     path::{Path, PathBuf},
 };
-
-/// A plugin that is a part of piper.
-#[derive(Debug)]
-pub struct Builtin {
-    /// What `uses` calls it.
-    pub name: &'static str,
-    /// Its component.
-    pub component: &'static [u8],
-}
-
-/// The plugins that are a part of piper.
-pub fn builtins() -> &'static [Builtin] {
-    &[]
-}
 
 /// Where the operator keeps what concerns plugins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -25,8 +25,9 @@ use piper_core::{
     codes,
     id::RuleName,
     plan::{self, Command, Plan, PlannedStep, PluginCall},
-    plugin::pointer_part,
+    plugin::{Options, Uses, pointer_part},
     problem::Problem,
+    project::Action,
     time::Now,
 };
 use piper_engine::{clock::Clock, task::TaskHost};
@@ -143,6 +144,42 @@ impl Plugins {
         }
     }
 
+    /// All that is wrong with what a project says to its plugins, as far as that is known before a build is planned.
+    pub fn check(&self, loaded: &LoadedProject) -> Vec<Problem> {
+        let project = &loaded.project;
+        let mut problems = Vec::new();
+        let mut check = |table: String, uses: &Uses, with: &Options, purpose| {
+            let call = PluginCall {
+                uses: uses.clone(),
+                declared: project.declared(uses).cloned(),
+                with: with.resolve(|_| String::new()),
+            };
+            let place = Place {
+                loaded,
+                table: &table,
+            };
+            let used = self.catalogue(loaded).and_then(|catalogue| {
+                Used::new(&catalogue, place, &call, purpose, with.references())
+            });
+            problems.extend(used.err().into_iter().flatten());
+        };
+        for (name, step) in &project.steps {
+            if let Action::Plugin(uses, with) = &step.action {
+                check(
+                    format!("/steps/{}", pointer_part(name.as_str())),
+                    uses,
+                    with,
+                    Purpose::Step,
+                );
+            }
+        }
+        for (name, rule) in &project.notify {
+            let table = format!("/notify/{}", pointer_part(name.as_str()));
+            check(table, &rule.uses, &rule.with, Purpose::Notify);
+        }
+        problems
+    }
+
     /// Those whom the rules of a project tell of this plan's builds, made ready before anything runs.
     ///
     /// # Errors
@@ -206,7 +243,8 @@ impl Plugins {
         call: &PluginCall,
         purpose: Purpose,
     ) -> Result<Used, Vec<Problem>> {
-        Used::new(&*self.catalogue(place.loaded)?, place, call, purpose)
+        let catalogue = self.catalogue(place.loaded)?;
+        Used::new(&catalogue, place, call, purpose, &[])
     }
 
     /// Loads a component, and asks it what its schema cannot say, if it has something to say to that.

@@ -294,13 +294,12 @@ fn annotation(item: &str) -> Option<String> {
     }
     line.push_str(text("level").unwrap_or("notice"));
     line.push_str(": ");
-    for part in [text("title"), text("message")].into_iter().flatten() {
-        if !line.ends_with(": ") {
-            line.push_str(": ");
-        }
-        line.push_str(part);
-    }
-    // Whatever it is made of, it is one line, or a few below each other.
+    let words: Vec<&str> = [text("title"), text("message")]
+        .into_iter()
+        .flatten()
+        .collect();
+    // What follows the first line belongs to it.
+    line.push_str(&words.join(": ").trim_end().replace('\n', "\n    "));
     line.push('\n');
     Some(line)
 }
@@ -313,6 +312,7 @@ mod tests {
     #[test_case(r#"{"level":"error","message":"wrong","file":"a.rs","line":3,"column":1}"#, "a.rs:3:1: error: wrong\n"; "whole")]
     #[test_case(r#"{"level":"warning","message":"hm","title":"t","file":"a.rs"}"#, "a.rs: warning: t: hm\n"; "without a line")]
     #[test_case(r#"{"message":"hm","file":"a.rs","column":2}"#, "a.rs: notice: hm\n"; "a column without a line")]
+    #[test_case(r#"{"level":"error","message":"a\nb\n"}"#, "error: a\n    b\n"; "several lines")]
     #[test_case(r#"{"level":"error","message":"wrong"}"#, "error: wrong\n"; "without a file")]
     fn an_annotation_is_shown_as_compilers_write(item: &str, line: &str) {
         assert_eq!(annotation(item).as_deref(), Some(line));

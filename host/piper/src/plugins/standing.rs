@@ -43,18 +43,6 @@ impl Catalogue {
         let written = component.name.as_ref().and_then(|name| self.grant(name));
         let is_project = component.origin == Origin::Project;
         let written = written.filter(|grant| !is_project || grant.source.is_none());
-        // What is a part of piper may at least what any repository's plugin may.
-        let with_ceiling = PluginGrant {
-            allow: written
-                .map(|grant| grant.allow.clone())
-                .unwrap_or_default()
-                .union(&self.grants.project_plugins),
-            ..written.cloned().unwrap_or_else(nothing)
-        };
-        let written = match component.origin {
-            Origin::Builtin => Some(&with_ceiling),
-            Origin::File | Origin::Operator | Origin::Project => written,
-        };
         // Any repository could call its plugin by this name: what is its operator's holds for one digest.
         let held = written.filter(|grant| !is_project || grant.digest == Some(component.digest));
         let origins = match component.origin {
@@ -65,12 +53,21 @@ impl Catalogue {
             Origin::File | Origin::Operator | Origin::Builtin => Origins::Operator,
         };
         let unfit = |error: TemplateError| self.unfit(component, &error);
-        let effective = Effective::new(manifest, held, origins, None).map_err(unfit)?;
+        // What is a part of piper may at least what any repository's plugin may.
+        let builtin = (component.origin == Origin::Builtin)
+            .then(|| self.with_ceiling(held.cloned().unwrap_or_else(nothing)));
+        let effective =
+            Effective::new(manifest, builtin.as_ref().or(held), origins, None).map_err(unfit)?;
         // What a new digest lacks is said beside what the old one had, and with the configuration that is meant for it.
         let compared = match written {
             Some(grant) if is_project && grant.digest.is_none() => PluginGrant {
                 config: grant.config.clone(),
                 ..nothing()
+            },
+            // It changes with each release of piper, which the operator installed.
+            Some(grant) if component.origin == Origin::Builtin => PluginGrant {
+                digest: None,
+                ..grant.clone()
             },
             Some(grant) => grant.clone(),
             None => nothing(),
@@ -104,17 +101,21 @@ impl Catalogue {
         grant: PluginGrant,
     ) -> Result<Difference, TemplateError> {
         let own = Difference::new(manifest, &grant, Some(component.digest))?;
-        if component.origin != Origin::Project {
-            return Ok(own);
+        match component.origin {
+            Origin::File | Origin::Operator => Ok(own),
+            Origin::Project | Origin::Builtin => Ok(Difference {
+                unused: own.unused,
+                ..Difference::new(manifest, &self.with_ceiling(grant), Some(component.digest))?
+            }),
         }
-        let with_ceiling = PluginGrant {
+    }
+
+    /// A grant, and what is granted to all plugins of repositories.
+    fn with_ceiling(&self, grant: PluginGrant) -> PluginGrant {
+        PluginGrant {
             allow: grant.allow.union(&self.grants.project_plugins),
             ..grant
-        };
-        Ok(Difference {
-            unused: own.unused,
-            ..Difference::new(manifest, &with_ceiling, Some(component.digest))?
-        })
+        }
     }
 
     fn unfit(&self, component: &Component, error: &TemplateError) -> Box<Problem> {

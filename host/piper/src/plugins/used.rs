@@ -16,7 +16,7 @@ use piper_core::{
     plan::PluginCall,
     plugin::PluginRef,
     problem::{Problem, Severity},
-    suggest,
+    project as value, suggest,
 };
 use piper_plugin_host::{
     kind::Kind,
@@ -133,6 +133,8 @@ pub(crate) struct Used {
     pub(crate) config: Value,
     /// The options of this use, whole.
     pub(crate) options: Value,
+    /// Those of them that are known only when a build is planned, as JSON pointers.
+    open: Vec<String>,
 }
 
 /// One of the things that a plugin can be used as.
@@ -197,6 +199,7 @@ impl Used {
         place: Place<'_>,
         call: &PluginCall,
         purpose: Purpose,
+        open: &[(String, value::Value)],
     ) -> Result<Self, Vec<Problem>> {
         let component = component(catalogue, call).map_err(|error| place.all(error))?;
         let title = component.title().to_owned();
@@ -223,6 +226,7 @@ impl Used {
         let mut used = Self {
             config: config(call, &standing),
             options: call.with.clone(),
+            open: open.iter().map(|(pointer, _)| pointer.clone()).collect(),
             component,
             standing,
             description,
@@ -288,6 +292,7 @@ impl Used {
                 Ok(mistakes) => problems.extend(
                     mistakes
                         .into_iter()
+                        .filter(|mistake| !self.open.contains(&mistake.pointer))
                         .map(|mistake| place.with(&title, mistake)),
                 ),
                 Err(why) => return broken("options", &why),
