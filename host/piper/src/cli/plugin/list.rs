@@ -66,10 +66,6 @@ pub(super) fn run(_args: &ListArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
         }
         return Ok(exit_code::SUCCESS);
     }
-    if rows.is_empty() {
-        ui.say("no plugins yet: `piper plugin add SOURCE` adds one to the project, `piper plugin new NAME` begins one");
-        return Ok(exit_code::SUCCESS);
-    }
     ui.print(&text(&rows, ui))?;
     Ok(exit_code::SUCCESS)
 }
