@@ -88,7 +88,15 @@ fn concerns(event: &Event, labels: &[String], only: Option<u32>) -> bool {
             labels.contains(step) && only.is_none_or(|only| only == *r#try)
         }
         Event::StepFinished { step, .. } => labels.contains(step),
-        _ => false,
+        Event::StreamOpened { .. }
+        | Event::BuildStarted(_)
+        | Event::BuildPaused {}
+        | Event::BuildCancelling { .. }
+        | Event::Warning { .. }
+        | Event::BuildResumed {}
+        | Event::BuildFinished { .. }
+        | Event::Log { .. }
+        | Event::Unknown => false,
     }
 }
 
@@ -170,7 +178,15 @@ fn told(event: &Event) -> Option<String> {
             )
         }
         Event::StepFinished { .. } => concluded(event)?,
-        _ => return None,
+        Event::StreamOpened { .. }
+        | Event::BuildStarted(_)
+        | Event::BuildPaused {}
+        | Event::BuildCancelling { .. }
+        | Event::Warning { .. }
+        | Event::BuildResumed {}
+        | Event::BuildFinished { .. }
+        | Event::Log { .. }
+        | Event::Unknown => return None,
     })
 }
 

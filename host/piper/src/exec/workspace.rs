@@ -84,8 +84,11 @@ impl Workspace {
         root: &Path,
         origin: Option<&Origin>,
     ) -> anyhow::Result<Self> {
-        match (kind, origin) {
-            (EnvironmentKind::Clean, Some(origin)) => {
+        match kind {
+            EnvironmentKind::Local => Ok(Self::local(root)),
+            EnvironmentKind::Clean => {
+                // Never the checkout instead: its steps may be meant to destroy what they run in.
+                let origin = origin.context("nobody said of what to make a fresh copy")?;
                 let copy = tempfile::Builder::new().prefix("piper-clean-").tempdir();
                 let copy = copy.context("could not make a temporary folder")?;
                 // Steps compare paths, and the system's temporary folder may be a link.
@@ -104,7 +107,6 @@ impl Workspace {
                     copy: Some(copy),
                 })
             }
-            _ => Ok(Self::local(root)),
         }
     }
 
