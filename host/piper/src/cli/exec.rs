@@ -23,7 +23,7 @@ use piper_core::{
 use piper_engine::{git::Repository, secrets, signals::Signals};
 use std::{
     num::NonZeroU32,
-    path::{Path, PathBuf},
+    path::PathBuf,
     thread,
 };
 
@@ -165,8 +165,7 @@ fn project_root(global: &GlobalArgs) -> Result<PathBuf, CliError> {
     if let Some(root) = find::root(directory) {
         return Ok(root);
     }
-    let here = directory.unwrap_or(Path::new(".")).canonicalize()?;
-    match Repository::find(&here) {
+    match Repository::find(&find::start(directory)?) {
         Some(repository) => Ok(repository.root),
         // It says what is missing better than this could.
         None => Ok(find::find(directory)?.root),

@@ -178,12 +178,10 @@ pub(crate) fn description() -> clap::Command {
 
 /// Runs the command line of this process and says with which status to end.
 pub fn main() -> u8 {
-    let parsed = description()
-        .try_get_matches()
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
+    let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(mut error) => {
+        Err(error) => {
+            let mut error = without_controls(error, std::env::args_os());
             advise(&mut error, std::env::args_os());
             let printed = error.print();
             return if error.use_stderr() {
@@ -220,6 +218,23 @@ pub fn main() -> u8 {
         Some(Command::Complete(args)) => completions::complete(&args, description(), global),
     };
     result.unwrap_or_else(|error| report(error, &ui))
+}
+
+fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let matches = description().try_get_matches_from(args)?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// The same error of words that cannot write to the terminal's controls: the parser repeats them as they are.
+fn without_controls(error: clap::Error, args: impl Iterator<Item = OsString>) -> clap::Error {
+    let shown = args.map(|arg| match arg.to_str() {
+        Some(text) => words(text).into_owned().into(),
+        None => arg,
+    });
+    match parse(shown) {
+        Err(shown) if shown.kind() == error.kind() => shown,
+        _ => error,
+    }
 }
 
 /// Adds what the parser cannot know: a word that is no command may well be a pipeline or a step, and an option that is none a parameter.
@@ -296,9 +311,10 @@ mod tests {
     use test_case::test_case;
 
     fn refusal(words: &[&str]) -> String {
-        let words = ["piper"].iter().chain(words);
-        let mut error = Cli::try_parse_from(words.clone()).unwrap_err();
-        advise(&mut error, words.map(OsString::from));
+        let words = ["piper"].iter().chain(words).map(OsString::from);
+        let error = parse(words.clone()).err().expect("it is refused");
+        let mut error = without_controls(error, words.clone());
+        advise(&mut error, words);
         error.to_string()
     }
 
@@ -347,6 +363,18 @@ mod tests {
             Some(tip) => assert!(text.contains(tip), "{text}"),
             None => assert!(!text.contains("parameter"), "{text}"),
         }
+    }
+
+    #[test_case(&["init", "\x1b[2Jx"]; "an argument")]
+    #[test_case(&["exec", "--\x1b]0;x\x07"]; "an option, and the tip for it")]
+    #[test_case(&["list", "--output=\x1b[2J"]; "a value")]
+    #[test_case(&["\x1b[2J"]; "a command")]
+    fn what_is_refused_cannot_write_to_the_terminals_controls(words: &[&str]) {
+        let text = refusal(words);
+        assert!(
+            text.contains('␛') && !text.contains(['\x1b', '\x07']),
+            "{text:?}"
+        );
     }
 
     #[test_case(&["exec", "-j0"]; "jobs")]
