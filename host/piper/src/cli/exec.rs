@@ -21,11 +21,7 @@ use piper_core::{
     wire::v1::Outcome,
 };
 use piper_engine::{git::Repository, secrets, signals::Signals};
-use std::{
-    num::NonZeroU32,
-    path::PathBuf,
-    thread,
-};
+use std::{num::NonZeroU32, path::PathBuf, thread};
 
 /// Run a pipeline or a step on this machine
 #[derive(Debug, Args)]

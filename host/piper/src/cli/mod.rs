@@ -225,11 +225,16 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&matches)
 }
 
-/// The same error of words that cannot write to the terminal's controls: the parser repeats them as they are.
+/// The same error of words that neither write to the terminal's controls nor fill its screen: the parser repeats them as they are.
 fn without_controls(error: clap::Error, args: impl Iterator<Item = OsString>) -> clap::Error {
-    let shown = args.map(|arg| match arg.to_str() {
-        Some(text) => words(text).into_owned().into(),
-        None => arg,
+    const LONGEST: usize = 500;
+    let shown = args.map(|arg| {
+        let Some(text) = arg.to_str() else { return arg };
+        let mut shown: String = words(text).chars().take(LONGEST).collect();
+        if shown.len() < text.len() && shown.chars().count() == LONGEST {
+            shown.push('…');
+        }
+        shown.into()
     });
     match parse(shown) {
         Err(shown) if shown.kind() == error.kind() => shown,
@@ -374,6 +379,19 @@ mod tests {
         assert!(
             text.contains('␛') && !text.contains(['\x1b', '\x07']),
             "{text:?}"
+        );
+    }
+
+    #[test_case(&[]; "as a command")]
+    #[test_case(&["logs", "--since"]; "as a value")]
+    #[test_case(&["list"]; "as an argument")]
+    fn a_word_of_100_000_letters_does_not_fill_the_screen(before: &[&str]) {
+        let word = "x".repeat(100_000);
+        let text = refusal(&[before, &[&word]].concat());
+        assert!(
+            text.contains("xxx…") && text.len() < 4_000,
+            "{}",
+            text.len()
         );
     }
 
