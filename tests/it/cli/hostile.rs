@@ -206,6 +206,13 @@ fn a_home_that_is_no_whole_path_gets_no_folders_in_the_project() {
 }
 
 #[test]
+fn a_file_of_secrets_that_cannot_be_read_is_refused_with_the_reason() {
+    let env = TestEnv::sequence(&[("a", "true")]);
+    let done = env.piper(&["exec", "--secrets", "nowhere"]).exits(2);
+    done.complains("in nowhere: No such file or directory");
+}
+
+#[test]
 fn settings_that_are_a_fifo_keep_no_build_waiting() {
     let env = TestEnv::sequence(&[("a", "true")]);
     let folder = env.beside("config").join("piper");

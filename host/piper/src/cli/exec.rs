@@ -97,7 +97,11 @@ fn run_builds(
     let jobs = args.jobs.map_or_else(cores, NonZeroU32::get);
     let from_file = args.secrets.as_deref().map(secrets::read_file).transpose();
     let secrets = from_file.map_err(|error| {
-        Problem::error(codes::SECRET_MISSING, error.to_string())
+        let message = match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        Problem::error(codes::SECRET_MISSING, message)
             .help("`--secrets FILE` takes a file of NAME=VALUE lines")
     })?;
     let options = Options {

@@ -317,7 +317,7 @@ mod tests {
 
     fn refusal(words: &[&str]) -> String {
         let words = ["piper"].iter().chain(words).map(OsString::from);
-        let error = parse(words.clone()).err().expect("it is refused");
+        let error = parse(words.clone()).unwrap_err();
         let mut error = without_controls(error, words.clone());
         advise(&mut error, words);
         error.to_string()
