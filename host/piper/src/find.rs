@@ -64,15 +64,29 @@ fn user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-fn find_from(directory: &Path, home: Option<&Path>, user: u32) -> Result<Found, Box<Problem>> {
-    let start = fs::canonicalize(directory).map_err(|error| {
+/// The folder in which a project is looked for, canonical: `directory`, or the working directory.
+///
+/// # Errors
+///
+/// When it is not there, as the working directory may be, or is no folder.
+pub fn start(directory: Option<&Path>) -> Result<PathBuf, Box<Problem>> {
+    let directory = directory.unwrap_or(Path::new("."));
+    let folder = fs::canonicalize(directory).and_then(|folder| match folder.is_dir() {
+        true => Ok(folder),
+        false => Err(io::ErrorKind::NotADirectory.into()),
+    });
+    folder.map_err(|error| {
         let (directory, reason) = (directory.display(), reason(&error));
         let problem = Problem::error(
             codes::NO_PROJECT,
             format!("cannot look for a project in `{directory}`: {reason}"),
         );
         Box::new(problem.help("name a folder that exists with -C DIR"))
-    })?;
+    })
+}
+
+fn find_from(directory: &Path, home: Option<&Path>, user: u32) -> Result<Found, Box<Problem>> {
+    let start = start(Some(directory))?;
     if let Some(root) = nearest(&start, home) {
         let path = root.join(FILE_NAME);
         let bytes = read(&path, user)?;

@@ -177,6 +177,41 @@ fn whoever_waits_in_vain_for_the_value_of_a_parameter_can_interrupt() {
     running.finish().dies_of(libc::SIGINT);
 }
 
+#[test_case(&["list"])]
+#[test_case(&["exec"])]
+#[test_case(&["exec", "build", "clean"]; "exec clean")]
+#[test_case(&["init"])]
+#[test_case(&["builds"])]
+#[test_case(&["show"])]
+#[test_case(&["logs"])]
+fn a_folder_that_is_not_there_is_no_project(args: &[&str]) {
+    let env = TestEnv::sequence(&[("a", "true")]);
+    env.piper(&["exec"]).succeeds();
+    for folder in ["nowhere", "/dev/null"] {
+        let call = env.call(args).args(&["-C", folder]);
+        let done = call.finish().exits(2).says("").complains("error[P0308]");
+        done.complains(folder).complains("-C DIR");
+    }
+}
+
+#[test]
+fn a_home_that_is_no_whole_path_gets_no_folders_in_the_project() {
+    let env = TestEnv::sequence(&[("a", "case $PIPER_CACHE in /*) ;; *) exit 1;; esac")]);
+    let mut call = env.call(&["exec"]).env("HOME", "relative");
+    for kind in ["XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"] {
+        call = call.without_env(kind);
+    }
+    call.finish().succeeds();
+    assert!(!env.path("relative").exists());
+}
+
+#[test]
+fn a_file_of_secrets_that_cannot_be_read_is_refused_with_the_reason() {
+    let env = TestEnv::sequence(&[("a", "true")]);
+    let done = env.piper(&["exec", "--secrets", "nowhere"]).exits(2);
+    done.complains("in nowhere: No such file or directory");
+}
+
 #[test]
 fn settings_that_are_a_fifo_keep_no_build_waiting() {
     let env = TestEnv::sequence(&[("a", "true")]);

@@ -49,7 +49,7 @@ pub struct BuildsArgs {
 pub fn run(args: &BuildsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let now = clock::wall();
     let history = past::open(ui, now)?;
-    let root = past::root(global).filter(|_| !args.all);
+    let root = past::root(global)?.filter(|_| !args.all);
     let everywhere = root.is_none();
     let limit = args.limit.get() as usize;
     let filter = Filter {

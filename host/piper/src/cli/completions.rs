@@ -104,7 +104,7 @@ fn named_plugins(global: &GlobalArgs) -> Result<Vec<(String, String)>, CliError>
 fn recorded_steps(global: &GlobalArgs, address: &str, ui: &Ui) -> Result<Vec<String>, CliError> {
     let address = past::address(Some(address))?;
     let history = past::open(ui, clock::wall())?;
-    let build = past::find(&history, &address, past::root(global).as_deref())?;
+    let build = past::find(&history, &address, past::root(global)?.as_deref())?;
     let kept = Kept::open(&history, build, ui)?;
     Ok(kept.labels().into_iter().map(str::to_owned).collect())
 }

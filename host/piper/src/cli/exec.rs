@@ -21,12 +21,7 @@ use piper_core::{
     wire::v1::Outcome,
 };
 use piper_engine::{git::Repository, secrets, signals::Signals};
-use std::{
-    num::NonZeroU32,
-    path::{Path, PathBuf},
-    sync::Arc,
-    thread,
-};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, thread};
 
 /// Run a pipeline or a step on this machine
 #[derive(Debug, Args)]
@@ -104,7 +99,11 @@ fn run_builds(
     let jobs = args.jobs.map_or_else(cores, NonZeroU32::get);
     let from_file = args.secrets.as_deref().map(secrets::read_file).transpose();
     let secrets = from_file.map_err(|error| {
-        Problem::error(codes::SECRET_MISSING, error.to_string())
+        let message = match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        Problem::error(codes::SECRET_MISSING, message)
             .help("`--secrets FILE` takes a file of NAME=VALUE lines")
     })?;
     let options = Options {
@@ -182,8 +181,7 @@ fn project_root(global: &GlobalArgs) -> Result<PathBuf, CliError> {
     if let Some(root) = find::root(directory) {
         return Ok(root);
     }
-    let here = directory.unwrap_or(Path::new(".")).canonicalize()?;
-    match Repository::find(&here) {
+    match Repository::find(&find::start(directory)?) {
         Some(repository) => Ok(repository.root),
         // It says what is missing better than this could.
         None => Ok(find::find(directory)?.root),

@@ -102,7 +102,7 @@ pub fn run(args: &LogsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
     let now = clock::wall();
     let address = past::address(args.address.as_deref())?;
     let history = past::open(ui, now)?;
-    let build = past::find(&history, &address, past::root(global).as_deref())?;
+    let build = past::find(&history, &address, past::root(global)?.as_deref())?;
     let kept = Kept::open(&history, build, ui)?;
     let all = kept.labels();
 

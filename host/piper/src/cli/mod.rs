@@ -180,12 +180,10 @@ pub(crate) fn description() -> clap::Command {
 
 /// Runs the command line of this process and says with which status to end.
 pub fn main() -> u8 {
-    let parsed = description()
-        .try_get_matches()
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
+    let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(mut error) => {
+        Err(error) => {
+            let mut error = without_controls(error, std::env::args_os());
             advise(&mut error, std::env::args_os());
             let printed = error.print();
             return if error.use_stderr() {
@@ -223,6 +221,28 @@ pub fn main() -> u8 {
         Some(Command::Complete(args)) => completions::complete(&args, description(), global),
     };
     result.unwrap_or_else(|error| report(error, &ui))
+}
+
+fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let matches = description().try_get_matches_from(args)?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// The same error of words that neither write to the terminal's controls nor fill its screen: the parser repeats them as they are.
+fn without_controls(error: clap::Error, args: impl Iterator<Item = OsString>) -> clap::Error {
+    const LONGEST: usize = 500;
+    let shown = args.map(|arg| {
+        let Some(text) = arg.to_str() else { return arg };
+        let mut shown: String = words(text).chars().take(LONGEST).collect();
+        if shown.len() < text.len() && shown.chars().count() == LONGEST {
+            shown.push('…');
+        }
+        shown.into()
+    });
+    match parse(shown) {
+        Err(shown) if shown.kind() == error.kind() => shown,
+        _ => error,
+    }
 }
 
 /// Adds what the parser cannot know: a word that is no command may well be a pipeline or a step, and an option that is none a parameter.
@@ -299,9 +319,10 @@ mod tests {
     use test_case::test_case;
 
     fn refusal(words: &[&str]) -> String {
-        let words = ["piper"].iter().chain(words);
-        let mut error = Cli::try_parse_from(words.clone()).unwrap_err();
-        advise(&mut error, words.map(OsString::from));
+        let words = ["piper"].iter().chain(words).map(OsString::from);
+        let error = parse(words.clone()).unwrap_err();
+        let mut error = without_controls(error, words.clone());
+        advise(&mut error, words);
         error.to_string()
     }
 
@@ -350,6 +371,31 @@ mod tests {
             Some(tip) => assert!(text.contains(tip), "{text}"),
             None => assert!(!text.contains("parameter"), "{text}"),
         }
+    }
+
+    #[test_case(&["init", "\x1b[2Jx"]; "an argument")]
+    #[test_case(&["exec", "--\x1b]0;x\x07"]; "an option, and the tip for it")]
+    #[test_case(&["list", "--output=\x1b[2J"]; "a value")]
+    #[test_case(&["\x1b[2J"]; "a command")]
+    fn what_is_refused_cannot_write_to_the_terminals_controls(words: &[&str]) {
+        let text = refusal(words);
+        assert!(
+            text.contains('␛') && !text.contains(['\x1b', '\x07']),
+            "{text:?}"
+        );
+    }
+
+    #[test_case(&[]; "as a command")]
+    #[test_case(&["logs", "--since"]; "as a value")]
+    #[test_case(&["list"]; "as an argument")]
+    fn a_word_of_100_000_letters_does_not_fill_the_screen(before: &[&str]) {
+        let word = "x".repeat(100_000);
+        let text = refusal(&[before, &[&word]].concat());
+        assert!(
+            text.contains("xxx…") && text.len() < 4_000,
+            "{}",
+            text.len()
+        );
     }
 
     #[test_case(&["exec", "-j0"]; "jobs")]

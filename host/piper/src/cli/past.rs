@@ -36,8 +36,16 @@ pub(super) fn open(ui: &Ui, now: Timestamp) -> Result<LocalHistory, CliError> {
 }
 
 /// The canonical root of the project at hand; `None` outside of any. The file is not read: a broken one has builds too.
-pub(super) fn root(global: &GlobalArgs) -> Option<PathBuf> {
-    find::root(global.directory.as_deref())
+///
+/// # Errors
+///
+/// When a folder was named that is not there: the builds of other projects are no answer to that.
+pub(super) fn root(global: &GlobalArgs) -> Result<Option<PathBuf>, CliError> {
+    let directory = global.directory.as_deref();
+    if directory.is_some() {
+        find::start(directory)?;
+    }
+    Ok(find::root(directory))
 }
 
 /// Reads an address; without one, the newest build here.

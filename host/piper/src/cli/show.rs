@@ -39,7 +39,7 @@ pub fn run(args: &ShowArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
     let now = clock::wall();
     let address = past::address(args.address.as_deref())?;
     let history = past::open(ui, now)?;
-    let build = past::find(&history, &address, past::root(global).as_deref())?;
+    let build = past::find(&history, &address, past::root(global)?.as_deref())?;
     let kept = Kept::open(&history, build, ui)?;
     let labels = match &address.step {
         Some(step) => kept.matching(&step.label)?,
@@ -88,7 +88,15 @@ fn concerns(event: &Event, labels: &[String], only: Option<u32>) -> bool {
             labels.contains(step) && only.is_none_or(|only| only == *r#try)
         }
         Event::StepFinished { step, .. } => labels.contains(step),
-        _ => false,
+        Event::StreamOpened { .. }
+        | Event::BuildStarted(_)
+        | Event::BuildPaused {}
+        | Event::BuildCancelling { .. }
+        | Event::Warning { .. }
+        | Event::BuildResumed {}
+        | Event::BuildFinished { .. }
+        | Event::Log { .. }
+        | Event::Unknown => false,
     }
 }
 
@@ -170,7 +178,15 @@ fn told(event: &Event) -> Option<String> {
             )
         }
         Event::StepFinished { .. } => concluded(event)?,
-        _ => return None,
+        Event::StreamOpened { .. }
+        | Event::BuildStarted(_)
+        | Event::BuildPaused {}
+        | Event::BuildCancelling { .. }
+        | Event::Warning { .. }
+        | Event::BuildResumed {}
+        | Event::BuildFinished { .. }
+        | Event::Log { .. }
+        | Event::Unknown => return None,
     })
 }
 

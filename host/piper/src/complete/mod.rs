@@ -302,7 +302,7 @@ impl<'a> Line<'a> {
     /// The words of `exec`, `plan` and `export`: a name, an environment, parameters.
     fn request(&self, loaded: &LoadedProject, current: &str) -> Vec<Candidate> {
         let project = &loaded.project;
-        let target = self.target().map(|target| base(target));
+        let target = self.target().map(base);
         let pipeline = project.pipelines.get(target.unwrap_or("build"));
         let params = declared_params(project, pipeline);
         if let Some((name, _)) = param(current) {

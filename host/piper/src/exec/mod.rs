@@ -441,6 +441,8 @@ fn cache_folder(build: &BuildSummary) -> PathBuf {
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
         .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
+        // A relative one would be another folder in each step's.
+        .filter(|path| path.is_absolute())
         .unwrap_or_else(std::env::temp_dir);
     let root = crc32fast::hash(build.root.as_os_str().as_encoded_bytes());
     let name: String = build

@@ -367,7 +367,17 @@ impl Show {
                     drop(waiting);
                     self.queue.changed.notify_all();
                 }
-                _ => {}
+                Event::StreamOpened { .. }
+                | Event::BuildStarted(_)
+                | Event::StepStarted { .. }
+                | Event::StepStopping { .. }
+                | Event::TryFinished { .. }
+                | Event::StepFinished { .. }
+                | Event::BuildResumed {}
+                | Event::Log { .. }
+                | Event::Warning { .. }
+                | Event::BuildCancelling { .. }
+                | Event::Unknown => {}
             }
         }
     }

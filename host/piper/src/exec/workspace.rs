@@ -87,8 +87,8 @@ impl Workspace {
         match kind {
             EnvironmentKind::Local => Ok(Self::local(root)),
             EnvironmentKind::Clean => {
-                let origin =
-                    origin.context("a fresh copy was asked for, and nobody said of what")?;
+                // Never the checkout instead: its steps may be meant to destroy what they run in.
+                let origin = origin.context("nobody said of what to make a fresh copy")?;
                 let copy = tempfile::Builder::new().prefix("piper-clean-").tempdir();
                 let copy = copy.context("could not make a temporary folder")?;
                 // Steps compare paths, and the system's temporary folder may be a link.

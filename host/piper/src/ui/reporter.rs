@@ -290,7 +290,16 @@ impl People {
             {
                 self.show_now(now.mono);
             }
-            _ => self.show(now.mono),
+            Event::StreamOpened { .. }
+            | Event::BuildStarted(_)
+            | Event::StepStarted { .. }
+            | Event::StepStopping { .. }
+            | Event::TryFinished { .. }
+            | Event::StepFinished { .. }
+            | Event::Log { .. }
+            | Event::Warning { .. }
+            | Event::BuildCancelling { .. }
+            | Event::Unknown => self.show(now.mono),
         }
     }
 

@@ -327,7 +327,18 @@ fn failure(done: &Done) -> (&'static str, String, String) {
     };
     let why = match &done.exit {
         Some(Exit::NotStarted(why)) => words(why).into_owned(),
-        _ => how(done),
+        Some(
+            Exit::Status(_)
+            | Exit::Signal(_)
+            | Exit::Timeout
+            | Exit::IdleTimeout
+            | Exit::Cancelled
+            | Exit::Rejected(_)
+            | Exit::Failed(_)
+            | Exit::Skipped(_)
+            | Exit::Errored(_),
+        )
+        | None => how(done),
     };
     (verb, after, why)
 }
@@ -349,7 +360,16 @@ fn how(done: &Done) -> String {
 pub fn reason_beside<'a>(exit: Option<&Exit>, reason: Option<&'a str>) -> Option<&'a str> {
     let said = match exit {
         Some(Exit::NotStarted(why) | Exit::Rejected(why) | Exit::Errored(why)) => words(why),
-        _ => Cow::Borrowed(""),
+        Some(
+            Exit::Status(_)
+            | Exit::Signal(_)
+            | Exit::Timeout
+            | Exit::IdleTimeout
+            | Exit::Cancelled
+            | Exit::Failed(_)
+            | Exit::Skipped(_),
+        )
+        | None => Cow::Borrowed(""),
     };
     reason.filter(|reason| words(reason) != said)
 }

@@ -170,7 +170,7 @@ impl<'a> Check<'a> {
             Lack::AtTheTop => (
                 match reference.to {
                     Value::Matrix(_) => format!("{owner} refers to the {what} `{name}`, and no rule has axes"),
-                    _ => format!("{owner} refers to the {what} `{name}`, which is not in `[params]`"),
+                    Value::Param(_) | Value::Text(_) => format!("{owner} refers to the {what} `{name}`, which is not in `[params]`"),
                 },
                 "a rule is for builds of any pipeline: it can refer to parameters of `[params]` only".to_owned(),
             ),
@@ -180,7 +180,7 @@ impl<'a> Check<'a> {
                     Value::Matrix(_) => format!(
                         "declare it: `{declare}` in the step or in each pipeline that uses it"
                     ),
-                    _ => format!(
+                    Value::Param(_) | Value::Text(_) => format!(
                         "declare it: `{name} = \"default\"` in `[params]`, or `{declare}` in the pipeline"
                     ),
                 },
@@ -208,7 +208,7 @@ impl<'a> Check<'a> {
                     ),
                 }
             }
-            _ => None,
+            Value::Matrix(_) | Value::Text(_) => None,
         };
         let mut problem = Problem::error(code, message).help(declare);
         if let Some(near) = near.filter(|near| *near != name) {

@@ -219,9 +219,8 @@ impl Decoder<'_> {
         kind: Kind,
         node: Node<'_>,
     ) -> Option<u32> {
-        let (min, max) = match kind {
-            Kind::Count { min, max } => (min, max),
-            _ => (0, u32::MAX),
+        let Kind::Count { min, max } = kind else {
+            unreachable!("`{name}` takes a number");
         };
         let Some(integer) = node.get_ref().as_integer() else {
             self.report_type(owner, name, kind, node);

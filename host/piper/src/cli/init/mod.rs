@@ -11,7 +11,7 @@ mod tests;
 
 use super::{CliError, GlobalArgs};
 use crate::{
-    exit_code,
+    exit_code, find,
     ui::{OutputFormat, Ui, sanitize::words},
 };
 use anyhow::Context as _;
@@ -50,6 +50,7 @@ pub fn run(args: &InitArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
         .directory
         .as_ref()
         .map_or_else(|| PathBuf::from(FILE), |folder| folder.join(FILE));
+    find::start(Some(&folder))?;
     let path = env::var_os("PATH").unwrap_or_default();
     let has_tool = |tool: &str| {
         env::split_paths(&path).any(|place| {
