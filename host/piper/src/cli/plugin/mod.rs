@@ -84,7 +84,7 @@ impl From<Error> for CliError {
 
 /// The plugins that can be named here. A project need not be there.
 pub(super) fn catalogue(global: &GlobalArgs) -> Result<Catalogue, CliError> {
-    Ok(Catalogue::open(Places::find(), past::root(global))?)
+    Ok(Catalogue::open(Places::find(), past::root(global)?)?)
 }
 
 /// Finds a plugin by its name, or a component by its path as seen from the folder of `-C`.
