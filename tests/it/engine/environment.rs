@@ -231,7 +231,7 @@ fn the_version_is_what_the_file_says_or_what_git_describes() {
         .complains("1.2.0");
     env.write("piper.toml", file("{ git-describe = '--tags' }"));
     env.piper(&["exec"])
-        .exits(3)
+        .exits(2)
         .says("")
         .complains("repository");
     env.commit_all();

@@ -2,8 +2,12 @@
 
 use super::{cached, plugin, write_grants};
 use crate::support::{Finished, TestEnv, guests};
+use serde_json::{Value, json};
 use std::{
     fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    thread,
     time::{Duration, Instant},
 };
 use test_case::test_case;
@@ -202,6 +206,30 @@ fn a_plugin_reads_the_workspace_and_nothing_beside_it() {
 }
 
 #[test]
+fn test_reports_become_a_verdict_annotations_and_outputs() {
+    let env = TestEnv::new(
+        "[steps.report]\nuses = \"junit\"\nwith = { files = [\"*.xml\"], fail-on-failure = false }\n\
+         [steps]\nafter = 'echo \"failures: $(cat \"$PIPER_NEEDS/report/failures\")\"; cat \"$PIPER_ARTIFACTS/reports/report/annotation.ndjson\"'\n\
+         [pipelines]\nbuild = { steps = [\"report\", \"after\"] }\n",
+    );
+    env.write(
+        "r.xml",
+        "<testsuite name='a'><testcase classname='a' name='works'/><testcase classname='a' name='breaks' file='b.py' line='3'><failure message='1 != 2'/></testcase></testsuite>",
+    );
+    let done = piper(&env, &["exec"]).succeeds();
+    for part in ["FAILED a breaks", "failures: 1", "\"level\":\"error\""] {
+        assert!(done.out().contains(part), "{part} in {}", done.out());
+    }
+    env.write(
+        "piper.toml",
+        "[steps]\na = { uses = \"junit\", with = { files = \"*.xml\" } }\n",
+    );
+    piper(&env, &["exec", "a"])
+        .exits(1)
+        .complains("1 of 2 tests failed");
+}
+
+#[test]
 fn a_planner_says_which_steps_run_and_plan_shows_them() {
     let env = project(
         "[steps.both]\nuses = \"odd/everything\"\n\
@@ -295,6 +323,95 @@ fn notifiers_are_told_if_somebody_asks_for_that() {
         .succeeds()
         .complains("build.started")
         .complains("build.finished");
+}
+
+/// Answers each request with this status, and returns what was asked.
+fn receive(listener: &TcpListener, status: &str) -> String {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&request).into_owned();
+        let length = text.split("content-length: ").nth(1);
+        let length = length.and_then(|rest| rest.split("\r\n").next()?.parse::<usize>().ok());
+        if let (Some((head, _)), Some(length)) = (text.split_once("\r\n\r\n"), length)
+            && request.len() >= head.len() + 4 + length
+        {
+            break;
+        }
+        match stream.read(&mut buffer).unwrap() {
+            0 => break,
+            read => request.extend_from_slice(&buffer[..read]),
+        }
+    }
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
+    String::from_utf8(request).unwrap()
+}
+
+#[test]
+fn a_webhook_hears_of_a_failure_signed_and_again_if_it_was_busy() {
+    let env = TestEnv::new(
+        "[steps]\nbad = 'echo why; exit 3'\n[pipelines]\nbuild = { steps = [\"bad\"] }\n[notify.team]\nuses = \"webhook\"\n",
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    write_grants(
+        &env,
+        &format!(
+            "[plugins.webhook]\nconfig = {{ url = \"{origin}/hook\" }}\nallow.http = [\"POST {origin}/hook\"]\n\
+             allow.private-network = [\"127.0.0.1/32\"]\nsecrets.signing-key = {{ from = \"env:KEY\" }}\n"
+        ),
+    );
+    let receiver =
+        thread::spawn(move || ["503 Busy", "204 Done"].map(|status| receive(&listener, status)));
+    let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    cached(env.call(&["exec", "--notify"]))
+        .env("KEY", key)
+        .finish()
+        .exits(1)
+        .never_says("could not tell");
+    let requests = receiver.join().unwrap();
+    for request in &requests {
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("POST /hook HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("webhook-signature: v1,"), "{head}");
+        assert!(!request.contains(&key[6..]), "the key stays here");
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["type"], "build.finished");
+        assert_eq!(body["data"]["end"]["outcome"], "failed");
+        assert_eq!(
+            body["data"]["failure"],
+            json!({ "step": "bad", "log_tail": "why" })
+        );
+    }
+    let id = |request: &str| {
+        let (_, rest) = request.split_once("webhook-id: ").unwrap();
+        rest.split("\r\n").next().unwrap().to_owned()
+    };
+    assert_eq!(id(&requests[0]), id(&requests[1]), "one event, one id");
+}
+
+#[test]
+fn a_notifier_that_fails_costs_a_line_and_not_the_build() {
+    let env = TestEnv::new(
+        "[steps]\ngood = 'true'\n[pipelines]\nbuild = { steps = [\"good\"] }\n[notify.team]\nuses = \"webhook\"\non = [\"always\"]\n",
+    );
+    write_grants(
+        &env,
+        "[plugins.webhook]\nconfig = { url = \"http://127.0.0.1:1/hook\" }\nallow.http = [\"POST http://127.0.0.1:1/hook\"]\n\
+         secrets.signing-key = { from = \"env:KEY\" }\n",
+    );
+    let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    cached(env.call(&["exec", "--notify"]))
+        .env("KEY", key)
+        .finish()
+        .succeeds()
+        .complains("could not tell `team`: plugin `webhook` may not reach 127.0.0.1")
+        .complains("piper plugin grant webhook --private-network 127.0.0.1/32");
 }
 
 #[test]
