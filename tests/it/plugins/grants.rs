@@ -50,6 +50,16 @@ fn a_plugin_is_added_and_then_granted_what_it_asks_for() {
 }
 
 #[test]
+fn a_host_that_only_the_configuration_knows_is_asked_for() {
+    let env = project();
+    plugin(&env, &["grant", "webhook", "--yes"])
+        .finish()
+        .succeeds()
+        .complains("`POST {config.url}` cannot be granted yet")
+        .complains("`config` of `[plugins.webhook]`");
+}
+
+#[test]
 fn nothing_is_granted_unless_somebody_agrees() {
     let env = project();
     plugin(&env, &["add", "odd.wasm"]).finish().succeeds();

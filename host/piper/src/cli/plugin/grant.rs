@@ -134,6 +134,20 @@ pub(super) fn run(args: &GrantArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
     };
     let standing = catalogue.standing(&component, &manifest)?;
     let written = catalogue.grant(&name).cloned().unwrap_or_default();
+    for asked in &manifest.permissions.http {
+        // Without the operator's word nobody knows which host that is.
+        if asked
+            .what
+            .resolve(&written.config)
+            .is_ok_and(|rules| rules.is_empty())
+        {
+            ui.warn(&format!(
+                "`{}` cannot be granted yet: write what is in the braces as `config` of `[plugins.{name}]` into {}, then grant it",
+                words(&asked.what.to_string()),
+                super::grants_file(&catalogue)
+            ));
+        }
+    }
     let asked = Wanted::of_args(args);
     let is_all = asked.is_empty();
     let wanted = match is_all {
