@@ -68,16 +68,62 @@ pub struct Watcher {
     /// Becomes readable when it ends.
     over: OwnedFd,
     /// What the pipe had no room for.
-    untold: Vec<u8>,
+    untold: Notes,
+}
+
+/// What a watcher is told.
+#[derive(Debug, Default)]
+pub struct Notes(Vec<u8>);
+
+impl Notes {
+    /// A step began.
+    pub fn session(&mut self, session: Session) {
+        let Session { leader, noted } = session;
+        self.add(format_args!("session {leader} {noted}"), b"");
+    }
+
+    /// A temporary folder, by its absolute path, is to go with the build.
+    pub fn folder(&mut self, folder: &Path) {
+        self.add(format_args!("folder "), folder.as_os_str().as_bytes());
+    }
+
+    /// The survivors of this step stay.
+    pub fn keep(&mut self, label: &str) {
+        self.add(format_args!("keep "), label.as_bytes());
+    }
+
+    fn farewell(&mut self) {
+        self.add(format_args!("farewell"), b"");
+    }
+
+    fn add(&mut self, what: fmt::Arguments<'_>, more: &[u8]) {
+        self.0
+            .write_fmt(what)
+            .expect("a write to memory does not fail");
+        self.0.extend_from_slice(more);
+        self.0.push(NOTE_END);
+    }
+
+    /// Writes them, as far as there is room. Whoever cannot be told anything, because it was killed, is told nothing.
+    fn write_to(&mut self, mut pipe: &File) {
+        while !self.0.is_empty() {
+            match pipe.write(&self.0) {
+                Ok(told) => drop(self.0.drain(..told)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => self.0.clear(),
+            }
+        }
+    }
 }
 
 impl Watcher {
-    /// Starts the watcher of a build.
+    /// Starts the watcher of a build. What it is to know stands in its pipe before there is one, because piper may be killed at once.
     ///
     /// # Errors
     ///
     /// When the process cannot be started; steps then outlive a killed piper.
-    pub fn start(build: &str) -> io::Result<Self> {
+    pub fn start(build: &str, mut notes: Notes) -> io::Result<Self> {
         let program = CString::new("/proc/self/exe").map_err(io::Error::other)?;
         let argv = [
             CString::from(c"piper"),
@@ -90,6 +136,8 @@ impl Watcher {
         unsafe { libc::fcntl(write.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE) };
         // A watcher that does not read, because somebody stopped it, must not stop the build.
         spawn::set_nonblocking(write.as_raw_fd())?;
+        let pipe = File::from(write);
+        notes.write_to(&pipe);
         let child = spawn::Spawn {
             program: &program,
             argv: &argv,
@@ -99,11 +147,11 @@ impl Watcher {
         }
         .start()?;
         Ok(Self {
-            pipe: File::from(write),
+            pipe,
             pid: child.pid,
             // Nobody asks for its status: if it is killed, it is reaped with the orphans.
             over: child.pidfd.try_clone()?,
-            untold: Vec::new(),
+            untold: notes,
         })
     }
 
@@ -112,57 +160,27 @@ impl Watcher {
         (!is_readable_within(&self.over, Duration::ZERO)).then_some(self.pid)
     }
 
-    /// Tells of a step that began.
+    /// Tells of a step that began. A watcher that does not listen hears it later.
     pub fn session(&mut self, session: Session) {
-        let Session { leader, noted } = session;
-        self.tell(format_args!("session {leader} {noted}"), b"");
-    }
-
-    /// Tells of a temporary folder, by its absolute path, which is to go with the build.
-    pub fn folder(&mut self, folder: &Path) {
-        self.tell(format_args!("folder "), folder.as_os_str().as_bytes());
-    }
-
-    /// Tells of a step whose survivors stay.
-    pub fn keep(&mut self, label: &str) {
-        self.tell(format_args!("keep "), label.as_bytes());
+        self.untold.session(session);
+        self.untold.write_to(&self.pipe);
     }
 
     /// Ends the watcher: there is nothing left to watch.
     pub fn farewell(mut self) {
-        self.tell(format_args!("farewell"), b"");
+        self.untold.farewell();
+        self.untold.write_to(&self.pipe);
         let Self {
             pipe, over, untold, ..
         } = self;
         drop(pipe);
         // One that did not hear the farewell would take the pipe's end for piper's, and end what is to be kept.
-        if !untold.is_empty() || !is_readable_within(&over, FAREWELL) {
+        if !untold.0.is_empty() || !is_readable_within(&over, FAREWELL) {
             // SAFETY: the call takes a descriptor that lives, numbers, and no further information.
             unsafe {
                 let info: *const libc::siginfo_t = std::ptr::null();
                 let over = over.as_raw_fd();
                 libc::syscall(libc::SYS_pidfd_send_signal, over, libc::SIGKILL, info, 0);
-            }
-        }
-    }
-
-    fn tell(&mut self, what: fmt::Arguments<'_>, more: &[u8]) {
-        self.untold
-            .write_fmt(what)
-            .expect("a write to memory does not fail");
-        self.untold.extend_from_slice(more);
-        self.untold.push(NOTE_END);
-        self.write_on();
-    }
-
-    /// A watcher that somebody killed cannot be told anything, which fails no build; one that does not listen hears it later.
-    fn write_on(&mut self) {
-        while !self.untold.is_empty() {
-            match self.pipe.write(&self.untold) {
-                Ok(told) => drop(self.untold.drain(..told)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.untold.clear(),
             }
         }
     }
@@ -339,7 +357,7 @@ mod tests {
             pipe: File::from(write),
             pid: 0,
             over: read.try_clone().unwrap(),
-            untold: Vec::new(),
+            untold: Notes::default(),
         };
         let session = |leader| Session { leader, noted: 7 };
         let sessions: Vec<Session> = (0..50_000).map(session).collect();
@@ -347,9 +365,9 @@ mod tests {
             watcher.session(session);
         }
         let (mut read, mut heard) = (File::from(read), Vec::new());
-        while !watcher.untold.is_empty() {
+        while !watcher.untold.0.is_empty() {
             let _ = read.read_to_end(&mut heard);
-            watcher.write_on();
+            watcher.untold.write_to(&watcher.pipe);
         }
         drop(watcher);
         read.read_to_end(&mut heard).unwrap();

@@ -8,7 +8,7 @@ use crate::{
     environment::{self, Vars},
     process::{
         Pid, pty, reap_adopted, sessions, spawn,
-        watcher::{Session, Watcher},
+        watcher::{Notes, Session, Watcher},
     },
     scratch::Scratch,
     task::Job,
@@ -316,10 +316,10 @@ impl<'a> Executor<'a> {
 
     /// Starts the watcher.
     pub(super) fn watch_over(&mut self) -> io::Result<()> {
-        let mut watcher = Watcher::start(self.order.id.as_str())?;
-        watcher.folder(self.scratch.root());
+        let mut notes = Notes::default();
+        notes.folder(self.scratch.root());
         if let Some(copy) = &self.order.copy {
-            watcher.folder(copy);
+            notes.folder(copy);
         }
         for planned in self
             .order
@@ -328,12 +328,12 @@ impl<'a> Executor<'a> {
             .iter()
             .filter(|step| step.survivors == Survivors::Keep)
         {
-            watcher.keep(&planned.label);
+            notes.keep(&planned.label);
         }
         for session in self.untold.drain(..) {
-            watcher.session(session);
+            notes.session(session);
         }
-        self.watcher = Some(watcher);
+        self.watcher = Some(Watcher::start(self.order.id.as_str(), notes)?);
         Ok(())
     }
 
