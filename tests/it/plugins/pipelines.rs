@@ -206,7 +206,7 @@ fn a_plugin_reads_the_workspace_and_nothing_beside_it() {
 }
 
 #[test]
-fn test_reports_become_a_verdict_annotations_and_outputs() {
+fn reports_of_tests_become_a_verdict_annotations_and_outputs() {
     let env = TestEnv::new(
         "[steps.report]\nuses = \"junit\"\nwith = { files = [\"*.xml\"], fail-on-failure = false }\n\
          [steps]\nafter = 'echo \"failures: $(cat \"$PIPER_NEEDS/report/failures\")\"; cat \"$PIPER_ARTIFACTS/reports/report/annotation.ndjson\"'\n\

@@ -66,6 +66,9 @@ pub enum Answer {
     Files,
 }
 
+/// The plugins that can be named in a folder: name, and who says so.
+pub type NamedPlugins<'a> = &'a dyn Fn(Option<&Path>) -> Vec<(String, String)>;
+
 /// Where names come from. Each is asked only if it matters for the word at hand.
 pub struct World<'a> {
     /// The project of a folder (`-C`), or of the working directory.
@@ -74,8 +77,8 @@ pub struct World<'a> {
     pub builds: &'a dyn Fn(&Path) -> Vec<(String, String)>,
     /// The labels of the steps of the build at an address, in the project of a folder (`-C`) or of the working directory.
     pub recorded: &'a dyn Fn(Option<&Path>, &str) -> Vec<String>,
-    /// The plugins that can be named in a folder (`-C`) or in the working directory: name, and who says so.
-    pub plugins: &'a dyn Fn(Option<&Path>) -> Vec<(String, String)>,
+    /// The plugins that can be named in a folder (`-C`) or in the working directory.
+    pub plugins: NamedPlugins<'a>,
 }
 
 /// The newest builds of the project at `root`, newest first: id, and what it was.

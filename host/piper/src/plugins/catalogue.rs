@@ -416,7 +416,7 @@ impl Catalogue {
 /// Understands a file that may be missing.
 fn read<T: Default>(
     source: Option<&Arc<Source>>,
-    load: fn(&Arc<Source>) -> (Option<T>, Vec<Problem>),
+    load: impl FnOnce(&Arc<Source>) -> (Option<T>, Vec<Problem>),
     problems: &mut Vec<Problem>,
 ) -> T {
     let Some(source) = source else {

@@ -332,7 +332,7 @@ impl Plugins {
         };
         let mut problem = Problem::error(codes::BAD_ANSWER, message);
         if let CallError::Crashed(crash) = error {
-            problem.help.extend(self.line_to_change(used, &crash.code));
+            problem.help.extend(self.line_to_change(used, crash.code));
             problem
                 .help
                 .extend(crash.log.iter().map(|line| format!("it last said: {line}")));

@@ -138,7 +138,7 @@ impl Prepared {
             CallError::Crashed(crash) => {
                 let mut why = format!("plugin `{title}`: {} ({})", crash.message, crash.code);
                 let line = limits::line_to_change(
-                    &crash.code,
+                    crash.code,
                     self.name.as_ref(),
                     &self.limits,
                     &self.grants_file,

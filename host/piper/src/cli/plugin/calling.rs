@@ -52,13 +52,11 @@ impl Input {
     }
 
     /// Reads it from JSON.
-    pub(super) fn read(kind: Kind, value: Value) -> Result<Self, Problem> {
+    pub(super) fn read(kind: Kind, value: Value) -> Result<Self, Box<Problem>> {
         let wrong = |expected: &str| {
-            Problem::error(
-                codes::BAD_ARGUMENT,
-                format!("`--input` does not fit a {kind}"),
-            )
-            .help(format!("a {kind} is called with {expected}"))
+            let message = format!("`--input` does not fit a {kind}");
+            let problem = Problem::error(codes::BAD_ARGUMENT, message);
+            Box::new(problem.help(format!("a {kind} is called with {expected}")))
         };
         match kind {
             Kind::StepPlanner | Kind::StepRunner | Kind::ConfigCheck => Err(wrong(

@@ -22,7 +22,6 @@ use clap::Args;
 use piper_core::{codes, problem::Problem};
 use piper_plugin_host::policy::{
     exec::ArgvRule,
-    fault::Fault,
     files::{Access, FilesRule},
     grant::{Addition, Missing, PluginGrant, SecretGrant, SecretSource},
     host::Origin as To,
@@ -241,10 +240,10 @@ impl Wanted {
             let addition = match *option {
                 "--http" => HttpRule::parse(value, any_host)
                     .map(Addition::Http)
-                    .map_err(Fault::into_problem),
+                    .map_err(|fault| Box::new(fault.into_problem())),
                 "--private-network" => Network::parse(value)
                     .map(Addition::PrivateNetwork)
-                    .map_err(Fault::into_problem),
+                    .map_err(|fault| Box::new(fault.into_problem())),
                 "--files" => files(value).map(Addition::Files),
                 "--exec" => command(value).map(Addition::Exec),
                 "--mail" => Ok(Addition::Mail(value.clone())),
@@ -252,13 +251,13 @@ impl Wanted {
                 "--builds" => Ok(Addition::Builds),
                 "--vcs" => Ok(Addition::Vcs),
                 option => {
-                    problems.extend(secrets.take(option, value).err());
+                    problems.extend(secrets.take(option, value).err().map(|problem| *problem));
                     continue;
                 }
             };
             match addition {
                 Ok(addition) => additions.push(addition),
-                Err(problem) => problems.push(problem),
+                Err(problem) => problems.push(*problem),
             }
         }
         problems.extend(secrets.unknown());
@@ -290,7 +289,7 @@ impl<'a> Secrets<'a> {
         self.changed.entry(name.to_owned()).or_insert(written)
     }
 
-    fn take(&mut self, option: &str, value: &str) -> Result<(), Problem> {
+    fn take(&mut self, option: &str, value: &str) -> Result<(), Box<Problem>> {
         let (name, value) = pair(option, value)?;
         match option {
             "--secret" => {
@@ -332,11 +331,10 @@ impl<'a> Secrets<'a> {
                     "body" => uses.body = true,
                     "reveal" => uses.reveal = true,
                     other => {
-                        return Err(Problem::error(
-                            codes::BAD_VALUE,
-                            format!("`{other}` is not a use that is granted"),
-                        )
-                        .help("`--use` takes path, body and reveal; headers and keys need none"));
+                        let message = format!("`{other}` is not a use that is granted");
+                        return Err(Problem::error(codes::BAD_VALUE, message)
+                            .help("`--use` takes path, body and reveal; headers and keys need none")
+                            .into());
                     }
                 }
             }
@@ -367,20 +365,16 @@ impl<'a> Secrets<'a> {
     }
 }
 
-fn pair<'a>(option: &str, value: &'a str) -> Result<(&'a str, &'a str), Problem> {
-    value
-        .split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .ok_or_else(|| {
-            Problem::error(
-                codes::BAD_ARGUMENT,
-                format!("`{option} {value}` is not NAME=VALUE"),
-            )
-            .help("NAME is the plugin's name for the secret")
-        })
+fn pair<'a>(option: &str, value: &'a str) -> Result<(&'a str, &'a str), Box<Problem>> {
+    let pair = value.split_once('=').filter(|(name, _)| !name.is_empty());
+    pair.ok_or_else(|| {
+        let message = format!("`{option} {value}` is not NAME=VALUE");
+        let problem = Problem::error(codes::BAD_ARGUMENT, message);
+        Box::new(problem.help("NAME is the plugin's name for the secret"))
+    })
 }
 
-fn files(text: &str) -> Result<FilesRule, Problem> {
+fn files(text: &str) -> Result<FilesRule, Box<Problem>> {
     let nothing = FilesRule::default();
     match text.split_once('=') {
         Some(("workspace", access)) => Access::parse(access).map(|workspace| FilesRule {
@@ -398,15 +392,13 @@ fn files(text: &str) -> Result<FilesRule, Problem> {
         _ => None,
     }
     .ok_or_else(|| {
-        Problem::error(
-            codes::BAD_VALUE,
-            format!("`--files {text}` is not a use of files"),
-        )
-        .help("write workspace=read, workspace=write, out or cache")
+        let message = format!("`--files {text}` is not a use of files");
+        let problem = Problem::error(codes::BAD_VALUE, message);
+        Box::new(problem.help("write workspace=read, workspace=write, out or cache"))
     })
 }
 
-fn command(text: &str) -> Result<ArgvRule, Problem> {
+fn command(text: &str) -> Result<ArgvRule, Box<Problem>> {
     let words = split(text).ok_or_else(|| {
         Problem::error(
             codes::BAD_COMMAND,
@@ -415,7 +407,7 @@ fn command(text: &str) -> Result<ArgvRule, Problem> {
         .help("write a command as a shell takes it")
     })?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    ArgvRule::parse(&words).map_err(|(_, fault)| fault.into_problem())
+    ArgvRule::parse(&words).map_err(|(_, fault)| Box::new(fault.into_problem()))
 }
 
 /// The words of a command, as a shell would part them; only quotes and backslashes mean something. `None` if a quote is not closed.

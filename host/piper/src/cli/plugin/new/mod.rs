@@ -224,7 +224,7 @@ fn rust(template: &Template, name: &PluginName, sdk: &str) -> Made {
     ]
 }
 
-fn js(template: &Template, name: &PluginName) -> Result<Made, Problem> {
+fn js(template: &Template, name: &PluginName) -> Result<Made, Box<Problem>> {
     let Some(plugin) = template.js else {
         let can: Vec<&str> = KINDS
             .iter()
@@ -236,7 +236,8 @@ fn js(template: &Template, name: &PluginName) -> Result<Made, Problem> {
             template.name
         );
         return Err(Problem::error(codes::NOT_IMPLEMENTED, message)
-            .help(format!("begin it with --lang rust, or one of {} in JavaScript: any kind can be written in it", can.join(", "))));
+            .help(format!("begin it with --lang rust, or one of {} in JavaScript: any kind can be written in it", can.join(", ")))
+            .into());
     };
     let package = json!({
         "name": name.as_str().to_lowercase(),
