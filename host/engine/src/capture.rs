@@ -9,7 +9,7 @@
 use crate::{
     clock::Clock,
     logs::{LogWriter, READ_SIZE, SourceId},
-    process::{Child, Pid, check, reap_adopted, sessions},
+    process::{Child, Pid, check, reaper::reap_adopted, sessions},
     task::Task,
 };
 use piper_core::{

@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use piper_engine::process::{
-    Child, Pid, reap_adopted,
+    Child, Pid,
+    reaper::reap_adopted,
     spawn::{self, Spawn, Stdio},
 };
 use std::{

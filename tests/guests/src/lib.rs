@@ -279,6 +279,16 @@ impl step_runner::Guest for Odd {
                 step_context::report("annotation", &[annotation.into()])?;
                 passed("greeted everybody")
             }
+            "commands" => {
+                let mut lost = 0;
+                for _ in 0..16 {
+                    let command = ["sh", "-c", "exit 3"].map(str::to_owned);
+                    let process = exec::Process::new(&command);
+                    process.start()?;
+                    lost += u32::from(process.wait()?.status != Some(3));
+                }
+                passed(format!("{lost} are lost"))
+            }
             "read" => passed(format!("{:?}", files::read("secret.txt", 0, 100)?)),
             "report" => {
                 step_context::report(rest, &[call.options])?;

@@ -23,8 +23,9 @@ name = "everything"
 role = "planner"
 "#;
 
-const RUNNERS: [&str; 10] = [
+const RUNNERS: [&str; 11] = [
     "hello", "echo", "spin", "panic", "allocate", "wait", "sleep", "escape", "flood", "read",
+    "commands",
 ];
 
 const SCHEMA: &str = r#"{ "step-runner": { "hello": {
@@ -227,6 +228,27 @@ fn reports_of_tests_become_a_verdict_annotations_and_outputs() {
     piper(&env, &["exec", "a"])
         .exits(1)
         .complains("1 of 2 tests failed");
+}
+
+#[test]
+fn a_plugin_hears_how_its_commands_ended_whatever_the_engine_reaps() {
+    let asks = "[[permission.exec]]\nargv = [\"sh\"]\nwhy = \"try\"\n";
+    let mut names: Vec<String> = (0..60).map(|n| format!("s{n}")).collect();
+    let steps: String = names
+        .iter()
+        .map(|name| format!("{name} = {{ run = 'true', needs = [] }}\n"))
+        .collect();
+    names.insert(0, "a".to_owned());
+    let group = json!(names);
+    let env = project_with(
+        asks,
+        &format!(
+            "[steps]\na = {{ uses = \"odd/commands\", needs = [] }}\n{steps}[pipelines]\nbuild = {{ steps = [{group}] }}\n"
+        ),
+    );
+    plugin(&env, &["grant", "odd", "--yes"]).finish().succeeds();
+    let done = piper(&env, &["exec", "-j2"]).succeeds();
+    assert!(done.out().contains("0 are lost"), "{}", done.out());
 }
 
 #[test]

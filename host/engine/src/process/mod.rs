@@ -4,13 +4,11 @@
 //! found again, also what left the group. Whoever holds a [`Child`] reads its status; all others that end are reaped for nobody.
 
 pub mod pty;
-mod reaper;
+pub mod reaper;
 pub mod sessions;
 pub mod spawn;
 pub mod tool;
 pub mod watcher;
-
-pub use reaper::reap_adopted;
 
 use piper_core::build::{Ended, Fault};
 use std::{io, os::fd::OwnedFd};

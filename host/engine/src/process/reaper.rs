@@ -19,6 +19,20 @@ pub(super) fn awaited() -> MutexGuard<'static, BTreeSet<Pid>> {
     AWAITED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Calls `start`, which starts a child by other means than [`spawn`](super::spawn) and returns its number. It is not reaped here until
+/// [`let_go`] is told so.
+pub fn keep(start: &mut dyn FnMut() -> Option<u32>) {
+    let mut awaited = awaited();
+    awaited.extend(start().and_then(|pid| Pid::try_from(pid).ok()));
+}
+
+/// Nobody waits any more for a child that was kept.
+pub fn let_go(pid: u32) {
+    if let Ok(pid) = Pid::try_from(pid) {
+        awaited().remove(&pid);
+    }
+}
+
 /// Reaps the children that ended and that nobody waits for: adopted orphans, and those whose [`Child`](super::Child) was dropped.
 ///
 /// It stops at one that is waited for, because the system would name that one again and again; its owner reads it in a moment.

@@ -7,7 +7,9 @@ use crate::{
     capture::{Capture, Capturing, Happening, Leader},
     environment::{self, Vars},
     process::{
-        Pid, pty, reap_adopted, sessions, spawn,
+        Pid, pty,
+        reaper::reap_adopted,
+        sessions, spawn,
         watcher::{Notes, Session, Watcher},
     },
     scratch::Scratch,

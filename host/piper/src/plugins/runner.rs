@@ -7,11 +7,12 @@ use super::limits;
 use piper_core::{build::Fault, id::PluginName, plan::PlannedStep};
 use piper_engine::{
     environment::Vars,
+    process::reaper,
     task::{Job, NotStarted, Task, TaskEnd, TaskHost, ThreadTask},
 };
 use piper_plugin_host::{
     CallError, Cancel, Failure, FailureKind, Invocation, Limits, Plugin,
-    effect::{Binding, Surroundings, files::Places},
+    effect::{Binding, Surroundings, exec::Children, files::Places},
     kind::{Call, Status, Verdict},
     log::{Level, Line, Receiver},
     service::StepContext,
@@ -82,6 +83,7 @@ impl TaskHost for Runner {
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
             step: Some(said.clone()),
+            children: Some(Arc::new(OfEngine)),
         };
         let cancel = Cancel::new();
         let asked = cancel.clone();
@@ -195,6 +197,19 @@ fn reports_folder(vars: &Vars, step: &PlannedStep) -> Option<PathBuf> {
         .map(|c| if c == '/' { '+' } else { c })
         .collect();
     Some(PathBuf::from(artifacts).join("reports").join(name))
+}
+
+/// The engine adopts and reaps what steps leave behind; what a plugin started is waited for by the plugin.
+struct OfEngine;
+
+impl Children for OfEngine {
+    fn start(&self, start: &mut dyn FnMut() -> Option<u32>) {
+        reaper::keep(start);
+    }
+
+    fn let_go(&self, pid: u32) {
+        reaper::let_go(pid);
+    }
 }
 
 /// What a running step tells its build.

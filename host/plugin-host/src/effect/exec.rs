@@ -47,6 +47,26 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Marks the processes of one command, wherever they went: a number that its environment carries.
 const MARK: &str = "PIPER_COMMAND";
 
+/// Whoever else of this process reaps children: it must leave alone those that are commands.
+pub trait Children: Send + Sync {
+    /// Calls `start`, which returns the number of a child that it started. From then on nobody else reaps that one.
+    fn start(&self, start: &mut dyn FnMut() -> Option<u32>);
+
+    /// Nobody waits for this child any more.
+    fn let_go(&self, pid: u32);
+}
+
+/// A child that is waited for here.
+struct Awaited(Option<(Arc<dyn Children>, u32)>);
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if let Some((children, pid)) = self.0.take() {
+            children.let_go(pid);
+        }
+    }
+}
+
 /// The commands of one instance.
 pub(crate) struct Commands {
     pub(crate) plugin: PluginName,
@@ -56,6 +76,7 @@ pub(crate) struct Commands {
     pub(crate) environment: Vec<(OsString, OsString)>,
     pub(crate) step: Option<Arc<dyn StepContext>>,
     pub(crate) secrets: Arc<Held>,
+    pub(crate) children: Option<Arc<dyn Children>>,
 }
 
 impl Commands {
@@ -65,6 +86,7 @@ impl Commands {
         let prepared = self.prepare(&command, &program, &mark).await?;
         let Prepared {
             mut child,
+            awaited,
             input,
             temporary,
         } = prepared;
@@ -99,7 +121,7 @@ impl Commands {
         let (ended, exit) = watch::channel(None);
         let (killed, kill) = watch::channel(false);
         tasks.push(spawn(attend(
-            child,
+            (child, awaited),
             family.clone(),
             command.timeout,
             kill,
@@ -207,6 +229,7 @@ impl Commands {
         let (cwd, stdout_file) = (command.cwd.clone(), command.stdout_file.clone());
         let input = command.stdin.clone();
         let workspace = self.workspace.clone();
+        let children = self.children.clone();
         match &input {
             CommandInput::Bytes(bytes) if bytes.len() > INPUT => {
                 let message = "a command reads at most 1 MiB of bytes; a file may be of any size";
@@ -242,8 +265,18 @@ impl Commands {
                     temporary = Some(empty);
                 }
             }
-            let child = prepared.spawn().map_err(failed)?;
+            let mut spawned = None;
+            let mut start = || {
+                let child = spawned.insert(prepared.spawn());
+                child.as_ref().ok().and_then(Child::id)
+            };
+            match &children {
+                Some(children) => children.start(&mut start),
+                None => drop(start()),
+            }
+            let child = spawned.expect("it was called").map_err(failed)?;
             Ok(Prepared {
+                awaited: Awaited(children.zip(child.id())),
                 child,
                 input,
                 temporary,
@@ -261,6 +294,7 @@ impl Exec for Commands {
 
 struct Prepared {
     child: Child,
+    awaited: Awaited,
     input: CommandInput,
     temporary: Option<tempfile::TempDir>,
 }
@@ -442,7 +476,7 @@ async fn drain(
 
 /// Waits for the end of a command, and brings it about when its time is over or somebody asks for it.
 async fn attend(
-    mut child: Child,
+    (mut child, awaited): (Child, Awaited),
     family: Family,
     patience: Option<Duration>,
     mut kill: watch::Receiver<bool>,
@@ -482,6 +516,7 @@ async fn attend(
             Err(_) => break None,
         }
     };
+    drop(awaited);
     ended.send_replace(Some(CommandExit {
         status: status
             .filter(|_| reason.is_none())

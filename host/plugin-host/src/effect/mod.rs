@@ -15,7 +15,7 @@ pub mod secrets;
 pub mod state;
 
 use self::{
-    exec::Commands,
+    exec::{Children, Commands},
     files::{Folders, Places},
     http::{Egress, Network, Resolve, Sender, SystemResolver, Trust},
     secrets::{Held, Values},
@@ -84,6 +84,8 @@ pub struct Surroundings {
     pub environment: Vec<(OsString, OsString)>,
     /// The step that it is.
     pub step: Option<Arc<dyn StepContext>>,
+    /// Who else reaps children here.
+    pub children: Option<Arc<dyn Children>>,
 }
 
 impl Effects {
@@ -150,6 +152,7 @@ impl Binding {
             environment: around.environment,
             step: around.step.clone(),
             secrets: Arc::clone(&secrets),
+            children: around.children,
         };
         let state = self.state.as_ref().filter(|_| self.effective.state);
         Ok(Services {

@@ -301,6 +301,7 @@ async fn without_a_workspace_a_command_begins_in_an_empty_folder() {
         environment: Vec::new(),
         step: None,
         secrets: Arc::new(Held::new(&Values::default())),
+        children: None,
     };
     let process = commands.start(shell("ls -A; pwd")).await.unwrap();
     let folder = all(&process).await;
@@ -330,6 +331,7 @@ async fn what_a_command_prints_is_masked_in_the_log() {
         environment: Vec::new(),
         step: Some(said.clone()),
         secrets: Arc::clone(&secrets),
+        children: None,
     };
     secrets
         .adopt("token-of-mine".into(), "https://a.test".into())
