@@ -139,7 +139,9 @@ fn pool() -> PoolingAllocationConfig {
         .total_tables(SLOTS * 8)
         .max_core_instances_per_component(each(limits::INSTANCES))
         .max_memories_per_component(each(limits::MEMORIES))
+        .max_memories_per_module(each(limits::MEMORIES))
         .max_tables_per_component(each(limits::TABLES))
+        .max_tables_per_module(each(limits::TABLES))
         .table_elements(limits::TABLE_ELEMENTS)
         .max_memory_size(limits::MEMORY_CEILING);
     pool

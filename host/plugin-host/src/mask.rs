@@ -2,7 +2,12 @@
 //!
 //! A net for mistakes and for what servers echo: a plugin to which a secret was revealed can spell it some other way.
 
-use crate::{failure::Failure, service::Secrets, wit::v0_1::types};
+use crate::{
+    failure::Failure,
+    kind::{Receipt, Verdict},
+    service::Secrets,
+    wit::v0_1::{log_sink, step_runner, types},
+};
 use piper_core::log::mask::{MaskState, Masker};
 use std::sync::Arc;
 
@@ -28,14 +33,54 @@ impl Mask {
         }
     }
 
-    /// What a guest says about its failure: masked before it is stripped and cut, and again after it.
+    /// A JSON text: masked as it stands there, and as it is read, because any letter may be written as an escape.
+    pub(crate) fn json(&self, text: String) -> String {
+        let Some(masker) = self.masker() else {
+            return text;
+        };
+        let text = masked(&masker, text);
+        let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) else {
+            return text;
+        };
+        let read = value.to_string();
+        let hidden = masked(&masker, read.clone());
+        if hidden == read { text } else { hidden }
+    }
+
+    /// How a step ended. Like everything that is shown in one line, it is masked before it is stripped and cut, and again after it:
+    /// what is stripped may have parted a secret.
+    pub(crate) fn verdict(&self, verdict: step_runner::Verdict) -> Verdict {
+        let verdict = Verdict::from(step_runner::Verdict {
+            message: self.text(verdict.message),
+            ..verdict
+        });
+        Verdict {
+            message: self.text(verdict.message),
+            ..verdict
+        }
+    }
+
+    /// What a sink says of what it was given.
+    pub(crate) fn receipt(&self, mut receipt: log_sink::Receipt) -> Receipt {
+        for rejection in &mut receipt.rejected {
+            rejection.message = self.text(std::mem::take(&mut rejection.message));
+        }
+        let mut receipt = Receipt::from(receipt);
+        for rejection in &mut receipt.rejected {
+            rejection.code = self.text(std::mem::take(&mut rejection.code));
+            rejection.message = self.text(std::mem::take(&mut rejection.message));
+        }
+        receipt
+    }
+
+    /// What a guest says about its failure.
     pub(crate) fn failure(&self, failure: types::Failure) -> Failure {
         let Some(masker) = self.masker() else {
             return failure.into();
         };
         let failure = Failure::from(types::Failure {
             message: masked(&masker, failure.message),
-            details: failure.details.map(|details| masked(&masker, details)),
+            details: failure.details.map(|details| self.json(details)),
             ..failure
         });
         Failure {

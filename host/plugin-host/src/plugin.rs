@@ -172,13 +172,9 @@ impl Plugin {
             let guest = known(self.0.template.runner.as_ref())?.load(&mut *store, &instance)?;
             let mask = store.data().mask.clone();
             let ran = guest.call_run(store, &call.into()).await?;
-            Ok(ran.map(|verdict| step_runner::Verdict {
-                message: mask.text(verdict.message),
-                ..verdict
-            }))
+            Ok(ran.map(|verdict| mask.verdict(verdict)))
         })
         .await
-        .map(Into::into)
     }
 
     /// Tells a notifier about events; what comes back was not delivered.
@@ -460,10 +456,7 @@ impl Sink {
             })
             .await;
         let mask = Mask::new(self.invocation.services.secrets.clone());
-        let mut receipt = Receipt::from(receipt?);
-        for rejection in &mut receipt.rejected {
-            rejection.message = mask.text(std::mem::take(&mut rejection.message));
-        }
+        let receipt = mask.receipt(receipt?);
         let is_known = |entry: &EntryRef| {
             let length = lengths.get(entry.batch as usize);
             length.is_some_and(|length| (entry.index as usize) < *length)

@@ -2,5 +2,6 @@
 
 mod calls;
 pub(crate) mod guests;
+mod hostile;
 mod limits;
 mod loading;

@@ -2,6 +2,8 @@
 //!
 //! Nothing here is an example: each behaviour is an attack or an oddity that a test of the host names.
 
+mod hostile;
+
 wit_bindgen::generate!({
     path: "../../plugin-sdk/wit/v0.1",
     inline: "
@@ -125,6 +127,11 @@ fn misbehave(how: &str) -> Result<Verdict, Failure> {
             }
             passed("flooded")
         }
+        "boast" => passed("x".repeat(32 << 20)),
+        "gamble" => passed(format!(
+            "{:?}",
+            wasip2::random::random::get_random_bytes(u64::MAX).len()
+        )),
         "escape" => {
             log::emit(
                 log::Level::Info,
@@ -333,6 +340,13 @@ impl step_runner::Guest for Odd {
                 passed("sent")
             }
             "wasi-http" => passed(wasi_http()),
+            "fetch" => hostile::fetch(rest, &call),
+            "follow" => hostile::follow(&call),
+            "wasi-fetch" => hostile::wasi_fetch(rest, &call),
+            "race" => hostile::race(rest.parse().unwrap_or_default()),
+            "leak" => hostile::leak(&call),
+            "paint" => hostile::paint(rest),
+            "overflow" => hostile::flood(rest),
             "supports" => passed(control::supports(rest).to_string()),
             "remaining" => passed(control::remaining_ms().to_string()),
             how => misbehave(how),
@@ -431,16 +445,43 @@ impl log_sink::Guest for Odd {
             rejected: vec![],
             wait_ms: None,
         };
+        if name
+            .strip_prefix("trap-on-")
+            .is_some_and(|on| on.parse() == Ok(writes))
+        {
+            panic!("write {writes}");
+        }
+        let entry = |index: usize| Entry {
+            batch: 0,
+            index: index as u32,
+        };
+        let rejection = |entry| log_sink::Rejection {
+            entry,
+            code: "sink.no".into(),
+            message: format!("no {}", batches[0].build),
+        };
+        let end = batches[0].ends.len();
         match name.as_str() {
-            "trap-on-2" if writes == 2 => panic!("the second write"),
             "fail-on-2" if writes == 2 => {
                 return Err(failure(FailureKind::Transient, "http.429", "slow down"));
             }
-            "again" => receipt.again.push(Entry { batch: 0, index: 1 }),
-            "lie" => receipt.again.push(Entry {
-                batch: 0,
-                index: batches[0].ends.len() as u32,
+            "again" => receipt.again.push(entry(1)),
+            "lie" => receipt.again.push(entry(end)),
+            "lie-batch" => receipt.again.push(Entry {
+                batch: batches.len() as u32,
+                index: 0,
             }),
+            "lie-rejected" => receipt.rejected.push(rejection(entry(end))),
+            "lie-large" => receipt.again.push(Entry {
+                batch: u32::MAX,
+                index: u32::MAX,
+            }),
+            // The first one in both lists, and each of them many times.
+            "twice" if writes == 1 => {
+                receipt.again = [1, 0, 1, 0, 1].map(entry).into();
+                receipt.rejected = [0, 0].map(|index| rejection(entry(index))).into();
+            }
+            "never" => receipt.again = (0..end).map(entry).collect(),
             "spin-on-2" if writes == 2 => spin(),
             _ => receipt.wait_ms = Some(batches.iter().map(|batch| batch.ends.len() as u32).sum()),
         }

@@ -762,4 +762,4 @@ impl Files for Folders {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

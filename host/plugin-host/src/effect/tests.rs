@@ -88,7 +88,7 @@ fn now() -> Now {
     }
 }
 
-pub(crate) fn effects(names: Arc<Names>, authorities: Vec<Vec<u8>>) -> Effects {
+pub(crate) fn effects(names: Arc<dyn Resolve>, authorities: Vec<Vec<u8>>) -> Effects {
     Effects::new(EffectOptions {
         resolver: names,
         trust: Trust {

@@ -125,7 +125,7 @@ impl Sandbox {
             ));
         }
         self.used.reports.insert(kind.clone(), after);
-        let items = items.into_iter().map(|item| self.mask.text(item)).collect();
+        let items = items.into_iter().map(|item| self.mask.json(item)).collect();
         step.report(kind, items)
     }
 

@@ -309,4 +309,4 @@ fn answered(batches: &[Batch], receipt: Receipt) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

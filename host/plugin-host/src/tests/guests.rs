@@ -1,7 +1,7 @@
 //! The component that is every kind (`tests/guests`), and what tests call it with.
 
 use crate::{
-    Host, HostOptions, Invocation, Plugin,
+    CallError, Crash, Host, HostOptions, Invocation, Limits, Plugin,
     kind::{Batch, Call, StepRef},
     log::{Level, Line, Receiver},
 };
@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex, OnceLock},
+    time::Duration,
 };
 
 /// The component's bytes, built once for all tests.
@@ -59,16 +60,18 @@ fn build() -> PathBuf {
     target.join("wasm32-wasip2/release/piper_test_guests.wasm")
 }
 
-/// The component, loaded once by one host for all tests.
+/// One host for all tests that need none of their own.
+pub(super) fn host() -> Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
+    let host = HOST.get_or_init(|| Host::new(HostOptions::default()));
+    host.clone()
+}
+
+/// The component, loaded once for all tests.
 pub(crate) fn plugin() -> Plugin {
     static PLUGIN: OnceLock<Plugin> = OnceLock::new();
-    PLUGIN
-        .get_or_init(|| {
-            Host::new(HostOptions::default())
-                .load(odd())
-                .expect("the guest is a plugin")
-        })
-        .clone()
+    let plugin = PLUGIN.get_or_init(|| host().load(odd()).expect("the guest is a plugin"));
+    plugin.clone()
 }
 
 /// Keeps the lines of a plugin's log.
@@ -103,6 +106,26 @@ pub(super) fn logged() -> (Arc<Kept>, Invocation) {
         ..Invocation::default()
     };
     (kept, invocation)
+}
+
+/// With limits that are soon reached.
+pub(super) fn tight() -> Invocation {
+    Invocation {
+        limits: Limits {
+            memory: 16 << 20,
+            cpu: Duration::from_millis(100),
+            ..Limits::default()
+        },
+        ..invocation()
+    }
+}
+
+/// How a run ends that the plugin does not survive.
+pub(super) async fn crash(plugin: &Plugin, invocation: &Invocation, name: &str) -> Crash {
+    match plugin.run(invocation, call(name)).await {
+        Err(CallError::Crashed(crash)) => crash,
+        other => panic!("{name} should crash, but: {other:?}"),
+    }
 }
 
 pub(crate) fn call(name: &str) -> Call {

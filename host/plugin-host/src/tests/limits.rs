@@ -1,42 +1,21 @@
-//! Guests that misbehave: the call ends with its code, and the next one works.
+//! Calls that end before their answer: by themselves, by their time, or because nobody wants them any more.
+//!
+//! What attacks is in [`hostile`](super::hostile).
 
-use super::guests::{batch, call, invocation, logged, plugin};
+use super::guests::{batch, call, crash, invocation, logged, plugin, tight};
 use crate::{
-    CallError, Cancel, Crash, FailureKind, Invocation, Limits,
+    CallError, Cancel, FailureKind, Invocation, Limits,
     log::{Level, Line, Receiver},
 };
 use std::{sync::Arc, time::Duration};
 use test_case::test_case;
 use tokio::time::Instant;
 
-fn tight() -> Invocation {
-    Invocation {
-        limits: Limits {
-            memory: 16 << 20,
-            cpu: Duration::from_millis(100),
-            ..Limits::default()
-        },
-        ..invocation()
-    }
-}
-
-async fn crash(invocation: &Invocation, name: &str) -> Crash {
-    match plugin().run(invocation, call(name)).await {
-        Err(CallError::Crashed(crash)) => crash,
-        other => panic!("{name} should crash, but: {other:?}"),
-    }
-}
-
-#[test_case("spin", "limit.cpu", FailureKind::Permanent)]
-#[test_case("allocate", "limit.memory", FailureKind::Permanent)]
-#[test_case("recurse", "limit.stack", FailureKind::Permanent)]
-#[test_case("recurse-in-memory", "plugin.trap", FailureKind::Permanent)]
-#[test_case("hoard", "limit.handles", FailureKind::Permanent)]
 #[test_case("panic", "plugin.trap", FailureKind::Permanent)]
 #[test_case("exit", "plugin.exit", FailureKind::Permanent)]
 #[tokio::test]
-async fn a_guest_that_misbehaves_costs_its_call(name: &str, code: &str, kind: FailureKind) {
-    let crash = crash(&tight(), name).await;
+async fn a_guest_that_ends_itself_costs_its_call(name: &str, code: &str, kind: FailureKind) {
+    let crash = crash(&plugin(), &tight(), name).await;
     assert_eq!((crash.code, crash.kind()), (code, kind), "{crash}");
     assert_eq!(crash.call, "run");
     let next = plugin().run(&tight(), call("echo")).await;
@@ -44,14 +23,8 @@ async fn a_guest_that_misbehaves_costs_its_call(name: &str, code: &str, kind: Fa
 }
 
 #[tokio::test]
-async fn too_much_data_in_one_call_of_the_host_is_a_limit() {
-    let roomy = Invocation::default();
-    assert_eq!(crash(&roomy, "shout").await.code, "limit.host-data");
-}
-
-#[tokio::test]
 async fn a_panic_is_told_with_its_text_and_its_function() {
-    let crash = crash(&tight(), "panic").await;
+    let crash = crash(&plugin(), &tight(), "panic").await;
     assert!(
         crash.log.iter().any(|line| line == "before the panic"),
         "{crash}"
@@ -79,7 +52,7 @@ async fn time_runs_out_even_if_the_guest_only_waits() {
         ..invocation()
     };
     let began = Instant::now();
-    let crash = crash(&short, "wait").await;
+    let crash = crash(&plugin(), &short, "wait").await;
     assert_eq!(
         (crash.code, crash.kind()),
         ("limit.time", FailureKind::Transient)
@@ -141,7 +114,7 @@ async fn a_cancelled_call_may_clean_up_and_say_so() {
 
 #[tokio::test]
 async fn a_cancelled_call_that_does_not_listen_is_dropped() {
-    let crash = crash(&impatient(), "wait").await;
+    let crash = crash(&plugin(), &impatient(), "wait").await;
     assert_eq!(
         (crash.code, crash.kind()),
         ("call.cancelled", FailureKind::Cancelled)
@@ -152,7 +125,7 @@ async fn a_cancelled_call_that_does_not_listen_is_dropped() {
 async fn what_was_cancelled_before_it_began_does_not_begin() {
     let cancelled = invocation();
     cancelled.cancel.cancel();
-    let crash = crash(&cancelled, "echo").await;
+    let crash = crash(&plugin(), &cancelled, "echo").await;
     assert_eq!(crash.code, "call.cancelled");
 }
 

@@ -1,16 +1,16 @@
 //! Files below real folders, with everything in them that leads out.
 
 use super::*;
-use std::{os::unix::fs::symlink, sync::atomic::AtomicU32, thread};
+use std::{ffi::CString, os::unix::fs::symlink, thread};
 use test_case::test_case;
 
 /// A workspace, and beside it what nobody may reach.
-struct Place {
+pub(crate) struct Place {
     root: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         for folder in ["workspace", "out", "cache", "outside"] {
             fs_create(&root.path().join(folder));
@@ -19,17 +19,17 @@ impl Place {
         Self { root }
     }
 
-    fn path(&self, below: &str) -> PathBuf {
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.root.path().join(below)
     }
 
-    fn put(&self, below: &str, text: &str) {
+    pub(crate) fn put(&self, below: &str, text: &str) {
         let path = self.path(below);
         fs_create(path.parent().unwrap());
         std::fs::write(path, text).unwrap();
     }
 
-    fn text(&self, below: &str) -> String {
+    pub(crate) fn text(&self, below: &str) -> String {
         std::fs::read_to_string(self.path(below)).unwrap()
     }
 
@@ -284,28 +284,48 @@ async fn what_is_no_file_keeps_nobody_waiting() {
     assert_eq!(glob(&folders, &["**"], None, 10).await, [""; 0]);
 }
 
-/// Exchanges a folder for a link that leads out, as fast as it can, while files in it are read and written.
+/// Exchanges two folders, links or files, as fast as it can.
+pub(crate) struct Race {
+    stop: Arc<AtomicBool>,
+    thread: thread::JoinHandle<u32>,
+}
+
+impl Race {
+    pub(crate) fn start(one: PathBuf, other: PathBuf) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = thread::spawn({
+            let stop = Arc::clone(&stop);
+            let paths = [one, other].map(|path| CString::new(path.to_str().unwrap()).unwrap());
+            move || {
+                let [one, other] = paths.each_ref().map(|path| path.as_ptr());
+                let (here, exchange) = (libc::AT_FDCWD, libc::RENAME_EXCHANGE);
+                let mut turns = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    // SAFETY: the call takes two texts, which live in `paths`, and numbers.
+                    let done = unsafe { libc::renameat2(here, one, here, other, exchange) };
+                    assert_eq!(done, 0);
+                    turns += 1;
+                }
+                turns
+            }
+        });
+        Self { stop, thread }
+    }
+
+    /// How often they were exchanged.
+    pub(crate) fn end(self) -> u32 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+/// Exchanges a folder for a link that leads out while files in it are read and written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_race_leads_out() {
     let place = Place::new();
     place.put("workspace/a/secret", "inside");
     symlink("../outside", place.path("workspace/b")).unwrap();
-    let stop = Arc::new(AtomicBool::new(false));
-    let turns = Arc::new(AtomicU32::new(0));
-    let racer = thread::spawn({
-        let (stop, turns) = (Arc::clone(&stop), Arc::clone(&turns));
-        let paths = ["workspace/a", "workspace/b"]
-            .map(|path| std::ffi::CString::new(place.path(path).to_str().unwrap()).unwrap());
-        move || {
-            let [a, b] = paths.each_ref().map(|path| path.as_ptr());
-            while !stop.load(Ordering::Relaxed) {
-                let (here, exchange) = (libc::AT_FDCWD, libc::RENAME_EXCHANGE);
-                // SAFETY: the call takes two texts, which live in `paths`, and numbers.
-                assert_eq!(unsafe { libc::renameat2(here, a, here, b, exchange) }, 0);
-                turns.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    });
+    let race = Race::start(place.path("workspace/a"), place.path("workspace/b"));
     let folders = place.folders(Access::Write);
     let mut read = 0;
     for _ in 0..2_000 {
@@ -329,9 +349,7 @@ async fn no_race_leads_out() {
             "{found:?}"
         );
     }
-    stop.store(true, Ordering::Relaxed);
-    racer.join().unwrap();
-    assert!(turns.load(Ordering::Relaxed) > 10, "there was a race");
+    assert!(race.end() > 10, "there was a race");
     assert!(read > 0);
     assert_eq!(place.text("outside/secret"), "secret");
     assert!(!place.path("outside/new").exists());

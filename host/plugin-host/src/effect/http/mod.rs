@@ -609,4 +609,4 @@ impl Gate for Egress {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -30,32 +30,32 @@ use tokio::{
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
-struct Seen {
+pub(crate) struct Seen {
     line: String,
     headers: HeaderMap,
     body: Vec<u8>,
 }
 
 impl Seen {
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
     }
 }
 
-type Reply = fn(&Seen) -> Response<Full<Bytes>>;
+pub(crate) type Reply = fn(&Seen) -> Response<Full<Bytes>>;
 
 /// A server that keeps to the rules.
-struct Server {
-    address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<AtomicUsize>,
     _task: JoinHandle<()>,
 }
 
 impl Server {
-    async fn start(reply: Reply) -> Self {
+    pub(crate) async fn start(reply: Reply) -> Self {
         Self::start_with(None, reply).await
     }
 
@@ -92,11 +92,11 @@ impl Server {
         }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    fn last(&self) -> Seen {
+    pub(crate) fn last(&self) -> Seen {
         self.seen
             .lock()
             .unwrap()
@@ -105,7 +105,7 @@ impl Server {
             .clone()
     }
 
-    fn is_untouched(&self) -> bool {
+    pub(crate) fn is_untouched(&self) -> bool {
         self.connections.load(Ordering::SeqCst) == 0
     }
 }
@@ -136,7 +136,7 @@ async fn serve(
 }
 
 /// A server that does what it likes once it has the head of a request.
-async fn odd<F>(act: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> SocketAddr
+pub(crate) async fn odd<F>(act: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> SocketAddr
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -158,18 +158,18 @@ where
     address
 }
 
-fn ok(_: &Seen) -> Response<Full<Bytes>> {
+pub(crate) fn ok(_: &Seen) -> Response<Full<Bytes>> {
     Response::new("fine".into())
 }
 
 /// What is granted besides the rules for HTTP.
 #[derive(Default)]
-struct Setting {
-    asks: &'static str,
-    allow: &'static str,
-    limits: Option<Limits>,
-    variables: &'static [(&'static str, &'static str)],
-    workspace: Option<std::path::PathBuf>,
+pub(crate) struct Setting {
+    pub(crate) asks: &'static str,
+    pub(crate) allow: &'static str,
+    pub(crate) limits: Option<Limits>,
+    pub(crate) variables: &'static [(&'static str, &'static str)],
+    pub(crate) workspace: Option<std::path::PathBuf>,
 }
 
 fn binding(effects: &Effects, rules: &[&str], setting: &Setting) -> Binding {
@@ -186,7 +186,7 @@ fn binding(effects: &Effects, rules: &[&str], setting: &Setting) -> Binding {
     bind(effects, effective(&asks, &allow), limits, setting.variables)
 }
 
-fn services_of(effects: &Effects, rules: &[&str], setting: &Setting) -> Services {
+pub(crate) fn services_of(effects: &Effects, rules: &[&str], setting: &Setting) -> Services {
     let around = Surroundings {
         places: Places {
             workspace: setting.workspace.clone(),
@@ -198,7 +198,7 @@ fn services_of(effects: &Effects, rules: &[&str], setting: &Setting) -> Services
 }
 
 /// The effects of a plugin that may reach this machine by its address.
-fn services(rule: &str, setting: Setting) -> Services {
+pub(crate) fn services(rule: &str, setting: Setting) -> Services {
     let setting = Setting {
         allow: Box::leak(
             format!(
@@ -586,7 +586,7 @@ async fn an_adopted_token_goes_back_to_its_origin_and_is_masked() {
     assert_eq!(code(&services, elsewhere).await, "policy.secret");
 }
 
-fn hasty() -> Setting {
+pub(crate) fn hasty() -> Setting {
     Setting {
         limits: Some(Limits {
             http_first_byte: Duration::from_millis(200),

@@ -31,14 +31,14 @@ impl Outlet for Heard {
     }
 }
 
-struct Supervised {
+pub(crate) struct Supervised {
     heard: Arc<Heard>,
     opened: Arc<AtomicUsize>,
-    shipper: Shipper,
+    pub(crate) shipper: Shipper,
     work: tokio::task::JoinHandle<()>,
 }
 
-fn supervise(name: &str, instances: usize) -> Supervised {
+pub(crate) fn supervise(name: &str, instances: usize) -> Supervised {
     let heard = Arc::new(Heard::default());
     let opened = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&opened);
@@ -65,7 +65,7 @@ fn supervise(name: &str, instances: usize) -> Supervised {
 }
 
 impl Supervised {
-    async fn ship(&self, ids: std::ops::Range<u64>) {
+    pub(crate) async fn ship(&self, ids: std::ops::Range<u64>) {
         for id in ids {
             let shipped = self
                 .shipper
@@ -74,7 +74,7 @@ impl Supervised {
         }
     }
 
-    async fn end(self) -> (Vec<u64>, Vec<(u64, usize, String)>) {
+    pub(crate) async fn end(self) -> (Vec<u64>, Vec<(u64, usize, String)>) {
         drop(self.shipper);
         self.work.await.unwrap();
         let mut settled = self.heard.settled.lock().unwrap().clone();

@@ -1,0 +1,232 @@
+//! What a plugin does that wants out, or wants others to do something: requests, files, and texts that hold a secret.
+//!
+//! A call says what: `config` is an address or a secret's value, `options` a header, `facts` a body or a place.
+
+use crate::{
+    Verdict, failure, passed,
+    piper::{
+        base::{
+            files, http, log, secrets,
+            types::{Call, Failure, FailureKind},
+        },
+        step::step_context,
+    },
+};
+use std::{fmt::Write as _, io::Write as _};
+
+/// What stands for the secret `token` in a text: its placeholder, whole, half or in base64.
+fn filled(text: &str) -> Result<String, Failure> {
+    if !text.contains('{') {
+        return Ok(text.into());
+    }
+    let placeholder = secrets::placeholder("token")?;
+    Ok(text
+        .replace("{secret}", &placeholder)
+        .replace("{half}", &placeholder[..placeholder.len() - 1])
+        .replace("{base64}", &base64(placeholder.as_bytes())))
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, at| {
+            bits << 8 | u32::from(*group.get(at).unwrap_or(&0))
+        });
+        for at in 0..4 {
+            text.push(match at <= group.len() {
+                true => char::from(LETTERS[(bits >> (18 - 6 * at)) as usize & 63]),
+                false => '=',
+            });
+        }
+    }
+    text
+}
+
+/// `header: value` in `options` and a body in `facts`, unless they are the empty object that stands for nothing.
+fn given(text: &str) -> Option<&str> {
+    (text != "{}").then_some(text)
+}
+
+fn send(method: &str, url: &str, call: &Call) -> Result<http::Response, Failure> {
+    let request = http::Request::new(method, &filled(url)?);
+    if let Some((name, value)) = given(&call.options).and_then(|header| header.split_once('=')) {
+        request.header(&filled(name)?, &filled(value)?);
+    }
+    if let Some(body) = given(&call.facts) {
+        request.text(&filled(body)?);
+    }
+    request.send()
+}
+
+/// A request through piper's `http`: its status and how long its body is.
+pub(crate) fn fetch(method: &str, call: &Call) -> Result<Verdict, Failure> {
+    let response = send(method, &call.config, call)?;
+    passed(format!("{} {}", response.status, response.body.len()))
+}
+
+/// Goes where a redirect leads.
+pub(crate) fn follow(call: &Call) -> Result<Verdict, Failure> {
+    let first = send("GET", &call.config, call)?;
+    let location = first.headers.iter().find(|(name, _)| name == "location");
+    let Some((_, location)) = location else {
+        return passed(format!("{} and no further", first.status));
+    };
+    let second = send("GET", location, call)?;
+    passed(format!("{} {}", first.status, second.status))
+}
+
+/// A request through `wasi:http` with a header and, for `PUT`, a body without end: its status, or why not.
+pub(crate) fn wasi_fetch(method: &str, call: &Call) -> Result<Verdict, Failure> {
+    use wasip2::http::{
+        outgoing_handler::handle,
+        types::{Fields, Method, OutgoingRequest, Scheme},
+    };
+    let fields = Fields::new();
+    if let Some((name, value)) = given(&call.options).and_then(|header| header.split_once('=')) {
+        if let Err(error) = fields.append(name, value.as_bytes()) {
+            return passed(format!("{error:?}"));
+        }
+    }
+    let request = OutgoingRequest::new(fields);
+    let (authority, path) = call.config.split_once('/').unwrap_or((&call.config, ""));
+    let _ = request.set_scheme(Some(&Scheme::Http));
+    let is_set = request.set_authority(Some(authority)).is_ok()
+        && request
+            .set_path_with_query(Some(&format!("/{path}")))
+            .is_ok();
+    if !is_set {
+        return passed("no address");
+    }
+    let mut body = None;
+    if method == "PUT" {
+        let _ = request.set_method(&Method::Put);
+        body = request.body().ok();
+    }
+    let pending = match handle(request, None) {
+        Ok(pending) => pending,
+        Err(error) => return passed(format!("{error:?}")),
+    };
+    if let Some(body) = &body {
+        let stream = body.write().expect("it is the first one");
+        while stream.blocking_write_and_flush(&[b'x'; 4096]).is_ok() {}
+    }
+    pending.subscribe().block();
+    match pending.get() {
+        Some(Ok(Ok(response))) => passed(response.status().to_string()),
+        Some(Ok(Err(error))) => passed(format!("{error:?}")),
+        _ => passed("nothing"),
+    }
+}
+
+/// Reads and writes below `a` so many times, and says which texts it saw there.
+pub(crate) fn race(turns: u32) -> Result<Verdict, Failure> {
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..turns {
+        seen.insert(match files::read("a/secret", 0, 10) {
+            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+            Err(failure) => failure.code,
+        });
+        let _ = files::write("a/new", 0, b"inside");
+        for path in files::glob(&["a/*".into()], None, 10).unwrap_or_default() {
+            seen.insert(path);
+        }
+    }
+    passed(seen.into_iter().collect::<Vec<_>>().join(" "))
+}
+
+/// Says the value in `config` in the place that `facts` names, as it is or in other shapes.
+pub(crate) fn leak(call: &Call) -> Result<Verdict, Failure> {
+    let secret = &*call.config;
+    let (one, two) = secret.split_at(secret.len() / 2);
+    let shapes = [
+        secret.into(),
+        base64(secret.as_bytes()),
+        base64(format!("x{secret}").as_bytes()),
+    ];
+    let all = shapes.join(" ");
+    match &*call.facts {
+        "log" => {
+            log::emit(log::Level::Info, &all, &[(secret.into(), all.clone())]);
+            // What the host strips was between its halves.
+            log::emit(log::Level::Info, &format!("{one}\u{1b}{two}"), &[]);
+        }
+        "stdout" => {
+            for piece in [one, two, "\n"] {
+                print!("{piece}");
+                let _ = std::io::stdout().flush();
+            }
+        }
+        "print" => {
+            for piece in all.as_bytes().chunks(5) {
+                step_context::print(false, piece);
+            }
+        }
+        "verdict" => return passed(format!("{all} {one}\u{7}{two}")),
+        "failure" => {
+            return Err(Failure {
+                details: Some(format!("{{\"is\":\"{}\"}}", escaped(secret))),
+                ..failure(FailureKind::Permanent, secret, &all)
+            });
+        }
+        "output" => step_context::set_output("leaked", &all)?,
+        "base64 output" => step_context::set_output("leaked", &shapes[2])?,
+        "annotation" => {
+            let items = [secret.to_owned(), escaped(secret), shapes[1].clone()];
+            let items = items.map(|text| format!("{{\"message\":\"{text}\"}}"));
+            step_context::report("annotation", &items)?;
+        }
+        _ => return passed("there is no such place"),
+    }
+    passed("said")
+}
+
+/// A text in JSON's own escapes.
+fn escaped(text: &str) -> String {
+    text.encode_utf16()
+        .fold(String::new(), |mut escaped, unit| {
+            let _ = write!(escaped, "\\u{unit:04x}");
+            escaped
+        })
+}
+
+/// Writes what moves cursors and turns text around wherever a text can be written.
+pub(crate) fn paint(place: &str) -> Result<Verdict, Failure> {
+    let paint = "\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}\rx";
+    match place {
+        "log" => log::emit(log::Level::Info, paint, &[(paint.into(), paint.into())]),
+        "stderr" => eprintln!("{paint}"),
+        "failure" => return Err(failure(FailureKind::Permanent, paint, paint)),
+        "output" => step_context::set_output(paint, "x")?,
+        "annotation" => {
+            step_context::report("annotation", &[format!("{{\"message\":\"{paint}\"}}")])?
+        }
+        _ => return passed(paint),
+    }
+    passed("painted")
+}
+
+/// Fills logs in other ways than with short lines.
+pub(crate) fn flood(how: &str) -> Result<Verdict, Failure> {
+    let large = "x".repeat(64 * 1024);
+    match how {
+        "stdout" => {
+            for line in 0..20_000 {
+                println!("line {line}");
+            }
+        }
+        "endless line" => {
+            for _ in 0..512 {
+                print!("{large}");
+            }
+        }
+        "fields" => {
+            for _ in 0..20 {
+                let fields = vec![(large.clone(), large.clone()); 100];
+                log::emit(log::Level::Info, &large, &fields);
+            }
+        }
+        _ => {}
+    }
+    passed("flooded")
+}
