@@ -1,6 +1,6 @@
 //! The environment `clean`: a fresh copy of HEAD, as an agent would have it.
 
-use crate::support::{TestEnv, state, wait_for_watcher, wait_until};
+use crate::support::{TestEnv, state, wait_for_watcher, wait_gone, wait_until};
 use std::{fs, path::Path};
 use test_case::test_case;
 
@@ -150,6 +150,22 @@ fn a_copy_goes_away_when_piper_is_killed_and_nothing_else_does(below: &str) {
     };
     wait_until("the copy to be gone", || !holds_a_copy());
     assert!(theirs.exists());
+}
+
+#[test]
+fn a_copy_that_is_to_be_kept_stays_when_piper_is_killed() {
+    let env = repository();
+    env.write("piper.toml", "[steps]\nlong = 'echo begun; sleep 60'\n");
+    env.commit_all();
+    let running = env.call(&["exec", "long", "clean", "--keep"]).start();
+    running.wait_for_out("begun");
+    let watcher = wait_for_watcher(running.pid());
+    running.signal(libc::SIGKILL);
+    running.finish().dies_of(libc::SIGKILL);
+    // It has done by then what it does.
+    wait_gone(watcher);
+    let copies = fs::read_dir(env.beside("tmp")).unwrap();
+    assert_eq!(copies.count(), 1);
 }
 
 #[test]

@@ -110,6 +110,7 @@ fn run_builds(
         jobs,
         pass_env_all: args.pass_env_all,
         secrets: secrets.unwrap_or_default(),
+        keep: args.keep,
     };
     let mut runner = Runner::new(ui, signals, options)?;
     let secrets = plans

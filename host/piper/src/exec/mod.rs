@@ -68,6 +68,8 @@ pub struct Options {
     pub pass_env_all: bool,
     /// Where secrets are, beside the environment.
     pub secrets: Secrets,
+    /// The copy of a build that is not done is kept, also when piper is killed.
+    pub keep: bool,
 }
 
 /// Runs builds one after another.
@@ -253,7 +255,10 @@ impl<'a> Runner<'a> {
             id: BuildId::from_random(random()),
             attempt: 1,
             workspace: workspace.path.clone(),
-            copy: workspace.copy().map(Path::to_owned),
+            copy: workspace
+                .copy()
+                .filter(|_| !self.options.keep)
+                .map(Path::to_owned),
             invoked_from: self.invoked_from.clone(),
             environment,
             jobs: self.options.jobs,
