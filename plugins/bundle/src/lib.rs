@@ -54,7 +54,7 @@ mod tests {
                 "{name}"
             );
             assert!(
-                builtin.component.len() <= 280_000,
+                builtin.component.len() <= 270_000,
                 "{name}: {}",
                 builtin.component.len()
             );
