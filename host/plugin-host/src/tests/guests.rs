@@ -1,14 +1,13 @@
 //! The component that is every kind (`tests/guests`), and what tests call it with.
 
+use super::build;
 use crate::{
     CallError, Crash, Host, HostOptions, Invocation, Limits, Plugin,
     kind::{Batch, Call, StepRef},
     log::{Level, Line, Receiver},
 };
 use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
+    fs,
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
@@ -16,48 +15,7 @@ use std::{
 /// The component's bytes, built once for all tests.
 pub(super) fn odd() -> &'static [u8] {
     static ODD: OnceLock<Vec<u8>> = OnceLock::new();
-    ODD.get_or_init(|| fs::read(build()).expect("the guest was built"))
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "cargo is not a step of a build; the test waits for it"
-)]
-fn build() -> PathBuf {
-    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests");
-    // Not the target folder itself: the cargo that runs this test may hold its lock.
-    let test = env::current_exe().expect("a test has a file");
-    let target = test
-        .ancestors()
-        .nth(3)
-        .expect("tests lie in target/PROFILE/deps")
-        .join("guests");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--release",
-            "--target",
-            "wasm32-wasip2",
-        ])
-        .current_dir(crate_folder)
-        .env("CARGO_TARGET_DIR", &target);
-    for name in [
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTFLAGS",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-    ] {
-        cargo.env_remove(name);
-    }
-    let built = cargo.status().expect("cargo can be run");
-    assert!(
-        built.success(),
-        "the guests do not build; is the target there? `rustup target add wasm32-wasip2`"
-    );
-    target.join("wasm32-wasip2/release/piper_test_guests.wasm")
+    ODD.get_or_init(|| fs::read(build::guest("piper-test-guests")).expect("the guest was built"))
 }
 
 /// One host for all tests that need none of their own.

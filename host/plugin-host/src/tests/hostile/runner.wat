@@ -16,7 +16,7 @@
     (import "" "memory" (memory $mem 1))
     (import "" "emit" (func $emit (param i32 i32 i32 i32 i32)))
     {MAIN}
-    (func (export "run") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {RUN}))
+    (func $run (export "run") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {RUN}))
   (core instance $i (instantiate $main (with "" (instance
     (export "memory" (memory $mem))
     (export "emit" (func $emit))))))

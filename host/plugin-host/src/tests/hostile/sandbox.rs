@@ -4,7 +4,7 @@ use super::next_is_unaffected;
 use crate::{
     Crash, Plugin,
     load::Error,
-    tests::guests::{crash, host, invocation, tight},
+    tests::guests::{call, crash, host, invocation, tight},
 };
 
 /// What an honest runner written by hand has.
@@ -42,8 +42,37 @@ impl Parts {
 #[tokio::test]
 pub(super) async fn what_is_written_by_hand_works_without_an_attack() {
     let plugin = HONEST.load().unwrap();
-    let verdict = plugin.run(&invocation(), super::call("")).await.unwrap();
+    let verdict = plugin.run(&invocation(), call("")).await.unwrap();
     assert_eq!(verdict.message, "");
+}
+
+/// The pool gives memories and tables from one instance to the next, some of them without asking the system for fresh ones.
+#[tokio::test]
+async fn an_instance_finds_nothing_of_the_one_before() {
+    let curious = Parts {
+        main: "(table $t 100 funcref) (elem declare func $run) (memory $other 1) (global $left (mut i32) (i32.const 0))",
+        // Pages all over the first MiB and beyond, more than are kept; then the second memory and the table.
+        run: r#"(local $at i32)
+            (drop (memory.grow $mem (i32.const 31)))
+            (local.set $at (i32.const 8192))
+            (loop $next
+              (global.set $left (i32.or (global.get $left) (i32.load $mem (local.get $at))))
+              (i32.store $mem (local.get $at) (i32.const 7))
+              (local.set $at (i32.add (local.get $at) (i32.const 4096)))
+              (br_if $next (i32.lt_u (local.get $at) (i32.const 2097152))))
+            (global.set $left (i32.or (global.get $left) (i32.load $other (i32.const 16))))
+            (i32.store $other (i32.const 16) (i32.const 7))
+            (if (i32.eqz (ref.is_null (table.get $t (i32.const 99)))) (then (global.set $left (i32.const 1))))
+            (table.set $t (i32.const 99) (ref.func $run))
+            (if (global.get $left) (then (unreachable)))
+            (i32.const 1024)"#,
+        ..HONEST
+    };
+    let plugin = curious.load().unwrap();
+    for turn in 0..100 {
+        let ran = plugin.run(&invocation(), call("")).await;
+        assert!(ran.is_ok(), "turn {turn}: {ran:?}");
+    }
 }
 
 #[tokio::test]
