@@ -58,7 +58,7 @@ fn tool(
 /// MinIO, a real S3 store.
 pub(crate) fn minio(test: &str) -> Option<PathBuf> {
     let folder = folder().join("bin");
-    let package = "github.com/minio/minio@latest";
+    let package = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c";
     let how = format!("GOBIN={} go install {package}", folder.display());
     tool(folder.join("minio"), test, &how, || {
         let mut go = command("go");
@@ -72,14 +72,14 @@ pub(crate) fn standard_webhooks(test: &str) -> Option<PathBuf> {
     let folder = folder().join("standardwebhooks");
     let python = folder.join("bin/python");
     let how = format!(
-        "python3 -m venv {0} && {0}/bin/python -m pip install standardwebhooks",
+        "python3 -m venv {0} && {0}/bin/python -m pip install standardwebhooks==1.1.0",
         folder.display()
     );
     tool(python.clone(), test, &how, || {
         let mut venv = command("python3");
         venv.args(["-m", "venv"]).arg(&folder);
         let mut pip = command(&python);
-        pip.args(["-m", "pip", "install", "--quiet", "standardwebhooks"]);
+        pip.args(["-m", "pip", "install", "--quiet", "standardwebhooks==1.1.0"]);
         vec![venv, pip]
     })
 }
