@@ -1,6 +1,6 @@
 //! Tells a chat what became of builds: one message an event, in the dialect of Slack, Mattermost, Discord or Teams.
 //!
-//! [`message`] says what there is to tell, [`dialect`] how each service wants it said. Names of branches, steps and the like come from
+//! `message` says what there is to tell, `dialect` how each service wants it said. Names of branches, steps and the like come from
 //! whoever can push: no text of theirs is ever markup.
 
 mod dialect;

@@ -1,7 +1,7 @@
 //! Reads JUnit XML, points at the tests that failed, and sums up.
 //!
-//! Reports come from tools that run the project's code, so nothing in them is trusted: [`bounded`] limits what is held of them, [`report`]
-//! knows the dialects, [`place`] finds the files. What of it all becomes of the step is decided here.
+//! Reports come from tools that run the project's code, so nothing in them is trusted: `bounded` limits what is held of them, `report`
+//! knows the dialects, `place` finds the files. What of it all becomes of the step is decided here.
 
 mod bounded;
 mod place;

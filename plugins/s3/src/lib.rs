@@ -1,7 +1,7 @@
 //! Uploads files of the workspace to a bucket of any S3 store, and downloads what is in one.
 //!
 //! Contents never pass through here: the host streams them from and to files, and makes their digests. Neither does the key: the host
-//! makes the signatures. [`sign`] knows how requests are signed, [`store`] how they are sent and judged, [`upload`] and [`download`] what
+//! makes the signatures. `sign` knows how requests are signed, `store` how they are sent and judged, `upload` and `download` what
 //! to send.
 
 mod download;
