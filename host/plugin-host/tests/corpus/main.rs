@@ -40,14 +40,19 @@ fn every_released_component_is_loaded() {
 #[derive(Default)]
 struct Said(Mutex<Vec<String>>);
 
+impl Said {
+    fn note(&self, what: String) {
+        self.0.lock().expect("no test panicked with it").push(what);
+    }
+}
+
 impl StepContext for Said {
     fn print(&self, _is_stderr: bool, bytes: Vec<u8>) {
-        let text = String::from_utf8(bytes).unwrap();
-        self.0.lock().unwrap().push(text);
+        self.note(String::from_utf8_lossy(&bytes).into_owned());
     }
 
     fn set_output(&self, name: String, value: String) -> Result<(), piper_plugin_host::Failure> {
-        self.0.lock().unwrap().push(format!("{name}={value}"));
+        self.note(format!("{name}={value}"));
         Ok(())
     }
 

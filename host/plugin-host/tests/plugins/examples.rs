@@ -92,7 +92,9 @@ fn finished() -> Event {
         subject: "b".into(),
         seq: 1,
         at: 0,
-        body: r#"{"build": {"project": "hello", "pipeline": "test", "outcome": "failed"}}"#.into(),
+        body:
+            r#"{"build": "b", "project": "hello", "target": "test", "end": {"outcome": "failed"}}"#
+                .into(),
     }
 }
 

@@ -162,7 +162,8 @@ async fn events_and_failures_cross_with_all_that_they_have() {
         subject: "b".into(),
         seq,
         at: 1_000_001,
-        body: r#"{"build": {"project": "p", "pipeline": "t", "outcome": "failed"}}"#.into(),
+        body: r#"{"build": "b", "project": "p", "target": "t", "end": {"outcome": "failed"}}"#
+            .into(),
     };
     let left = plugin()
         .notify(&invocation, call(""), vec![event(1), event(2), event(3)])

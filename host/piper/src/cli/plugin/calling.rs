@@ -108,10 +108,18 @@ impl Input {
 
 /// An event about a build that there never was.
 pub(super) fn event(kind: &str, seq: u64) -> Event {
-    let body = json!({ "build": {
-        "id": "example", "project": "example", "pipeline": "build", "outcome": "failed",
-        "previous-outcome": "succeeded", "url": "https://piper.example/builds/example",
-    } });
+    // As `wire::v1::Snapshot` has it.
+    let body = json!({
+        "v": 1, "type": kind, "build": "example", "attempt": 1, "project": "example", "target": "build", "environment": "local",
+        "started_at": "1970-01-01T00:00:00Z",
+        "end": {
+            "outcome": "failed", "reason": "test failed", "at": "1970-01-01T00:00:01Z", "duration_us": 1_000_000,
+            "counts": { "succeeded": 1, "failed": 1 },
+        },
+        "previous": { "build": "before", "outcome": "succeeded", "started_at": "1970-01-01T00:00:00Z" },
+        "steps": [{ "step": "test", "outcome": "failed", "exit": { "status": 1 }, "tries": 1, "duration_us": 1_000_000 }],
+        "failure": { "step": "test", "log_tail": "1 of 2 tests failed" },
+    });
     Event {
         kind: kind.to_owned(),
         id: format!("example-{seq}"),

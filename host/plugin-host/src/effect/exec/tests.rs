@@ -43,6 +43,7 @@ impl Shell {
                 ("GIVEN".into(), "given".into()),
             ],
             step: Some(said.clone()),
+            children: None,
         });
         Self {
             workspace,
