@@ -51,8 +51,8 @@ fn offered_of(loaded: &LoadedProject, line: &str) -> String {
     }
 }
 
-#[test_case("pl", "plan"; "a command")]
-#[test_case("-C /tmp pl", "plan"; "a command after a flag")]
+#[test_case("pl", "plan plugin"; "a command")]
+#[test_case("-C /tmp pl", "plan plugin"; "a command after a flag")]
 #[test_case("completions z", "zsh"; "a fixed value")]
 #[test_case("plugin insp", "inspect"; "a command of a command")]
 #[test_case("plugin inspect ", "es"; "a plugin")]

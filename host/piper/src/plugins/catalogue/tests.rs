@@ -69,6 +69,7 @@ fn a_name_is_the_projects_before_it_is_the_operators() {
     let names: Vec<_> = entries
         .iter()
         .map(|entry| (entry.name.as_str(), entry.origin))
+        .filter(|(_, origin)| *origin != Origin::Builtin)
         .collect();
     assert_eq!(names, [("es", Origin::Project), ("mail", Origin::Operator)]);
 }
