@@ -106,10 +106,11 @@ async fn a_notifier_says_what_it_could_not_deliver() {
 
 #[tokio::test]
 async fn a_check_finds_problems() {
-    let problems = plugin()
-        .check_config(&invocation(), call(""))
-        .await
-        .unwrap();
+    let wrong = Call {
+        config: r#"{"url": 1}"#.into(),
+        ..call("")
+    };
+    let problems = plugin().check_config(&invocation(), wrong).await.unwrap();
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].path, "/config/url");
 }
