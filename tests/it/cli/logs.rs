@@ -1,6 +1,6 @@
 //! The log through the whole program: the bytes that went in come out.
 
-use crate::support::{Terminal, TestEnv};
+use crate::support::{Call, Terminal, TestEnv};
 use test_case::test_case;
 
 fn of_file(bytes: &[u8]) -> TestEnv {
@@ -62,6 +62,16 @@ fn a_line_of_eight_megabytes_comes_back_as_one() {
 }
 
 #[test]
+fn the_last_line_takes_no_memory_however_long_it_is() {
+    let env = TestEnv::sequence(&[("s", "echo first; head -c 64M /dev/zero | tr '\\0' x")]);
+    env.piper(&["exec", "-q"]).succeeds();
+    let piper = env!("CARGO_BIN_EXE_piper");
+    let script = format!("ulimit -d 32768; {piper} logs --tail 1 | wc -c");
+    let call = Call::of(&env, "/bin/sh".as_ref()).args(&["-c", &script]);
+    call.finish().succeeds().says("67108864\n");
+}
+
+#[test]
 fn plain_text_is_printed_as_it_is() {
     let env = of_file("żółć 🦀\n\n  indented\n".as_bytes());
     env.piper(&["exec"])
@@ -117,7 +127,7 @@ fn a_log_is_shown_by_step_by_stream_and_by_time() {
         .says("");
     env.piper(&["logs", "--step", "c"])
         .exits(2)
-        .complains("`a`");
+        .complains("its steps are a, b");
     for command in ["logs", "show"] {
         env.piper(&[command, "@/a#2"])
             .exits(2)

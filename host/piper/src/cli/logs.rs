@@ -16,10 +16,10 @@ use piper_core::{
 };
 use piper_engine::{
     clock,
-    logs::{Batch, Follow, Followed, PlogReader, ReadError, Select, Selection},
+    logs::{Follow, Followed, PlogReader, ReadError, Select, Selection},
 };
 use print::{Form, Printer};
-use std::{collections::VecDeque, io, ops::RangeInclusive, path::Path, time::Duration};
+use std::{io, ops::RangeInclusive, path::Path, time::Duration};
 
 mod print;
 
@@ -132,6 +132,9 @@ pub fn run(args: &LogsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
     {
         selection.steps.extend(kept.matching(step)?);
     }
+    if let Some(wanted) = args.tail {
+        selection.lines = Some(tail(&kept.reader, &selection, wanted));
+    }
     let follows = args.follow && kept.is_running();
     if let Some(r#try) = address.step.as_ref().and_then(|step| step.r#try)
         && !follows
@@ -164,7 +167,7 @@ pub fn run(args: &LogsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
         true => Source::Growing(reader.follow(selection)),
         false => Source::Kept(reader.select(selection)),
     };
-    pass(&mut source, args.tail, &mut printer, ui)?;
+    pass(&mut source, &mut printer, ui)?;
     if follows {
         printer.ended(&ended(&path)?);
     }
@@ -239,73 +242,32 @@ impl Source {
     }
 }
 
-/// Hands all records from the source to the printer; of those that are there at the beginning, only the last `tail` lines.
-fn pass(
-    source: &mut Source,
-    tail: Option<u64>,
-    printer: &mut Printer,
-    ui: &Ui,
-) -> Result<(), CliError> {
-    let mut tail = tail.map(Tail::new);
+/// The last `wanted` of the selected lines that are there, and all that come after them.
+fn tail(reader: &PlogReader, selection: &Selection, wanted: u64) -> RangeInclusive<u64> {
+    // Lines are counted, mostly by the index alone, and not kept: a single one may be larger than the memory.
+    let mut counted = reader.select(Selection {
+        lines: Some(u64::MAX..=u64::MAX),
+        ..selection.clone()
+    });
+    // What is damaged is said when the lines are printed.
+    counted.by_ref().for_each(drop);
+    counted.lines().saturating_sub(wanted) + 1..=u64::MAX
+}
+
+/// Hands all records from the source to the printer.
+fn pass(source: &mut Source, printer: &mut Printer, ui: &Ui) -> Result<(), CliError> {
     while !printer.is_dead() {
-        let wait = if tail.is_some() { Duration::ZERO } else { WAIT };
-        match source.next(wait)? {
-            Followed::Batch(batch) => match &mut tail {
-                Some(tail) => tail.push(batch),
-                None => printer.batch(&batch, 0),
-            },
+        match source.next(WAIT)? {
+            Followed::Batch(batch) => printer.batch(&batch),
             Followed::Damage(damage) => {
                 printer.flush();
                 ui.warn(&damage.to_string());
             }
-            Followed::Idle => {
-                tail.take().into_iter().for_each(|tail| tail.print(printer));
-                printer.flush();
-            }
-            Followed::End => {
-                tail.take().into_iter().for_each(|tail| tail.print(printer));
-                break;
-            }
+            Followed::Idle => printer.flush(),
+            Followed::End => break,
         }
     }
     Ok(())
-}
-
-/// The last lines of what has come, and a little more.
-struct Tail {
-    wanted: u64,
-    batches: VecDeque<(u64, Batch)>,
-    lines: u64,
-}
-
-impl Tail {
-    fn new(wanted: u64) -> Self {
-        Self {
-            wanted,
-            batches: VecDeque::new(),
-            lines: 0,
-        }
-    }
-
-    fn push(&mut self, batch: Batch) {
-        let lines = batch.runs().map(|(run, _)| u64::from(run.lines())).sum();
-        self.lines += lines;
-        self.batches.push_back((lines, batch));
-        while let Some((lines, _)) = self.batches.front()
-            && self.lines - lines >= self.wanted
-        {
-            self.lines -= lines;
-            self.batches.pop_front();
-        }
-    }
-
-    fn print(self, printer: &mut Printer) {
-        let mut skip = self.lines.saturating_sub(self.wanted);
-        for (lines, batch) in &self.batches {
-            printer.batch(batch, skip);
-            skip = skip.saturating_sub(*lines);
-        }
-    }
 }
 
 /// A record as the printers know it.

@@ -7,7 +7,10 @@ use piper_core::{
     id::BuildId,
     record::{BuildEnd, BuildSummary},
     time::Timestamp,
-    wire::v1::{BuildStarted, Counts, Event, Line, Outcome, StepOutcome},
+    wire::{
+        path::from_text,
+        v1::{BuildStarted, Counts, Event, Line, Outcome, StepOutcome},
+    },
 };
 use piper_engine::logs::{Dead, PlogReader, State};
 use std::{
@@ -149,20 +152,21 @@ pub fn remains(path: &Path) -> Option<BuildSummary> {
 
 /// How the build ended, if this is its end.
 fn told_end(event: &Event) -> Option<BuildEnd> {
-    match event {
-        Event::BuildFinished {
-            outcome,
-            reason,
-            duration_us,
-            ..
-        } => Some(BuildEnd {
-            outcome: *outcome,
-            reason: reason.clone(),
-            duration: Duration::from_micros(*duration_us),
-            size: 0,
-        }),
-        _ => None,
-    }
+    let Event::BuildFinished {
+        outcome,
+        reason,
+        duration_us,
+        ..
+    } = event
+    else {
+        return None;
+    };
+    Some(BuildEnd {
+        outcome: *outcome,
+        reason: reason.clone(),
+        duration: Duration::from_micros(*duration_us),
+        size: 0,
+    })
 }
 
 /// Writes the end of a build that was killed. If it cannot be written, the next one to look tries again.
@@ -270,7 +274,7 @@ fn summary(id: BuildId, created: Timestamp, about: BuildStarted) -> BuildSummary
         .collect();
     BuildSummary {
         id,
-        root: about.root.into(),
+        root: from_text(&about.root),
         project: about.project,
         target: about.target,
         cell: cell.join(","),

@@ -99,14 +99,9 @@ impl Printer {
         Self::Programs(Box::new(stream))
     }
 
-    /// Prints the records of a batch, without its first lines.
-    pub(super) fn batch(&mut self, batch: &Batch, skip_lines: u64) {
-        let mut skip = skip_lines;
+    /// Prints the records of a batch.
+    pub(super) fn batch(&mut self, batch: &Batch) {
         for record in batch.records() {
-            if skip > 0 {
-                skip -= u64::from(!record.marks.contains(Marks::CONTINUES));
-                continue;
-            }
             match self {
                 Self::People(people) => {
                     people.record(&super::record(&record), &record.source.label)

@@ -20,11 +20,14 @@ const PLAIN: Form = Form {
     tries: true,
 };
 
-fn log(form: Form, selection: Selection, tail: Option<u64>) -> String {
+fn log(form: Form, mut selection: Selection, last: Option<u64>) -> String {
     let (_folder, place) = sample::place();
     let build = sample::build(1, "/a");
     Running::begin(&place, &build, 3).finish(Outcome::Succeeded);
     let reader = PlogReader::open(&place.file(build.id)).unwrap();
+    if let Some(wanted) = last {
+        selection.lines = Some(tail(&reader, &selection, wanted));
+    }
     let fake = Fake::default();
     let face = Face {
         terminal: false,
@@ -43,7 +46,6 @@ fn log(form: Form, selection: Selection, tail: Option<u64>) -> String {
     };
     pass(
         &mut Source::Kept(reader.select(selection)),
-        tail,
         &mut printer,
         &ui,
     )
