@@ -11,6 +11,7 @@ use piper_core::{
 };
 use std::{
     fs, io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -36,7 +37,7 @@ impl Scratch {
     /// When the temporary folder cannot be written to.
     pub fn new(plan: &Plan) -> io::Result<Self> {
         let mut folder = tempfile::Builder::new();
-        folder.prefix("piper-");
+        folder.prefix("piper-").permissions(private());
         let in_memory = folder
             .tempdir_in(IN_MEMORY)
             .and_then(|root| Self::fill(root, plan));
@@ -107,6 +108,12 @@ impl Scratch {
     pub fn root(&self) -> &Path {
         self.root.path()
     }
+}
+
+/// What a temporary folder of a build is made with. Where others may put files, too, the umask alone would let them read its
+/// parameters, its outputs and its sources.
+pub fn private() -> fs::Permissions {
+    fs::Permissions::from_mode(0o700)
 }
 
 /// What is wrong with the outputs in a folder. No output is opened: it may be a pipe that nobody writes to, or have no end.

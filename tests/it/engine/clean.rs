@@ -75,6 +75,26 @@ fn the_copy_goes_away_unless_it_is_to_be_kept_after_a_failure() {
 }
 
 #[test]
+fn nobody_else_can_read_the_temporary_folders_of_a_build() {
+    let env = repository();
+    env.write(
+        "piper.toml",
+        "[steps]\ns = 'stat -c %a . \"$PIPER_PARAMS/..\"'\n",
+    );
+    env.commit_all();
+    env.piper(&["exec", "s", "clean"])
+        .succeeds()
+        .says("700\n700\n");
+    env.write("piper.toml", "[steps]\ns = 'stat -c %a $PIPER_CACHE'\n");
+    // Nothing can be made below a file.
+    env.call(&["exec", "s"])
+        .env("XDG_CACHE_HOME", env.path("file"))
+        .finish()
+        .succeeds()
+        .says("700\n");
+}
+
+#[test]
 fn a_build_in_a_copy_belongs_to_the_project_it_was_made_of() {
     let env = repository();
     env.piper(&["exec", "build", "clean"]).succeeds();

@@ -42,6 +42,7 @@ use screen::Screen;
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -418,7 +419,10 @@ impl Folders {
                 return Ok(folder);
             }
             let folder = std::env::temp_dir().join(format!("piper-{}-{name}", build.id));
-            fs::create_dir_all(&folder)
+            // Others can write there, too: only a new folder is surely ours, and nobody else is to look into it.
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .create(&folder)
                 .with_context(|| format!("could not make the folder {}", folder.display()))?;
             temporary.push(folder.clone());
             Ok(folder)

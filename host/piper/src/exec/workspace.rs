@@ -2,7 +2,10 @@
 
 use anyhow::Context as _;
 use piper_core::{codes, problem::Problem, project::EnvironmentKind};
-use piper_engine::git::{Head, Repository};
+use piper_engine::{
+    git::{Head, Repository},
+    scratch,
+};
 use std::path::{Path, PathBuf};
 
 /// Where a build runs.
@@ -89,7 +92,10 @@ impl Workspace {
             EnvironmentKind::Clean => {
                 // Never the checkout instead: its steps may be meant to destroy what they run in.
                 let origin = origin.context("nobody said of what to make a fresh copy")?;
-                let copy = tempfile::Builder::new().prefix("piper-clean-").tempdir();
+                let copy = tempfile::Builder::new()
+                    .prefix("piper-clean-")
+                    .permissions(scratch::private())
+                    .tempdir();
                 let copy = copy.context("could not make a temporary folder")?;
                 // Steps compare paths, and the system's temporary folder may be a link.
                 let folder = copy
