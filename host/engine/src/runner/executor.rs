@@ -86,7 +86,15 @@ impl<'a> Executor<'a> {
         let outputs = self
             .scratch
             .outputs(planned)
-            .map_err(|e| machine("could not make the folder for its outputs", &e))?;
+            .map_err(|e| Ended::NotStarted {
+                why: format!("could not make the folder for its outputs: {e}"),
+                // Piper's own folder is its own: it is an earlier try that left something there.
+                fault: if e.kind() == io::ErrorKind::PermissionDenied {
+                    Fault::User
+                } else {
+                    Fault::Machine
+                },
+            })?;
         let vars = self.vars((step, r#try), planned, &outputs, &cwd);
         if let Command::Plugin(call) = &planned.command {
             return self.start_task(step, r#try, call, &vars, (&cwd, outputs));
@@ -372,13 +380,15 @@ impl<'a> Executor<'a> {
         self.capture.turn(most)
     }
 
-    /// Records what is still in the pipes, and lets the watcher go. Returns how many log records there are.
-    pub(super) fn close(self) -> u64 {
+    /// Records what is still in the pipes, removes the folders, and lets the watcher go. Returns how many log records there are,
+    /// and what of the folders stays.
+    pub(super) fn close(self) -> (u64, io::Result<()>) {
         let log_end = self.capture.finish();
+        let removed = self.scratch.remove();
         if let Some(watcher) = self.watcher {
             watcher.farewell();
         }
-        log_end
+        (log_end, removed)
     }
 
     fn take_keyboard_back(&mut self) {

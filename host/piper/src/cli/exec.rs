@@ -139,9 +139,9 @@ fn run_builds(
             if let Some(kept) = workspace.keep() {
                 ui.say(&format!("the workspace is kept in {}", kept.display()));
             }
-        } else {
+        } else if let Err(error) = workspace.remove() {
             // Before the signal is raised again, or the copy would stay for ever.
-            drop(workspace);
+            ui.warn(&error.to_string());
         }
         if let Some(signal) = report.signal {
             // Whoever started piper must see that it was a signal: a shell's loop stops then.
