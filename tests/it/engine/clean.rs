@@ -142,6 +142,28 @@ fn a_copy_goes_away_after_a_signal_too() {
     assert_eq!(fs::read_dir(env.beside("tmp")).unwrap().count(), 0);
 }
 
+#[test]
+fn a_copy_goes_away_although_nobody_reads_the_output_and_a_second_signal_ends_the_wait() {
+    let env = repository();
+    env.write("piper.toml", "[steps]\nchat = 'exec yes'\n");
+    env.commit_all();
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let running = env
+        .call(&["exec", "chat", "clean"])
+        .start_with_stdout(writer.into());
+    wait_until("the copy", || {
+        fs::read_dir(env.beside("tmp")).unwrap().count() == 1
+    });
+    wait_for_watcher(running.pid());
+    running.signal(libc::SIGINT);
+    wait_until("the end of piper", || {
+        running.signal(libc::SIGINT);
+        state(running.pid()).is_none()
+    });
+    running.finish().dies_of(libc::SIGINT);
+    assert_eq!(fs::read_dir(env.beside("tmp")).unwrap().count(), 0);
+}
+
 #[test_case(""; "plain")]
 #[test_case("a\nb"; "with a line end")]
 fn a_copy_goes_away_when_piper_is_killed_and_nothing_else_does(below: &str) {

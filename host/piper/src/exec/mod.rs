@@ -132,7 +132,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Runs one build to its end, in `workspace`; `tasks` carries out the steps that are plugins, and `telling` says who hears of it.
+    /// Runs one build to its end, in `workspace`, which goes with it unless it is to be kept; `tasks` carries out the steps that are plugins, and `telling` says who hears of it.
     ///
     /// # Errors
     ///
@@ -142,12 +142,12 @@ impl<'a> Runner<'a> {
         plan: Plan,
         secrets: Secrets,
         (tasks, telling): (Option<Arc<dyn TaskHost>>, Option<Telling>),
-        workspace: &Workspace,
+        workspace: Workspace,
     ) -> Result<Report, Error> {
         let clock = Clock::start();
-        let mut order = self.order(plan, secrets, workspace)?;
+        let mut order = self.order(plan, secrets, &workspace)?;
         order.tasks = tasks;
-        let summary = summary(&order, workspace, clock.now().wall);
+        let summary = summary(&order, &workspace, clock.now().wall);
         let file = self.recorder.begin(&summary);
         let folders = Folders::make(&summary, file.as_deref())?;
         let kept = file.clone();
@@ -195,6 +195,15 @@ impl<'a> Runner<'a> {
             duration: report.duration,
             size: log.finish().bytes,
         };
+        // While signals are held back, and before a second one is meant: a copy would stay for ever.
+        let kept_copy = if self.options.keep && report.outcome != Outcome::Succeeded {
+            workspace.keep()
+        } else {
+            if let Err(error) = workspace.remove() {
+                warnings.add(error.to_string());
+            }
+            None
+        };
         self.see_through(&screen, &mut report);
         // All is recorded, so whoever cannot wait for a slow terminal may go.
         self.signals.let_go();
@@ -211,6 +220,10 @@ impl<'a> Runner<'a> {
         self.signals.take_back();
         for warning in warnings.take().iter().chain(&trouble) {
             self.ui.warn(warning);
+        }
+        if let Some(copy) = kept_copy {
+            self.ui
+                .say(&format!("the workspace is kept in {}", copy.display()));
         }
         Ok(shown.map(|()| report)?)
     }
