@@ -95,6 +95,12 @@ pub fn redraw(master: RawFd) {
     sessions::kill_group(group, libc::SIGWINCH);
 }
 
+/// Whether this process's group is the one that may read the terminal on standard input.
+pub fn is_in_foreground() -> bool {
+    // SAFETY: the calls take numbers.
+    unsafe { libc::tcgetpgrp(libc::STDIN_FILENO) == libc::getpgrp() }
+}
+
 /// The real terminal in raw mode: every key goes to the step. Dropping it gives the terminal back as it was.
 #[derive(Debug)]
 pub struct RawMode {
@@ -107,8 +113,7 @@ impl RawMode {
         let mut before = MaybeUninit::<libc::termios>::uninit();
         // SAFETY: `tcgetattr` fills `before` in if it succeeds, and only then is it read.
         unsafe {
-            if libc::tcgetattr(libc::STDIN_FILENO, before.as_mut_ptr()) != 0
-                || libc::tcgetpgrp(libc::STDIN_FILENO) != libc::getpgrp()
+            if libc::tcgetattr(libc::STDIN_FILENO, before.as_mut_ptr()) != 0 || !is_in_foreground()
             {
                 return None;
             }
@@ -120,6 +125,11 @@ impl RawMode {
             (libc::tcsetattr(libc::STDIN_FILENO, libc::TCSADRAIN, &raw const raw) == 0)
                 .then_some(Self { before })
         }
+    }
+
+    /// Leaves the terminal to whoever has it now, as it is. To change it from the background would stop piper.
+    pub fn forget(self) {
+        std::mem::forget(self);
     }
 }
 

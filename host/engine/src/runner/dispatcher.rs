@@ -138,6 +138,7 @@ impl Dispatcher<'_> {
                 Happening::Signal => self.hear_signals(),
                 Happening::Key if self.executor.type_on() => self.pause(Signals::stop_job_here),
                 Happening::Key => {}
+                Happening::KeyRoom => self.executor.type_ahead(),
             }
         }
     }
