@@ -151,6 +151,10 @@ fn ctrl_z_in_a_shell_that_is_the_step_is_that_shell_s_own() {
         "[steps]\nask = { argv = ['bash', '--norc', '--noprofile', '-i'], tty = true }\n",
     );
     let mut terminal = Terminal::start(env.call(&["exec", "ask"]));
+    // At its prompt it ignores the key, as under any terminal.
+    terminal.press("echo $((1 + 1)) prompts\r");
+    terminal.wait_for("2 prompts");
+    terminal.press("\u{1a}");
     terminal.press("sh -c 'echo $$ > pid; exec sleep 60'\r");
     let job = env.pid_in("pid");
     wait_until("the job to be a sleep", || state(job) == Some('S'));

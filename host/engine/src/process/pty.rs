@@ -70,6 +70,8 @@ pub fn resize(master: RawFd) {
 /// group is in the foreground. It is an orphaned one, because its leader's parent is in another session, and the kernel stops no
 /// such group for Ctrl-Z. Of a shell's job inside of the step the kernel and that shell take care.
 ///
+/// One that ignores the signal is not stopped by any terminal: a shell at its prompt.
+///
 /// To a program that takes Ctrl-Z as a key like others (an editor) it is one.
 pub fn stop_key(keys: &[u8], master: RawFd, session: Pid) -> Option<usize> {
     let mut settings = MaybeUninit::<libc::termios>::uninit();
@@ -82,7 +84,8 @@ pub fn stop_key(keys: &[u8], master: RawFd, session: Pid) -> Option<usize> {
         let stop = settings.c_cc[libc::VSUSP];
         let is_key = settings.c_lflag & libc::ISIG != 0 && stop != libc::_POSIX_VDISABLE;
         let place = memchr::memchr(stop, keys).filter(|_| is_key)?;
-        (libc::tcgetpgrp(master) == session).then_some(place)
+        let is_its_own = libc::tcgetpgrp(master) == session;
+        (is_its_own && !sessions::ignores(session, libc::SIGTSTP)).then_some(place)
     }
 }
 
