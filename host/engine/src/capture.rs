@@ -326,13 +326,13 @@ impl Capture {
         }
     }
 
-    /// When a running step last printed something.
+    /// When a running step last printed something, or was kept from it because the log was full.
     pub fn heard(&self, step: StepIx) -> Option<Monotonic> {
         self.tries
             .iter()
             .flatten()
             .find(|t| t.what.step == step && !t.reported)
-            .map(|t| t.heard)
+            .map(|t| t.heard.max(t.left_alone))
     }
 
     /// Waits once, at most so long, and says what happened.
