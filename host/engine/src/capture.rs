@@ -91,10 +91,13 @@ pub enum Happening {
     Signal,
     /// Somebody typed something.
     Key,
+    /// The terminal of the step that has the keyboard takes more.
+    KeyRoom,
 }
 
 const SIGNALS: u64 = u64::MAX;
 const KEYBOARD: u64 = u64::MAX - 1;
+const KEY_ROOM: u64 = u64::MAX - 2;
 /// The tokens of tries are `slot * 4 + part`; the parts are the two streams and this.
 const EXIT: u64 = 2;
 const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
@@ -246,7 +249,17 @@ impl Capture {
         self.epoll.add(keyboard.as_raw_fd(), KEYBOARD)
     }
 
-    /// Does not wait for keys any more.
+    /// Waits until a step's terminal takes more keys, too.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn wait_for_keyboard_room(&mut self, terminal: BorrowedFd<'_>) -> io::Result<()> {
+        self.epoll
+            .add_for(libc::EPOLLOUT, terminal.as_raw_fd(), KEY_ROOM)
+    }
+
+    /// Does not wait for a keyboard, or for its room, any more.
     pub fn leave_keyboard(&mut self, keyboard: BorrowedFd<'_>) {
         self.epoll.remove(keyboard.as_raw_fd());
     }
@@ -313,13 +326,13 @@ impl Capture {
         }
     }
 
-    /// When a running step last printed something.
+    /// When a running step last printed something, or was kept from it because the log was full.
     pub fn heard(&self, step: StepIx) -> Option<Monotonic> {
         self.tries
             .iter()
             .flatten()
             .find(|t| t.what.step == step && !t.reported)
-            .map(|t| t.heard)
+            .map(|t| t.heard.max(t.left_alone))
     }
 
     /// Waits once, at most so long, and says what happened.
@@ -340,6 +353,7 @@ impl Capture {
             match (token, token / 4, token % 4) {
                 (SIGNALS, ..) => happenings.push(Happening::Signal),
                 (KEYBOARD, ..) => happenings.push(Happening::Key),
+                (KEY_ROOM, ..) => happenings.push(Happening::KeyRoom),
                 (_, slot, EXIT) => self.reap(slot as usize),
                 (_, slot, part) => {
                     // A slow disk slows the steps down and keeps nothing else waiting.
@@ -584,8 +598,12 @@ impl Epoll {
     }
 
     fn add(&self, fd: libc::c_int, token: u64) -> io::Result<()> {
+        self.add_for(libc::EPOLLIN, fd, token)
+    }
+
+    fn add_for(&self, events: libc::c_int, fd: libc::c_int, token: u64) -> io::Result<()> {
         let mut event = libc::epoll_event {
-            events: libc::EPOLLIN as u32,
+            events: events as u32,
             u64: token,
         };
         // SAFETY: the event lives until the call returns.

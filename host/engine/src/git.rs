@@ -107,11 +107,16 @@ impl Repository {
         if reference == "refs/heads/.invalid" {
             return self.ask_for_head();
         }
-        let branch = reference.strip_prefix("refs/heads/").map(str::to_owned);
-        Head {
-            commit: self.resolve(reference),
-            branch,
+        let commit = self.resolve(reference);
+        // A branch may itself be another name of a branch.
+        if commit
+            .as_ref()
+            .is_some_and(|text| text.starts_with("ref: "))
+        {
+            return self.ask_for_head();
         }
+        let branch = reference.strip_prefix("refs/heads/").map(str::to_owned);
+        Head { commit, branch }
     }
 
     fn ask_for_head(&self) -> Head {
@@ -298,6 +303,17 @@ mod tests {
                 ..asked
             }
         );
+    }
+
+    #[test]
+    fn a_branch_that_is_a_name_of_another_one_has_that_one_s_commit() {
+        let (dir, repository) = repository();
+        let direct = repository.head();
+        let heads = dir.path().join(".git/refs/heads");
+        fs::write(heads.join("alias"), "ref: refs/heads/trunk\n").unwrap();
+        fs::write(dir.path().join(".git/HEAD"), "ref: refs/heads/alias\n").unwrap();
+        assert_eq!(repository.head(), repository.ask_for_head());
+        assert_eq!(repository.head().commit, direct.commit);
     }
 
     #[test]

@@ -10,6 +10,7 @@ compile_error!("piper runs on Linux for now: it needs epoll, pidfd, signalfd and
 pub mod capture;
 pub mod clock;
 pub mod environment;
+pub mod folder;
 pub mod git;
 pub mod logs;
 pub mod process;

@@ -5,6 +5,7 @@
 //! piper-XXXXXX/steps/LABEL/NAME     $PIPER_OUTPUTS of the step, $PIPER_NEEDS/LABEL of the others
 //! ```
 
+use crate::folder::{TemporaryFolder, remove};
 use piper_core::{
     id::ParamName,
     plan::{Plan, PlannedStep},
@@ -25,7 +26,7 @@ const IN_MEMORY: &str = "/dev/shm";
 /// The folders of one build; gone when dropped.
 #[derive(Debug)]
 pub struct Scratch {
-    root: tempfile::TempDir,
+    root: TemporaryFolder,
 }
 
 impl Scratch {
@@ -35,16 +36,12 @@ impl Scratch {
     ///
     /// When the temporary folder cannot be written to.
     pub fn new(plan: &Plan) -> io::Result<Self> {
-        let mut folder = tempfile::Builder::new();
-        folder.prefix("piper-");
-        let in_memory = folder
-            .tempdir_in(IN_MEMORY)
-            .and_then(|root| Self::fill(root, plan));
+        let make_in = |parent: &Path| Self::fill(TemporaryFolder::make_in(parent, "piper-")?, plan);
         // It may be missing, or as small and full as it is in some containers.
-        in_memory.or_else(|_| Self::fill(folder.tempdir()?, plan))
+        make_in(Path::new(IN_MEMORY)).or_else(|_| make_in(&std::env::temp_dir()))
     }
 
-    fn fill(root: tempfile::TempDir, plan: &Plan) -> io::Result<Self> {
+    fn fill(root: TemporaryFolder, plan: &Plan) -> io::Result<Self> {
         let scratch = Self { root };
         fs::create_dir(scratch.params())?;
         fs::create_dir(scratch.needs())?;
@@ -107,6 +104,15 @@ impl Scratch {
     pub fn root(&self) -> &Path {
         self.root.path()
     }
+
+    /// Removes them.
+    ///
+    /// # Errors
+    ///
+    /// When steps left something that cannot be removed.
+    pub fn remove(self) -> io::Result<()> {
+        self.root.remove()
+    }
 }
 
 /// What is wrong with the outputs in a folder. No output is opened: it may be a pipe that nobody writes to, or have no end.
@@ -149,15 +155,6 @@ fn problem_with(folder: &Path) -> Option<String> {
             _ => None,
         }
     })
-}
-
-/// Removes a folder with all that is in it, or whatever else a step put in its place.
-fn remove(folder: &Path) -> io::Result<()> {
-    if folder.symlink_metadata()?.is_dir() {
-        fs::remove_dir_all(folder)
-    } else {
-        fs::remove_file(folder)
-    }
 }
 
 #[cfg(test)]

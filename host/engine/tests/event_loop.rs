@@ -220,6 +220,16 @@ mod event_loop {
     }
 
     #[test]
+    fn a_step_that_prints_into_a_full_log_is_not_idle() {
+        let mut turning = Loop::new();
+        turning.fill();
+        let before = turning.now();
+        turning.turn_for(Duration::from_millis(100));
+        let heard = turning.capture.heard(StepIx(0)).unwrap();
+        assert!(heard >= before, "{heard:?} {before:?}");
+    }
+
+    #[test]
     fn what_a_step_printed_before_its_end_is_waited_for_while_the_log_is_full() {
         let mut events = Loop::new();
         events.fill();

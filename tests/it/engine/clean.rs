@@ -75,6 +75,26 @@ fn the_copy_goes_away_unless_it_is_to_be_kept_after_a_failure() {
 }
 
 #[test]
+fn nobody_else_can_read_the_temporary_folders_of_a_build() {
+    let env = repository();
+    env.write(
+        "piper.toml",
+        "[steps]\ns = 'stat -c %a . \"$PIPER_PARAMS/..\"'\n",
+    );
+    env.commit_all();
+    env.piper(&["exec", "s", "clean"])
+        .succeeds()
+        .says("700\n700\n");
+    env.write("piper.toml", "[steps]\ns = 'stat -c %a $PIPER_CACHE'\n");
+    // Nothing can be made below a file.
+    env.call(&["exec", "s"])
+        .env("XDG_CACHE_HOME", env.path("file"))
+        .finish()
+        .succeeds()
+        .says("700\n");
+}
+
+#[test]
 fn a_build_in_a_copy_belongs_to_the_project_it_was_made_of() {
     let env = repository();
     env.piper(&["exec", "build", "clean"]).succeeds();
@@ -118,6 +138,28 @@ fn a_copy_goes_away_after_a_signal_too() {
     let running = env.call(&["exec", "long", "clean"]).start();
     running.wait_for_out("begun");
     running.signal(libc::SIGINT);
+    running.finish().dies_of(libc::SIGINT);
+    assert_eq!(fs::read_dir(env.beside("tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_copy_goes_away_although_nobody_reads_the_output_and_a_second_signal_ends_the_wait() {
+    let env = repository();
+    env.write("piper.toml", "[steps]\nchat = 'exec yes'\n");
+    env.commit_all();
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let running = env
+        .call(&["exec", "chat", "clean"])
+        .start_with_stdout(writer.into());
+    wait_until("the copy", || {
+        fs::read_dir(env.beside("tmp")).unwrap().count() == 1
+    });
+    wait_for_watcher(running.pid());
+    running.signal(libc::SIGINT);
+    wait_until("the end of piper", || {
+        running.signal(libc::SIGINT);
+        state(running.pid()).is_none()
+    });
     running.finish().dies_of(libc::SIGINT);
     assert_eq!(fs::read_dir(env.beside("tmp")).unwrap().count(), 0);
 }

@@ -111,11 +111,50 @@ fn ctrl_z_in_a_step_with_the_keyboard_stops_it_with_piper_and_fg_lets_both_go_on
 }
 
 #[test]
+fn a_step_with_the_keyboard_leaves_the_terminal_alone_until_piper_is_in_the_foreground() {
+    let env = TestEnv::new(
+        "[steps]\nask = { run = '''echo $PPID > pid; read name; echo \"hello, $name\"''', tty = true }\n",
+    );
+    let mut terminal = typed_in_a_shell(&env, " &");
+    let piper = env.pid_in("pid");
+    for turn in 1..=3 {
+        terminal.press(&format!("echo a shell still: $(({turn} + 1))\r"));
+        terminal.wait_for(&format!("a shell still: {}", turn + 1));
+        assert_ne!(state(piper), Some('T'), "{}", terminal.sent());
+    }
+    terminal.press("fg\r");
+    terminal.wait_for("fg\r\n");
+    terminal.press("Ada\r");
+    terminal.wait_for("hello, Ada");
+    terminal.wait_for("passed in");
+    terminal.press("exit\r");
+    terminal.finish();
+}
+
+#[test]
+fn what_is_typed_ahead_of_a_step_waits_for_it() {
+    const MANY: usize = 20_000;
+    let script = format!("stty raw -echo; touch raw; sleep 0.5; head -c {MANY} | wc -c");
+    let env = TestEnv::new(&format!(
+        "[steps]\nask = {{ run = '{script}', tty = true }}\n"
+    ));
+    let mut terminal = Terminal::start(env.call(&["exec", "ask"]));
+    wait_until("its terminal to be raw", || env.path("raw").exists());
+    terminal.press(&"x".repeat(MANY));
+    assert!(terminal.finish().success(), "{}", terminal.sent());
+    assert!(terminal.sent().contains("20000"), "{}", terminal.sent());
+}
+
+#[test]
 fn ctrl_z_in_a_shell_that_is_the_step_is_that_shell_s_own() {
     let env = TestEnv::new(
         "[steps]\nask = { argv = ['bash', '--norc', '--noprofile', '-i'], tty = true }\n",
     );
     let mut terminal = Terminal::start(env.call(&["exec", "ask"]));
+    // At its prompt it ignores the key, as under any terminal.
+    terminal.press("echo $((1 + 1)) prompts\r");
+    terminal.wait_for("2 prompts");
+    terminal.press("\u{1a}");
     terminal.press("sh -c 'echo $$ > pid; exec sleep 60'\r");
     let job = env.pid_in("pid");
     wait_until("the job to be a sleep", || state(job) == Some('S'));

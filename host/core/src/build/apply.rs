@@ -377,6 +377,13 @@ impl Turn<'_> {
     fn cancel(&mut self, reason: CancelReason) {
         match self.build.phase {
             Phase::Running => self.cancel_gently(reason),
+            // Nobody has asked for anything yet: the first Ctrl-C asks, and only the next one kills.
+            Phase::Cancelling(CancelReason::Timeout)
+                if matches!(reason, CancelReason::Signal(_)) =>
+            {
+                self.build.phase = Phase::Cancelling(reason);
+                self.tell(Notice::Cancelling(reason));
+            }
             Phase::Cancelling(first) => self.kill(first),
             // Everything is killed already; it only takes the system a moment.
             Phase::Killing(_) | Phase::Fresh | Phase::Finished => {}

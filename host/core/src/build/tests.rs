@@ -444,6 +444,25 @@ fn a_build_that_takes_too_long_fails() {
 }
 
 #[test]
+fn the_first_signal_after_the_build_s_timeout_asks_and_the_second_one_kills() {
+    let mut world = World::new(
+        Plan {
+            timeout: Some(Duration::from_secs(5)),
+            ..list(&["a"])
+        },
+        1,
+    );
+    world.pass(5);
+    assert_eq!(world.told(), ["a #1", "Ask a"]);
+    world.send(Event::Cancel(CancelReason::Signal(2)));
+    assert_eq!(world.told(), [""; 0]);
+    world.send(Event::Cancel(CancelReason::Signal(2)));
+    assert_eq!(world.told(), ["Kill a"]);
+    world.end("a", Ended::Signal(9));
+    assert_eq!(world.told(), ["a Cancelled", "= Cancelled"]);
+}
+
+#[test]
 fn a_cancel_that_makes_a_queued_step_s_last_try_its_end_ends_each_other_one_once() {
     let mut steps = vec![step("a"), step("b"), step("c")];
     steps[0].retry.max = 1;

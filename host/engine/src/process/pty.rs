@@ -70,6 +70,8 @@ pub fn resize(master: RawFd) {
 /// group is in the foreground. It is an orphaned one, because its leader's parent is in another session, and the kernel stops no
 /// such group for Ctrl-Z. Of a shell's job inside of the step the kernel and that shell take care.
 ///
+/// One that ignores the signal is not stopped by any terminal: a shell at its prompt.
+///
 /// To a program that takes Ctrl-Z as a key like others (an editor) it is one.
 pub fn stop_key(keys: &[u8], master: RawFd, session: Pid) -> Option<usize> {
     let mut settings = MaybeUninit::<libc::termios>::uninit();
@@ -82,7 +84,8 @@ pub fn stop_key(keys: &[u8], master: RawFd, session: Pid) -> Option<usize> {
         let stop = settings.c_cc[libc::VSUSP];
         let is_key = settings.c_lflag & libc::ISIG != 0 && stop != libc::_POSIX_VDISABLE;
         let place = memchr::memchr(stop, keys).filter(|_| is_key)?;
-        (libc::tcgetpgrp(master) == session).then_some(place)
+        let is_its_own = libc::tcgetpgrp(master) == session;
+        (is_its_own && !sessions::ignores(session, libc::SIGTSTP)).then_some(place)
     }
 }
 
@@ -93,6 +96,12 @@ pub fn redraw(master: RawFd) {
     let group = unsafe { libc::tcgetpgrp(master) };
     // Of itself it comes only when the size is another one.
     sessions::kill_group(group, libc::SIGWINCH);
+}
+
+/// Whether this process's group is the one that may read the terminal on standard input.
+pub fn is_in_foreground() -> bool {
+    // SAFETY: the calls take numbers.
+    unsafe { libc::tcgetpgrp(libc::STDIN_FILENO) == libc::getpgrp() }
 }
 
 /// The real terminal in raw mode: every key goes to the step. Dropping it gives the terminal back as it was.
@@ -107,8 +116,7 @@ impl RawMode {
         let mut before = MaybeUninit::<libc::termios>::uninit();
         // SAFETY: `tcgetattr` fills `before` in if it succeeds, and only then is it read.
         unsafe {
-            if libc::tcgetattr(libc::STDIN_FILENO, before.as_mut_ptr()) != 0
-                || libc::tcgetpgrp(libc::STDIN_FILENO) != libc::getpgrp()
+            if libc::tcgetattr(libc::STDIN_FILENO, before.as_mut_ptr()) != 0 || !is_in_foreground()
             {
                 return None;
             }
@@ -120,6 +128,11 @@ impl RawMode {
             (libc::tcsetattr(libc::STDIN_FILENO, libc::TCSADRAIN, &raw const raw) == 0)
                 .then_some(Self { before })
         }
+    }
+
+    /// Leaves the terminal to whoever has it now, as it is. To change it from the background would stop piper.
+    pub fn forget(self) {
+        std::mem::forget(self);
     }
 }
 

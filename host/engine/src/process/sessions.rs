@@ -152,6 +152,19 @@ fn with_descendants(all: &[Process], roots: Vec<Pid>) -> Vec<Pid> {
         .collect()
 }
 
+/// Whether a process ignores a signal.
+pub fn ignores(pid: Pid, signal: libc::c_int) -> bool {
+    let mask = fs::read_to_string(format!("/proc/{pid}/status"))
+        .ok()
+        .and_then(|status| {
+            let mask = status
+                .lines()
+                .find_map(|line| line.strip_prefix("SigIgn:"))?;
+            u64::from_str_radix(mask.trim(), 16).ok()
+        });
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+}
+
 /// The name of the program that a process runs, as far as the kernel keeps it.
 pub fn program_of(pid: Pid) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;

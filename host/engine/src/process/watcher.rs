@@ -6,11 +6,11 @@
 //! environment before piper was killed.
 
 use super::{Pid, sessions, spawn};
-use crate::clock;
+use crate::{clock, folder};
 use std::{
     ffi::{CString, OsString},
     fmt,
-    fs::{self, File},
+    fs::File,
     io::{self, Read, Write},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
@@ -218,7 +218,7 @@ pub fn watch(build: &str) {
     end_all(build, &told.steps, &told.kept);
     for folder in told.folders {
         // Nobody is there to be told of what cannot be removed.
-        let _ = fs::remove_dir_all(folder);
+        let _ = folder::remove(&folder);
     }
 }
 

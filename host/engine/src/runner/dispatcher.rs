@@ -138,6 +138,7 @@ impl Dispatcher<'_> {
                 Happening::Signal => self.hear_signals(),
                 Happening::Key if self.executor.type_on() => self.pause(Signals::stop_job_here),
                 Happening::Key => {}
+                Happening::KeyRoom => self.executor.type_ahead(),
             }
         }
     }
@@ -350,8 +351,12 @@ impl Dispatcher<'_> {
     }
 
     fn finish(self) -> io::Result<Report> {
-        let log_end = self.executor.close();
+        let (log_end, removed) = self.executor.close();
         let now = self.clock.now();
+        if let Err(error) = removed {
+            let message = error.to_string();
+            self.listener.tell(now, v1::Event::Warning { message });
+        }
         let notice = self
             .end
             .ok_or_else(|| io::Error::other("the build ended without saying how"))?;

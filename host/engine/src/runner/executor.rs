@@ -2,7 +2,10 @@
 //!
 //! Nothing here decides anything: which step, which try, and how hard it is pushed come from the dispatcher.
 
-use super::Order;
+use super::{
+    Order,
+    keyboard::{Keyboard, Typed},
+};
 use crate::{
     capture::{Capture, Capturing, Happening, Leader},
     environment::{self, Vars},
@@ -27,22 +30,10 @@ use std::{
     ffi::{CString, OsStr, OsString},
     fs::File,
     io::{self, IsTerminal},
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::{fd::AsFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
     time::Duration,
 };
-
-/// The keyboard, while a step has it.
-#[derive(Debug)]
-pub(super) struct Keyboard {
-    step: StepIx,
-    master: OwnedFd,
-    /// `None` if piper is not the one who reads the terminal, or stopped by Ctrl-Z.
-    raw: Option<pty::RawMode>,
-}
 
 /// The processes of one build.
 pub(super) struct Executor<'a> {
@@ -86,7 +77,15 @@ impl<'a> Executor<'a> {
         let outputs = self
             .scratch
             .outputs(planned)
-            .map_err(|e| machine("could not make the folder for its outputs", &e))?;
+            .map_err(|e| Ended::NotStarted {
+                why: format!("could not make the folder for its outputs: {e}"),
+                // Piper's own folder is its own: it is an earlier try that left something there.
+                fault: if e.kind() == io::ErrorKind::PermissionDenied {
+                    Fault::User
+                } else {
+                    Fault::Machine
+                },
+            })?;
         let vars = self.vars((step, r#try), planned, &outputs, &cwd);
         if let Command::Plugin(call) = &planned.command {
             return self.start_task(step, r#try, call, &vars, (&cwd, outputs));
@@ -105,13 +104,8 @@ impl<'a> Executor<'a> {
                 .try_clone()
                 .map_err(|e| machine("could not open a terminal for it", &e))?;
             let child = launch.start(spawn::Stdio::Terminal(pty.path()))?;
-            self.keyboard = Some(Keyboard {
-                step,
-                master,
-                raw: pty::RawMode::enter(),
-            });
             // Without it the step runs all the same, and hears nothing.
-            let _ = self.capture.listen_to_keyboard(io::stdin().as_fd());
+            self.keyboard = Keyboard::give(step, master, &mut self.capture).ok();
             (child, [Some(pty.master), None])
         } else {
             let pipes = spawn::pipe().and_then(|out| Ok((out, spawn::pipe()?)));
@@ -291,18 +285,18 @@ impl<'a> Executor<'a> {
     pub(super) fn suspend(&mut self) {
         self.signal_all(libc::SIGSTOP);
         if let Some(keyboard) = &mut self.keyboard {
-            keyboard.raw = None;
+            keyboard.suspend();
         }
     }
 
     /// Lets everything go on.
     pub(super) fn resume(&mut self) {
         if let Some(keyboard) = &mut self.keyboard {
-            keyboard.raw = pty::RawMode::enter();
+            keyboard.resume(&mut self.capture);
         }
         self.signal_all(libc::SIGCONT);
         if let Some(keyboard) = &self.keyboard {
-            pty::redraw(keyboard.master.as_raw_fd());
+            keyboard.redraw();
         }
     }
 
@@ -369,21 +363,29 @@ impl<'a> Executor<'a> {
 
     /// Waits once, at most so long, and says what happened.
     pub(super) fn turn(&mut self, most: Option<Duration>) -> Vec<Happening> {
-        self.capture.turn(most)
+        let Some(keyboard) = &mut self.keyboard else {
+            return self.capture.turn(most);
+        };
+        keyboard.look(&mut self.capture);
+        let look = keyboard.look_within();
+        self.capture.turn(most.into_iter().chain(look).min())
     }
 
-    /// Records what is still in the pipes, and lets the watcher go. Returns how many log records there are.
-    pub(super) fn close(self) -> u64 {
+    /// Records what is still in the pipes, removes the folders, and lets the watcher go. Returns how many log records there are,
+    /// and what of the folders stays.
+    pub(super) fn close(self) -> (u64, io::Result<()>) {
         let log_end = self.capture.finish();
+        let removed = self.scratch.remove();
         if let Some(watcher) = self.watcher {
             watcher.farewell();
         }
-        log_end
+        (log_end, removed)
     }
 
     fn take_keyboard_back(&mut self) {
-        self.capture.leave_keyboard(io::stdin().as_fd());
-        self.keyboard = None;
+        if let Some(keyboard) = self.keyboard.take() {
+            keyboard.take_back(&mut self.capture);
+        }
     }
 
     /// Hands on what was typed. `true` if that asks to stop the step.
@@ -391,36 +393,28 @@ impl<'a> Executor<'a> {
         let Some(keyboard) = &mut self.keyboard else {
             return false;
         };
-        // After `bg` and `fg` there was no pause that could end, and the terminal is ours again.
-        if keyboard.raw.is_none() {
-            keyboard.raw = pty::RawMode::enter();
+        let session = self.running.get(&keyboard.step).copied();
+        match keyboard.type_on(session, &mut self.capture) {
+            Typed::On => false,
+            Typed::Stop => true,
+            Typed::Gone => {
+                self.take_keyboard_back();
+                false
+            }
         }
-        let master = keyboard.master.as_raw_fd();
-        let mut keys = [0; 4096];
-        // SAFETY: the buffer is as large as told.
-        let read = unsafe { libc::read(libc::STDIN_FILENO, keys.as_mut_ptr().cast(), keys.len()) };
-        let Some(keys) = usize::try_from(read)
-            .ok()
-            .filter(|read| *read > 0)
-            .map(|read| &keys[..read])
-        else {
-            self.take_keyboard_back();
-            return false;
-        };
-        let session = self.running.get(&keyboard.step);
-        let stop = session.and_then(|&session| pty::stop_key(keys, master, session));
-        // What was typed behind it in one go is dropped, as terminals do.
-        let keys = &keys[..stop.unwrap_or(keys.len())];
-        // SAFETY: only what was read is written. A step that does not read its keyboard loses what does not fit, as with any
-        // terminal.
-        unsafe { libc::write(master, keys.as_ptr().cast(), keys.len()) };
-        stop.is_some()
+    }
+
+    /// Hands on what was typed ahead.
+    pub(super) fn type_ahead(&mut self) {
+        if let Some(keyboard) = &mut self.keyboard {
+            keyboard.go_on(&mut self.capture);
+        }
     }
 
     /// Takes over a new size of the real terminal.
     pub(super) fn resize(&self) {
         if let Some(keyboard) = &self.keyboard {
-            pty::resize(keyboard.master.as_raw_fd());
+            keyboard.resize();
         }
     }
 }

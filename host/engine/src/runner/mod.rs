@@ -10,6 +10,7 @@
 
 mod dispatcher;
 mod executor;
+mod keyboard;
 
 pub use dispatcher::{Listener, Report, run};
 

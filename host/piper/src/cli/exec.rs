@@ -133,16 +133,8 @@ fn run_builds(
         let (kind, keep_going) = (plan.environment.1, plan.keep_going);
         let workspace = Workspace::make(kind, &loaded.root, loaded.origin.as_deref())?;
         let report = runner
-            .run(plan, secrets, tasks, &workspace)
+            .run(plan, secrets, tasks, workspace)
             .map_err(|error| refusal(error, &loaded))?;
-        if args.keep && report.outcome != Outcome::Succeeded {
-            if let Some(kept) = workspace.keep() {
-                ui.say(&format!("the workspace is kept in {}", kept.display()));
-            }
-        } else {
-            // Before the signal is raised again, or the copy would stay for ever.
-            drop(workspace);
-        }
         if let Some(signal) = report.signal {
             // Whoever started piper must see that it was a signal: a shell's loop stops then.
             signals.die_of(signal);

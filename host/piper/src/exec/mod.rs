@@ -45,6 +45,7 @@ use screen::Screen;
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -134,7 +135,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Runs one build to its end, in `workspace`; `tasks` carries out the steps that are plugins, and `telling` says who hears of it.
+    /// Runs one build to its end, in `workspace`, which goes with it unless it is to be kept; `tasks` carries out the steps that are plugins, and `telling` says who hears of it.
     ///
     /// # Errors
     ///
@@ -144,12 +145,12 @@ impl<'a> Runner<'a> {
         plan: Plan,
         secrets: Secrets,
         (tasks, telling): (Option<Arc<dyn TaskHost>>, Option<Telling>),
-        workspace: &Workspace,
+        workspace: Workspace,
     ) -> Result<Report, Error> {
         let clock = Clock::start();
-        let mut order = self.order(plan, secrets, workspace)?;
+        let mut order = self.order(plan, secrets, &workspace)?;
         order.tasks = tasks;
-        let summary = summary(&order, workspace, clock.now().wall);
+        let summary = summary(&order, &workspace, clock.now().wall);
         let file = self.recorder.begin(&summary);
         let folders = Folders::make(&summary, file.as_deref())?;
         let kept = file.clone();
@@ -197,6 +198,15 @@ impl<'a> Runner<'a> {
             duration: report.duration,
             size: log.finish().bytes,
         };
+        // While signals are held back, and before a second one is meant: a copy would stay for ever.
+        let kept_copy = if self.options.keep && report.outcome != Outcome::Succeeded {
+            workspace.keep()
+        } else {
+            if let Err(error) = workspace.remove() {
+                warnings.add(error.to_string());
+            }
+            None
+        };
         self.see_through(&screen, &mut report);
         // All is recorded, so whoever cannot wait for a slow terminal may go.
         self.signals.let_go();
@@ -213,6 +223,10 @@ impl<'a> Runner<'a> {
         self.signals.take_back();
         for warning in warnings.take().iter().chain(&trouble) {
             self.ui.warn(warning);
+        }
+        if let Some(copy) = kept_copy {
+            self.ui
+                .say(&format!("the workspace is kept in {}", copy.display()));
         }
         Ok(shown.map(|()| report)?)
     }
@@ -421,7 +435,10 @@ impl Folders {
                 return Ok(folder);
             }
             let folder = std::env::temp_dir().join(format!("piper-{}-{name}", build.id));
-            fs::create_dir_all(&folder)
+            // Others can write there, too: only a new folder is surely ours, and nobody else is to look into it.
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .create(&folder)
                 .with_context(|| format!("could not make the folder {}", folder.display()))?;
             temporary.push(folder.clone());
             Ok(folder)

@@ -2,8 +2,14 @@
 
 use anyhow::Context as _;
 use piper_core::{codes, problem::Problem, project::EnvironmentKind};
-use piper_engine::git::{Head, Repository};
-use std::path::{Path, PathBuf};
+use piper_engine::{
+    folder::TemporaryFolder,
+    git::{Head, Repository},
+};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Where a build runs.
 #[derive(Debug)]
@@ -13,7 +19,7 @@ pub struct Workspace {
     /// The project's own root: what the build belongs to in the history.
     pub root: PathBuf,
     /// The copy, which goes with this value.
-    copy: Option<tempfile::TempDir>,
+    copy: Option<TemporaryFolder>,
 }
 
 /// What a fresh copy is made of.
@@ -89,7 +95,7 @@ impl Workspace {
             EnvironmentKind::Clean => {
                 // Never the checkout instead: its steps may be meant to destroy what they run in.
                 let origin = origin.context("nobody said of what to make a fresh copy")?;
-                let copy = tempfile::Builder::new().prefix("piper-clean-").tempdir();
+                let copy = TemporaryFolder::make_in(&std::env::temp_dir(), "piper-clean-");
                 let copy = copy.context("could not make a temporary folder")?;
                 // Steps compare paths, and the system's temporary folder may be a link.
                 let folder = copy
@@ -112,12 +118,21 @@ impl Workspace {
 
     /// The folder of the copy, if this is one.
     pub fn copy(&self) -> Option<&Path> {
-        self.copy.as_ref().map(tempfile::TempDir::path)
+        self.copy.as_ref().map(TemporaryFolder::path)
+    }
+
+    /// Removes the copy, if this is one.
+    ///
+    /// # Errors
+    ///
+    /// When steps left something in it that cannot be removed.
+    pub fn remove(self) -> io::Result<()> {
+        self.copy.map_or(Ok(()), TemporaryFolder::remove)
     }
 
     /// Keeps the copy, if this is one, and says where it is.
     pub fn keep(self) -> Option<PathBuf> {
-        self.copy.map(tempfile::TempDir::keep)
+        self.copy.map(TemporaryFolder::keep)
     }
 }
 
