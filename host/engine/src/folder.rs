@@ -133,7 +133,7 @@ mod tests {
         fs::create_dir_all(&below).unwrap();
         std::os::unix::fs::symlink(&theirs, folder.path().join("link")).unwrap();
         for path in [&below, below.parent().unwrap()] {
-            fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
         }
         // Root may do everything, so its removals never need this.
         open_up(folder.path()).unwrap();
