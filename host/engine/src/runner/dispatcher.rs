@@ -6,7 +6,7 @@ use crate::{
     clock::Clock,
     logs::LogWriter,
     process::{Pid, adopt_orphans, sessions, signal_name},
-    signals::Signals,
+    signals::{self, Signals},
 };
 use piper_core::{
     build::{self, Action, Build, CancelReason, Ended, Event, Notice, Setup, StepOutcome},
@@ -173,14 +173,18 @@ impl Dispatcher<'_> {
             match signal {
                 libc::SIGWINCH => self.executor.resize(),
                 libc::SIGTSTP if !self.build.is_finished() => self.pause(Signals::stop_here),
-                libc::SIGTSTP => {}
-                _ => self.cancels += 1,
+                signal if signals::asks_to_end(signal) => self.hear_request(signal),
+                _ => {}
             }
-            // What comes when all steps are done only hurries the end.
-            if is_request_to_end(signal) && !self.build.is_finished() {
-                self.signal.get_or_insert(signal);
-                self.apply(Event::Cancel(CancelReason::Signal(signal)));
-            }
+        }
+    }
+
+    fn hear_request(&mut self, signal: libc::c_int) {
+        self.cancels += 1;
+        // What comes when all steps are done only hurries the end.
+        if !self.build.is_finished() {
+            self.signal.get_or_insert(signal);
+            self.apply(Event::Cancel(CancelReason::Signal(signal)));
         }
     }
 
@@ -398,9 +402,4 @@ fn name_all(pids: &[Pid]) -> String {
         more => format!(" and {more} more"),
     };
     named.join(", ") + &more
-}
-
-/// Whether a signal asks for the build's end.
-fn is_request_to_end(signal: libc::c_int) -> bool {
-    !matches!(signal, libc::SIGWINCH | libc::SIGTSTP)
 }
