@@ -80,6 +80,7 @@ pub fn run(
         log_end: 0,
         long_at: clock.now().mono + LONG_AFTER,
         is_long: false,
+        end_paused: Duration::ZERO,
         end: None,
     }
     .run()
@@ -101,6 +102,8 @@ struct Dispatcher<'a> {
     long_at: Monotonic,
     /// It is a long one: the watcher and the listener know.
     is_long: bool,
+    /// How long Ctrl-Z kept the end of survivors waiting.
+    end_paused: Duration,
     /// The last notice, kept back until nothing runs any more.
     end: Option<Notice>,
 }
@@ -173,6 +176,7 @@ impl Dispatcher<'_> {
             match signal {
                 libc::SIGWINCH => self.executor.resize(),
                 libc::SIGTSTP if !self.build.is_finished() => self.pause(Signals::stop_here),
+                libc::SIGTSTP => self.pause_end(),
                 signal if signals::asks_to_end(signal) => self.hear_request(signal),
                 _ => {}
             }
@@ -197,6 +201,14 @@ impl Dispatcher<'_> {
         stop(self.signals);
         self.executor.resume();
         self.apply(Event::Resume(self.clock.now().mono.since(before)));
+    }
+
+    /// Ctrl-Z while survivors are ended: they go on ending, and nothing is due before `fg`.
+    fn pause_end(&mut self) {
+        self.listener.about_to_stop();
+        let before = self.clock.now().mono;
+        self.signals.stop_here();
+        self.end_paused += self.clock.now().mono.since(before);
     }
 
     /// Applies an event and does what follows, until nothing follows.
@@ -302,7 +314,6 @@ impl Dispatcher<'_> {
             .max()
             .unwrap_or(DEFAULT_GRACE);
         let asked = self.clock.now().mono;
-        let deadline = asked + grace;
         for &pid in &left {
             sessions::kill_one(pid, libc::SIGTERM);
             sessions::kill_one(pid, libc::SIGCONT);
@@ -315,7 +326,7 @@ impl Dispatcher<'_> {
         let heard = self.cancels;
         let mut is_told = false;
         while !left.is_empty()
-            && self.clock.now().mono < deadline
+            && self.clock.now().mono < asked + grace + self.end_paused
             && heard < 2
             && self.cancels == heard
         {
