@@ -20,6 +20,11 @@ const HEARD: [libc::c_int; 5] = [
 /// Those that ask piper to end.
 const REQUESTS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
+/// Whether a signal asks piper to end.
+pub(crate) fn asks_to_end(signal: libc::c_int) -> bool {
+    REQUESTS.contains(&signal)
+}
+
 /// A descriptor that is readable while a request to end waits to be read by whoever blocked it.
 ///
 /// For waits outside of the event loop: it must not be read, so that the request goes to the build, or to whoever ends piper.
@@ -90,7 +95,7 @@ impl Signals {
 
     /// The next one that asked piper to end. For whoever has no build that could hear of the others.
     pub fn take_request(&self) -> Option<libc::c_int> {
-        std::iter::from_fn(|| self.take()).find(|signal| REQUESTS.contains(signal))
+        std::iter::from_fn(|| self.take()).find(|&signal| asks_to_end(signal))
     }
 
     /// Lets signals do again what they do by default: there is nothing left to tidy up.

@@ -113,6 +113,29 @@ fn a_stopped_piper_stops_its_steps_and_their_time() {
 }
 
 #[test]
+fn ctrl_z_stops_what_left_its_step_and_fg_continues_only_what_ctrl_z_stopped() {
+    let env = TestEnv::new(
+        "[steps]\ns = { run = '''(setsid sh -c 'echo $$ > daemon; while :; do sleep 0.01; done' > /dev/null 2>&1 &); sh -c 'echo $$ > own; kill -STOP $$' & while [ ! -s daemon ]; do sleep 0.01; done; echo begun; while [ ! -e go ]; do sleep 0.01; done''', grace = '100ms' }\n",
+    );
+    let running = begun(&env, &["exec", "s"]);
+    let (daemon, own) = (env.pid_in("daemon"), env.pid_in("own"));
+    wait_until("the step's own to stop", || state(own) == Some('T'));
+    running.signal(libc::SIGTSTP);
+    wait_until("piper to stop", || state(running.pid()) == Some('T'));
+    wait_until("the daemon to stop", || {
+        matches!(state(daemon), Some('T' | 'D'))
+    });
+    running.signal(libc::SIGCONT);
+    wait_until("the daemon to go on", || {
+        !matches!(state(daemon), Some('T' | 'D'))
+    });
+    assert_eq!(state(own), Some('T'));
+    env.write("go", "");
+    running.finish().succeeds();
+    wait_gone(daemon);
+}
+
+#[test]
 fn a_stopped_piper_can_be_killed_and_takes_its_steps_along() {
     let env = TestEnv::new(LONG);
     let running = begun(&env, &["exec"]);

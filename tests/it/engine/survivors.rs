@@ -166,6 +166,20 @@ fn what_a_short_build_left_running_is_watched_and_shown_while_it_is_ended() {
 }
 
 #[test]
+fn ctrl_z_stops_piper_also_while_it_ends_what_steps_left_running() {
+    let env = TestEnv::new(
+        "[steps]\nd = { run = '''setsid sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.05; done' > /dev/null 2>&1 & while [ ! -s pid ]; do sleep 0.01; done''', grace = '2s' }\n",
+    );
+    let running = env.call(&["exec", "d"]).start();
+    running.wait_for_err("ending what steps left running");
+    signal(running.pid(), libc::SIGTSTP);
+    wait_until("piper to stop", || state(running.pid()) == Some('T'));
+    signal(running.pid(), libc::SIGCONT);
+    running.finish().succeeds();
+    wait_gone(env.pid_in("pid"));
+}
+
+#[test]
 fn a_stopped_watcher_keeps_no_build_from_ending() {
     let env = TestEnv::sequence(&[("s", "while [ ! -e go ]; do sleep 0.01; done")]);
     let running = env.call(&["exec"]).start();

@@ -39,6 +39,8 @@ pub struct Process {
     pub started: u64,
     /// It ended and waits to be reaped.
     pub zombie: bool,
+    /// A signal stopped it, or a debugger.
+    pub stopped: bool,
 }
 
 /// All processes that can be seen.
@@ -70,6 +72,7 @@ pub fn process(pid: Pid) -> Option<Process> {
         session: fields.get(3)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
         zombie: state == "Z" || state == "X",
+        stopped: state == "T" || state == "t",
     })
 }
 
@@ -229,6 +232,7 @@ mod tests {
             session: 1,
             started: 0,
             zombie,
+            stopped: false,
         };
         let all = [
             process(10, 1, false),

@@ -55,6 +55,8 @@ pub fn run(name: &str, args: &[&OsStr], cwd: &Path, without: &[&str]) -> io::Res
             CString::new(entry).ok()
         })
         .collect();
+    // The signals are blocked here and read by the event loop, which is not running: without this nobody would hear them.
+    let request = signals::request()?;
     let null = File::open("/dev/null")?;
     let (stdout, stdout_end) = spawn::pipe()?;
     let (stderr, stderr_end) = spawn::pipe()?;
@@ -76,7 +78,7 @@ pub fn run(name: &str, args: &[&OsStr], cwd: &Path, without: &[&str]) -> io::Res
         kill_at: None,
         killed: false,
     };
-    running.wait()
+    running.wait(&request)
 }
 
 /// A tool that runs.
@@ -93,11 +95,13 @@ struct Running {
 }
 
 impl Running {
-    fn wait(mut self) -> io::Result<Output> {
-        // The signals are blocked here and read by the event loop, which is not running: without this nobody would hear them.
-        let request = signals::request()?;
+    fn wait(mut self, request: &OwnedFd) -> io::Result<Output> {
         while !self.is_over() {
-            self.turn(&request)?;
+            if let Err(error) = self.turn(request) {
+                // Nobody would see its end.
+                spawn::discard(self.child.pid);
+                return Err(error);
+            }
         }
         let (end, _) = self.end.expect("it is over only when it ended");
         if self.kill_at.is_some() {
@@ -209,6 +213,25 @@ mod tests {
         let output = run("sh", &["-c".as_ref(), script.as_ref()], Path::new("/"), &[]).unwrap();
         assert_eq!(output.stdout, b"out\n");
         assert!(clock.now().mono < Monotonic(Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn a_tool_whose_output_cannot_be_read_is_killed() {
+        let child = spawn::tests::start(Path::new("/bin/sleep"), &["30"]);
+        let pid = child.pid;
+        let running = Running {
+            child,
+            // A folder is always ready and can never be read.
+            streams: [Some(File::open("/").unwrap()), None],
+            texts: [Vec::new(), Vec::new()],
+            clock: Clock::start(),
+            end: None,
+            kill_at: None,
+            killed: false,
+        };
+        let error = running.wait(&signals::request().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+        assert!(sessions::process(pid).is_none_or(|process| process.zombie));
     }
 
     #[test]

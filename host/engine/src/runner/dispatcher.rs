@@ -6,7 +6,7 @@ use crate::{
     clock::Clock,
     logs::LogWriter,
     process::{Pid, adopt_orphans, sessions, signal_name},
-    signals::Signals,
+    signals::{self, Signals},
 };
 use piper_core::{
     build::{self, Action, Build, CancelReason, Ended, Event, Notice, Setup, StepOutcome},
@@ -80,6 +80,7 @@ pub fn run(
         log_end: 0,
         long_at: clock.now().mono + LONG_AFTER,
         is_long: false,
+        end_paused: Duration::ZERO,
         end: None,
     }
     .run()
@@ -101,6 +102,8 @@ struct Dispatcher<'a> {
     long_at: Monotonic,
     /// It is a long one: the watcher and the listener know.
     is_long: bool,
+    /// How long Ctrl-Z kept the end of survivors waiting.
+    end_paused: Duration,
     /// The last notice, kept back until nothing runs any more.
     end: Option<Notice>,
 }
@@ -173,14 +176,19 @@ impl Dispatcher<'_> {
             match signal {
                 libc::SIGWINCH => self.executor.resize(),
                 libc::SIGTSTP if !self.build.is_finished() => self.pause(Signals::stop_here),
-                libc::SIGTSTP => {}
-                _ => self.cancels += 1,
+                libc::SIGTSTP => self.pause_end(),
+                signal if signals::asks_to_end(signal) => self.hear_request(signal),
+                _ => {}
             }
-            // What comes when all steps are done only hurries the end.
-            if is_request_to_end(signal) && !self.build.is_finished() {
-                self.signal.get_or_insert(signal);
-                self.apply(Event::Cancel(CancelReason::Signal(signal)));
-            }
+        }
+    }
+
+    fn hear_request(&mut self, signal: libc::c_int) {
+        self.cancels += 1;
+        // What comes when all steps are done only hurries the end.
+        if !self.build.is_finished() {
+            self.signal.get_or_insert(signal);
+            self.apply(Event::Cancel(CancelReason::Signal(signal)));
         }
     }
 
@@ -193,6 +201,14 @@ impl Dispatcher<'_> {
         stop(self.signals);
         self.executor.resume();
         self.apply(Event::Resume(self.clock.now().mono.since(before)));
+    }
+
+    /// Ctrl-Z while survivors are ended: they go on ending, and nothing is due before `fg`.
+    fn pause_end(&mut self) {
+        self.listener.about_to_stop();
+        let before = self.clock.now().mono;
+        self.signals.stop_here();
+        self.end_paused += self.clock.now().mono.since(before);
     }
 
     /// Applies an event and does what follows, until nothing follows.
@@ -298,7 +314,6 @@ impl Dispatcher<'_> {
             .max()
             .unwrap_or(DEFAULT_GRACE);
         let asked = self.clock.now().mono;
-        let deadline = asked + grace;
         for &pid in &left {
             sessions::kill_one(pid, libc::SIGTERM);
             sessions::kill_one(pid, libc::SIGCONT);
@@ -311,7 +326,7 @@ impl Dispatcher<'_> {
         let heard = self.cancels;
         let mut is_told = false;
         while !left.is_empty()
-            && self.clock.now().mono < deadline
+            && self.clock.now().mono < asked + grace + self.end_paused
             && heard < 2
             && self.cancels == heard
         {
@@ -398,9 +413,4 @@ fn name_all(pids: &[Pid]) -> String {
         more => format!(" and {more} more"),
     };
     named.join(", ") + &more
-}
-
-/// Whether a signal asks for the build's end.
-fn is_request_to_end(signal: libc::c_int) -> bool {
-    !matches!(signal, libc::SIGWINCH | libc::SIGTSTP)
 }

@@ -26,7 +26,7 @@ use piper_core::{
     time::Monotonic,
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ffi::{CString, OsStr, OsString},
     fs::File,
     io::{self, IsTerminal},
@@ -47,6 +47,8 @@ pub(super) struct Executor<'a> {
     keyboard: Option<Keyboard>,
     /// Sessions that began before there was a watcher to be told.
     untold: Vec<Session>,
+    /// What Ctrl-Z stopped.
+    stopped: HashSet<Pid>,
     /// Children that this process had before the build: a wrapper that ends in `exec piper` leaves it its own.
     inherited: Vec<Pid>,
 }
@@ -62,6 +64,7 @@ impl<'a> Executor<'a> {
             watcher: None,
             keyboard: None,
             untold: Vec::new(),
+            stopped: HashSet::new(),
             inherited: sessions::children(),
         })
     }
@@ -281,32 +284,41 @@ impl<'a> Executor<'a> {
         self.capture.heard(step)
     }
 
-    /// Stops everything that runs, in whatever group of its session it is, and gives the terminal back.
+    /// Stops everything that runs, in whatever session it is, and gives the terminal back. What was stopped before is somebody
+    /// else's, and what a step left to be kept is no part of the build.
     pub(super) fn suspend(&mut self) {
-        self.signal_all(libc::SIGSTOP);
+        // A process can fork between the look and the signal; not for ever, or piper would not stop itself.
+        const MOST_LOOKS: usize = 100;
+        let running: Vec<Pid> = self.running.values().copied().collect();
+        for _ in 0..MOST_LOOKS {
+            let mut found = sessions::members(&running);
+            found.extend(self.survivors());
+            found.retain(|pid| {
+                !self.stopped.contains(pid) && sessions::process(*pid).is_some_and(|p| !p.stopped)
+            });
+            if found.is_empty() {
+                break;
+            }
+            for pid in found {
+                sessions::kill_one(pid, libc::SIGSTOP);
+                self.stopped.insert(pid);
+            }
+        }
         if let Some(keyboard) = &mut self.keyboard {
             keyboard.suspend();
         }
     }
 
-    /// Lets everything go on.
+    /// Lets everything go on that was stopped here.
     pub(super) fn resume(&mut self) {
         if let Some(keyboard) = &mut self.keyboard {
             keyboard.resume(&mut self.capture);
         }
-        self.signal_all(libc::SIGCONT);
+        for pid in self.stopped.drain() {
+            sessions::kill_one(pid, libc::SIGCONT);
+        }
         if let Some(keyboard) = &self.keyboard {
             keyboard.redraw();
-        }
-    }
-
-    fn signal_all(&self, signal: libc::c_int) {
-        let running: Vec<Pid> = self.running.values().copied().collect();
-        for &session in &running {
-            sessions::kill_group(session, signal);
-        }
-        for pid in sessions::members(&running) {
-            sessions::kill_one(pid, signal);
         }
     }
 
