@@ -18,14 +18,19 @@ pub(super) enum Goal {
 pub(super) struct Makefile {
     targets: Vec<String>,
     pub(super) goal: Goal,
+    /// How many conditionals the line at hand stands in.
+    conditionals: u32,
 }
 
 /// Lines that begin with one of these are no rules, whatever stands in them.
-const DIRECTIVES: [&str; 13] = [
-    "ifeq", "ifneq", "ifdef", "ifndef", "else", "endif", "export", "unexport", "override",
-    "private", "vpath", "undefine", "define",
+const DIRECTIVES: [&str; 9] = [
+    "ifeq", "ifneq", "ifdef", "ifndef", "else", "endif", "unexport", "vpath", "undefine",
 ];
+/// What may stand before an assignment or a definition.
+const MODIFIERS: [&str; 3] = ["export", "override", "private"];
 const INCLUDES: [&str; 3] = ["include", "-include", "sinclude"];
+/// Functions that come to nothing; what any other comes to may be a rule.
+const SILENT: [&str; 4] = ["info", "warning", "error", "shell"];
 
 /// Targets that make nothing, by the habits of those who write makefiles: what `piper exec` does must not be one of them.
 const NO_BUILD: [&str; 12] = [
@@ -48,30 +53,38 @@ impl Makefile {
         let mut makefile = Self {
             targets: Vec::new(),
             goal: Goal::None,
+            conditionals: 0,
         };
         let mut chosen = None;
         let mut is_defining = false;
         // A backslash at its end makes a line go on.
         for line in text.replace("\r\n", "\n").replace("\\\n", " ").lines() {
+            let (modified, line) = unmodified(line.split('#').next().unwrap_or_default());
             let word = line.split_whitespace().next().unwrap_or_default();
             match word {
                 "endef" => is_defining = false,
                 "define" => is_defining = true,
                 _ => {}
             }
-            if is_defining || line.starts_with('\t') || DIRECTIVES.contains(&word) {
+            if is_defining || line.starts_with('\t') {
                 continue;
+            }
+            match word {
+                "ifeq" | "ifneq" | "ifdef" | "ifndef" => makefile.conditionals += 1,
+                "endif" => makefile.conditionals = makefile.conditionals.saturating_sub(1),
+                _ => {}
             }
             if INCLUDES.contains(&word) {
                 makefile.meet(Goal::Hidden);
             } else if let Some(goal) = line.trim_start().strip_prefix(".DEFAULT_GOAL") {
                 let goal = goal.trim_start_matches([' ', ':', '?', '=']).trim();
-                chosen = Some(match goal.contains('$') {
-                    true => Goal::Hidden,
-                    false => Goal::Named(goal.to_owned()),
+                let is_seen = makefile.conditionals == 0 && !goal.is_empty() && !goal.contains('$');
+                chosen = Some(match is_seen {
+                    true => Goal::Named(goal.to_owned()),
+                    false => Goal::Hidden,
                 });
-            } else {
-                makefile.rule(line.split('#').next().unwrap_or_default());
+            } else if !modified && !DIRECTIVES.contains(&word) {
+                makefile.rule(&folded(line));
             }
         }
         if let Some(chosen) = chosen {
@@ -82,6 +95,9 @@ impl Makefile {
 
     fn rule(&mut self, line: &str) {
         let Some((names, rest)) = line.split_once(':') else {
+            if line.trim() == "$" {
+                self.meet(Goal::Hidden);
+            }
             return;
         };
         // `name := value`, `name ::= value`; and a variable of one target, which is no rule for it.
@@ -104,10 +120,13 @@ impl Makefile {
         }
     }
 
-    /// The first is the goal.
+    /// The first is the goal, if make comes by it for sure.
     fn meet(&mut self, target: Goal) {
         if self.goal == Goal::None {
-            self.goal = target;
+            self.goal = match self.conditionals {
+                0 => target,
+                _ => Goal::Hidden,
+            };
         }
     }
 
@@ -123,12 +142,19 @@ impl Makefile {
         if self.has("build") {
             return Ok(("make-build", "make build"));
         }
+        let makes_nothing = |target: &&String| NO_BUILD.contains(&target.as_str());
         match &self.goal {
             Goal::None => Err("it has no target".to_owned()),
-            Goal::Named(goal) if NO_BUILD.contains(&goal.as_str()) => Err(format!(
+            Goal::Named(goal) if makes_nothing(&goal) => Err(format!(
                 "`make` alone makes `{goal}`, and none of its targets is `all` or `build`"
             )),
-            Goal::Named(_) | Goal::Hidden => Ok(("make", "make")),
+            Goal::Named(_) => Ok(("make", "make")),
+            Goal::Hidden => match self.targets.iter().find(makes_nothing) {
+                Some(target) => Err(format!(
+                    "`make` alone may make `{target}`, and none of its targets is `all` or `build`"
+                )),
+                None => Ok(("make", "make")),
+            },
         }
     }
 }
@@ -144,8 +170,56 @@ fn is_assignment(text: &str) -> bool {
         name.bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
     };
-    words.next().is_some_and(is_name)
-        && words.all(|word| ["export", "override", "private"].contains(&word))
+    words.next().is_some_and(is_name) && words.all(|word| MODIFIERS.contains(&word))
+}
+
+/// The line behind its modifiers, and whether it has any.
+fn unmodified(line: &str) -> (bool, &str) {
+    let mut rest = line;
+    while let Some((word, behind)) = rest.trim_start_matches(' ').split_once([' ', '\t'])
+        && MODIFIERS.contains(&word)
+    {
+        rest = behind;
+    }
+    (rest.len() < line.len(), rest)
+}
+
+/// The line with `$` for all that make puts something in the place of, and nothing for what comes to nothing.
+fn folded(line: &str) -> String {
+    let mut folded = String::new();
+    let mut rest = line;
+    while let Some((before, behind)) = rest.split_once('$') {
+        folded.push_str(before);
+        let end = closing(behind).unwrap_or(0);
+        let (inside, after) = behind.split_at(end);
+        let function = inside
+            .trim_start_matches(['(', '{'])
+            .split_whitespace()
+            .next();
+        if !function.is_some_and(|function| SILENT.contains(&function)) {
+            folded.push('$');
+        }
+        rest = after;
+    }
+    folded + rest
+}
+
+/// Where the bracket that `text` begins with is closed, and the text behind it begins.
+fn closing(text: &str) -> Option<usize> {
+    let (open, close) = match text.chars().next()? {
+        '(' => ('(', ')'),
+        '{' => ('{', '}'),
+        _ => return None,
+    };
+    let mut depth = 0;
+    text.char_indices().find_map(|(at, char)| {
+        if char == open {
+            depth += 1;
+        } else if char == close {
+            depth -= 1;
+        }
+        (depth == 0).then_some(at + 1)
+    })
 }
 
 #[cfg(test)]
@@ -165,6 +239,11 @@ mod tests {
     #[test_case("a b &: c\n", "a"; "of a group")]
     #[test_case("rel: ; @X=1 echo\n", "rel"; "with its recipe beside it")]
     #[test_case("ifeq (a:b,c)\nendif\n  x: y\n", "x"; "indented by spaces")]
+    #[test_case("x:\n.DEFAULT_GOAL := help  # note\n", "help"; "chosen, with a comment")]
+    #[test_case("x:\noverride .DEFAULT_GOAL = y\n", "y"; "chosen, whoever says otherwise")]
+    #[test_case("$(info project: demo (1))\n${warning a:b}\nclean:\n", "clean"; "what make says is no rule")]
+    #[test_case("override define F\nx: y\nendef\nreal:\n", "real"; "nothing in a definition that overrides")]
+    #[test_case("export A = b:c\nunexport D\nreal:\n", "real"; "no variable for the commands")]
     fn the_goal_is_what_make_takes(text: &str, goal: &str) {
         assert_eq!(Makefile::read(text).goal, Goal::Named(goal.to_owned()));
     }
@@ -174,7 +253,23 @@ mod tests {
     #[test_case("-include rules.mk\nx:\n", Goal::Hidden; "in another file")]
     #[test_case("$(OUT): x\ny:\n", Goal::Hidden; "in a variable")]
     #[test_case("x:\n.DEFAULT_GOAL = $(Y)\n", Goal::Hidden; "chosen by a variable")]
+    #[test_case("$(eval $(call rules,a:b))\nx:\n", Goal::Hidden; "made by a function")]
+    #[test_case("$(SRC:.c=.o): x\ny:\n", Goal::Hidden; "in a variable with another ending")]
+    #[test_case("ifdef A\nx:\nendif\ny:\n", Goal::Hidden; "in a conditional")]
+    #[test_case("x:\nifdef A\n.DEFAULT_GOAL := y\nendif\n", Goal::Hidden; "chosen in a conditional")]
     fn what_cannot_be_seen_is_not_guessed(text: &str, goal: Goal) {
         assert_eq!(Makefile::read(text).goal, goal);
+    }
+
+    #[test_case("include x\nprog:\nclean:\n", Err("`make` alone may make `clean`, and none of its targets is `all` or `build`"); "a hidden goal beside one that makes nothing")]
+    #[test_case("include x\nprog:\n", Ok("make"); "a hidden goal")]
+    #[test_case("include x\nclean:\nall:\n", Ok("make all"); "a hidden goal beside a known one")]
+    #[test_case("$(info project: demo)\nclean:\n", Err("`make` alone makes `clean`, and none of its targets is `all` or `build`"); "one that makes nothing")]
+    fn what_may_make_nothing_is_no_build(text: &str, build: Result<&str, &str>) {
+        let own = Makefile::read(text).build();
+        assert_eq!(
+            own.as_ref().map(|(_, run)| *run).map_err(String::as_str),
+            build
+        );
     }
 }
