@@ -9,7 +9,10 @@ use piper_core::{
     id::BuildId,
     record::{BuildEnd, BuildSummary, Filter},
     time::Timestamp,
-    wire::v1::Outcome,
+    wire::{
+        path::{from_text, to_text},
+        v1::Outcome,
+    },
 };
 use rusqlite::{
     Connection, OpenFlags, Row, ToSql, TransactionBehavior, config::DbConfig, ffi, params,
@@ -219,7 +222,7 @@ impl Index {
                     let end = build.end.as_ref();
                     statement.execute(params![
                         build.id.as_str(),
-                        build.root.to_string_lossy(),
+                        to_text(&build.root),
                         build.project,
                         build.target,
                         build.cell,
@@ -265,7 +268,7 @@ impl Index {
     ///
     /// When the index cannot be read.
     pub fn list(&self, filter: &Filter) -> Result<Vec<BuildSummary>, Error> {
-        let root = filter.root.as_ref().map(|root| root.to_string_lossy());
+        let root = filter.root.as_deref().map(to_text);
         let outcome = filter.outcome.map(Outcome::as_str);
         // Ids are lower-case letters, and `{` comes after `z`: a range, so that the key's order finds them.
         let prefix = filter
@@ -351,7 +354,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<BuildSummary> {
     };
     Ok(BuildSummary {
         id: id(row)?,
-        root: PathBuf::from(row.get::<_, String>(1)?),
+        root: from_text(&row.get::<_, String>(1)?),
         project: row.get(2)?,
         target: row.get(3)?,
         cell: row.get(4)?,

@@ -3,4 +3,5 @@
 //! A version never loses or changes a member; it only gains some. Readers ignore what they do not know.
 
 pub mod convert;
+pub mod path;
 pub mod v1;

@@ -186,7 +186,7 @@ pub struct BuildStarted {
     pub piper: String,
     /// The project's name.
     pub project: String,
-    /// The canonical root of the project.
+    /// The canonical root of the project, as [`super::path`] writes it.
     pub root: String,
     /// The pipeline's name, or the step's if a step was asked for by name.
     pub target: String,
@@ -241,7 +241,7 @@ pub struct Listed {
     pub build: String,
     /// `build.listed`, or `build.removed` if it is not there any more.
     pub r#type: String,
-    /// The canonical root of the project.
+    /// The canonical root of the project, as [`super::path`] writes it.
     pub root: String,
     /// The project's name.
     pub project: String,

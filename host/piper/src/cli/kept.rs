@@ -12,7 +12,10 @@ use piper_core::{
     problem::Problem,
     record::BuildSummary,
     time::Timestamp,
-    wire::v1::{BuildStarted, Event, Line, PlannedStep},
+    wire::{
+        path::to_text,
+        v1::{BuildStarted, Event, Line, PlannedStep},
+    },
 };
 use piper_engine::logs::{PlogReader, ReadError, State};
 use std::{
@@ -193,7 +196,7 @@ fn beginning(build: &BuildSummary, events: &[(Timestamp, Event)]) -> Event {
     Event::BuildStarted(Box::new(BuildStarted {
         piper: String::new(),
         project: build.project.clone(),
-        root: build.root.to_string_lossy().into_owned(),
+        root: to_text(&build.root).into_owned(),
         target: build.target.clone(),
         target_is_step: false,
         cell: cell

@@ -19,6 +19,7 @@ use indexmap::IndexMap;
 use piper_core::{
     id::{ParamName, PipelineName, StepName},
     project::{Action, Param, Pipeline, Project, Slot, Step, Value as Word},
+    wire::path::to_text,
 };
 use serde_json::{Value, json};
 
@@ -264,7 +265,7 @@ fn json(loaded: &LoadedProject) -> Value {
         "v": 1,
         "type": "list",
         "project": project.name.as_ref().unwrap_or(&loaded.name),
-        "root": loaded.root.to_string_lossy(),
+        "root": to_text(&loaded.root),
         "params": params(&project.params),
         "environments": project.environments.keys().map(|name| name.as_str()).collect::<Vec<_>>(),
     });

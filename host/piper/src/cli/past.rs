@@ -17,7 +17,7 @@ use piper_core::{
     problem::Problem,
     record::{BuildSummary, FindError, History},
     time::Timestamp,
-    wire::v1::Listed,
+    wire::{path::to_text, v1::Listed},
 };
 use std::{
     env,
@@ -126,7 +126,7 @@ pub(super) fn listed(build: &BuildSummary, seq: u64, kind: &str) -> Listed {
         at: build.created.to_string(),
         build: build.id.to_string(),
         r#type: kind.to_owned(),
-        root: build.root.to_string_lossy().into_owned(),
+        root: to_text(&build.root).into_owned(),
         project: build.project.clone(),
         target: build.target.clone(),
         cell: build.cell.clone(),

@@ -26,7 +26,10 @@ use piper_core::{
     project::VersionSource,
     record::{BuildEnd, BuildSummary, Recorder as _},
     time::Timestamp,
-    wire::v1::{self, Outcome},
+    wire::{
+        path::to_text,
+        v1::{self, Outcome},
+    },
 };
 use piper_engine::{
     clock::Clock,
@@ -318,7 +321,7 @@ impl<'a> Runner<'a> {
         v1::BuildStarted {
             piper: env!("CARGO_PKG_VERSION").to_owned(),
             project: plan.project.clone(),
-            root: summary.root.to_string_lossy().into_owned(),
+            root: to_text(&summary.root).into_owned(),
             target: summary.target.clone(),
             target_is_step: matches!(plan.target, piper_core::plan::Target::Step(_)),
             cell: plan

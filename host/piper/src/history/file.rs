@@ -7,7 +7,10 @@ use piper_core::{
     id::BuildId,
     record::{BuildEnd, BuildSummary},
     time::Timestamp,
-    wire::v1::{BuildStarted, Counts, Event, Line, Outcome, StepOutcome},
+    wire::{
+        path::from_text,
+        v1::{BuildStarted, Counts, Event, Line, Outcome, StepOutcome},
+    },
 };
 use piper_engine::logs::{Dead, PlogReader, State};
 use std::{
@@ -270,7 +273,7 @@ fn summary(id: BuildId, created: Timestamp, about: BuildStarted) -> BuildSummary
         .collect();
     BuildSummary {
         id,
-        root: about.root.into(),
+        root: from_text(&about.root),
         project: about.project,
         target: about.target,
         cell: cell.join(","),

@@ -6,7 +6,10 @@ use piper_core::{
     log::Stream,
     record::{BuildEnd, BuildSummary},
     time::Timestamp,
-    wire::v1::{BuildStarted, Counts, Event, Exit, Line, Outcome, PlannedStep, StepOutcome},
+    wire::{
+        path::to_text,
+        v1::{BuildStarted, Counts, Event, Exit, Line, Outcome, PlannedStep, StepOutcome},
+    },
 };
 use piper_engine::logs::{LogHandle, LogOptions, LogWriter, PlogReader};
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, thread, time::Duration};
@@ -102,7 +105,7 @@ impl Running {
         self.event(Event::BuildStarted(Box::new(BuildStarted {
             piper: "0.0.0".to_owned(),
             project: build.project,
-            root: build.root.to_string_lossy().into_owned(),
+            root: to_text(&build.root).into_owned(),
             target: build.target,
             target_is_step: false,
             cell: BTreeMap::new(),

@@ -1,5 +1,5 @@
 use super::*;
-use std::{collections::BTreeSet, thread};
+use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt as _, thread};
 use tempfile::TempDir;
 
 fn number(n: u64) -> BuildId {
@@ -112,6 +112,29 @@ fn a_filter_selects_by_each_of_its_parts_and_by_all_together() {
         limit: Some(9),
     };
     assert_eq!(found(together), [1]);
+}
+
+#[test]
+fn projects_whose_roots_are_no_utf_8_are_told_apart() {
+    let mut index = Index::in_memory().unwrap();
+    let roots: [&[u8]; 3] = [b"/\xff1", b"/\xfe1", "/\u{fffd}1".as_bytes()];
+    let roots = roots.map(|root| PathBuf::from(OsStr::from_bytes(root)));
+    for (n, root) in (1..).zip(&roots) {
+        let build = BuildSummary {
+            root: root.clone(),
+            ..build(n, "", "build", None)
+        };
+        index.put(&[build]).unwrap();
+    }
+    for (n, root) in (1..).zip(&roots) {
+        let here = Filter {
+            root: Some(root.clone()),
+            ..Filter::default()
+        };
+        let found = index.list(&here).unwrap();
+        assert_eq!(ids(&found), [number(n)]);
+        assert_eq!(&found[0].root, root);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{
     },
     *,
 };
-use std::fs;
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _};
 use tempfile::TempDir;
 
 /// A build that ended well, in a file of its own.
@@ -31,6 +31,18 @@ fn damage(path: &Path, which: impl Fn(&[usize]) -> usize) {
 
 fn error(path: &Path) -> String {
     settle(path).unwrap_err().to_string()
+}
+
+#[test]
+fn a_root_that_is_no_utf_8_is_read_back() {
+    let (_folder, place) = sample::place();
+    let build = BuildSummary {
+        root: OsStr::from_bytes(b"/\xff1").into(),
+        ..sample::build(1, "")
+    };
+    Running::begin(&place, &build, 1).finish(Outcome::Succeeded);
+    let settled = settle(&place.file(build.id)).unwrap().unwrap();
+    assert_eq!(settled.root, build.root);
 }
 
 #[test]
