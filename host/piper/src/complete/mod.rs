@@ -122,25 +122,20 @@ pub fn answer(cli: &Command, words: &[String], world: &World<'_>) -> Answer {
     }
     let found = if let Some(arg) = line.awaits {
         line.values(arg, current, world)
-    } else if let Some((flag, value)) = current
-        .split_once('=')
-        .filter(|_| current.starts_with("--"))
-    {
-        let values = find_flag(line.command, flag).map(|arg| line.values(arg, value, world));
-        values
-            .map(|values| match values {
-                Answer::Files => Answer::Files,
-                Answer::Candidates(values) => Answer::Candidates(
-                    values
-                        .into_iter()
-                        .map(|Candidate { value, about }| Candidate {
-                            value: format!("{flag}={value}"),
-                            about,
-                        })
-                        .collect(),
-                ),
-            })
-            .unwrap_or(Answer::Candidates(Vec::new()))
+    } else if let Some((arg, Some(value))) = valued_flag(line.command, current) {
+        let flag = &current[..current.len() - value.len()];
+        match line.values(arg, value, world) {
+            Answer::Files => Answer::Files,
+            Answer::Candidates(values) => Answer::Candidates(
+                values
+                    .into_iter()
+                    .map(|Candidate { value, about }| Candidate {
+                        value: format!("{flag}{value}"),
+                        about,
+                    })
+                    .collect(),
+            ),
+        }
     } else if current.starts_with('-') {
         flags(line.command)
     } else if line.command.has_subcommands() {
@@ -190,15 +185,10 @@ impl<'a> Line<'a> {
                 line.after_dashes = true;
                 return line;
             } else if word.starts_with('-') && word.len() > 1 {
-                let (flag, value) = word
-                    .split_once('=')
-                    .map_or((word.as_str(), None), |(flag, value)| (flag, Some(value)));
-                let arg =
-                    find_flag(line.command, flag).filter(|arg| arg.get_action().takes_values());
-                match (arg, value) {
-                    (Some(arg), Some(value)) => line.take(arg, value),
-                    (arg, None) => line.awaits = arg,
-                    (None, Some(_)) => {}
+                match valued_flag(line.command, word) {
+                    Some((arg, Some(value))) => line.take(arg, value),
+                    Some((arg, None)) => line.awaits = Some(arg),
+                    None => {}
                 }
             } else if let Some(command) = line.command.find_subcommand(word) {
                 line.command = command;
@@ -357,15 +347,31 @@ fn candidate(value: &str, about: Option<String>) -> Candidate {
     }
 }
 
-fn find_flag<'a>(command: &'a Command, flag: &str) -> Option<&'a Arg> {
-    command
-        .get_arguments()
-        .find(|arg| match flag.strip_prefix("--") {
-            Some(long) => arg.get_long() == Some(long),
-            None => arg.get_short().is_some_and(|short| {
-                flag.strip_prefix('-') == Some(short.encode_utf8(&mut [0; 4]))
-            }),
-        })
+/// The flag in a word that takes a value, and the value if it stands in the same word: `--flag=value`, `-fvalue`, `-f=value`,
+/// also behind short flags without one.
+fn valued_flag<'a, 'w>(command: &'a Command, word: &'w str) -> Option<(&'a Arg, Option<&'w str>)> {
+    let takes_value = |arg: &&Arg| arg.get_action().takes_values();
+    if let Some(flag) = word.strip_prefix("--") {
+        let (flag, value) = flag
+            .split_once('=')
+            .map_or((flag, None), |(flag, value)| (flag, Some(value)));
+        let arg = command
+            .get_arguments()
+            .find(|arg| arg.get_long() == Some(flag));
+        return arg.filter(takes_value).map(|arg| (arg, value));
+    }
+    let mut flags = word.strip_prefix('-')?.chars();
+    loop {
+        let flag = flags.next()?;
+        let arg = command
+            .get_arguments()
+            .find(|arg| arg.get_short() == Some(flag))?;
+        if takes_value(&arg) {
+            let rest = flags.as_str();
+            let value = rest.strip_prefix('=').unwrap_or(rest);
+            return Some((arg, (!rest.is_empty()).then_some(value)));
+        }
+    }
 }
 
 fn flags(command: &Command) -> Answer {

@@ -28,7 +28,7 @@ fn offered(line: &str) -> String {
 fn offered_of(loaded: &LoadedProject, line: &str) -> String {
     let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
     let world = World {
-        project: &|_| Some(loaded.clone()),
+        project: &|folder| (folder != Some(Path::new("/empty"))).then(|| loaded.clone()),
         builds: &|_| vec![("bcdfghj".to_owned(), "build, failed".to_owned())],
         recorded: &|_, build| match build {
             "@" => vec!["fmt".to_owned()],
@@ -86,6 +86,13 @@ fn offered_of(loaded: &LoadedProject, line: &str) -> String {
 #[test_case("plan cross[target=arm] ", "local clean _x="; "environments and parameters of the one whose cell is named")]
 #[test_case("plan -- ", "(files)"; "after the dashes")]
 #[test_case("-C ", "(files)"; "a folder")]
+#[test_case("-C /empty graph c", ""; "the names of another folder")]
+#[test_case("-C/empty graph c", ""; "a folder in the same word")]
+#[test_case("-C=/empty graph c", ""; "a folder behind an equals sign")]
+#[test_case("-vC/empty graph c", ""; "a folder behind another flag")]
+#[test_case("-C/ta", "(files)"; "a folder that begins in the same word")]
+#[test_case("builds -pc", "-pcross -pcompile"; "a value in the same word")]
+#[test_case("-vq pl", "plan plugin"; "flags without values")]
 #[test_case("show ", "@ @failed @build @cross bcdfghj"; "builds")]
 #[test_case("show @c", "@cross"; "the newest of a pipeline")]
 #[test_case("logs bcdfghj --step ", "unit lint lint[os=a/b] lint[os=c]"; "steps of a build")]
