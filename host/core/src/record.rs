@@ -7,6 +7,7 @@ use crate::{
     codes::{AMBIGUOUS_BUILD, UNKNOWN_BUILD},
     id::BuildId,
     problem::Problem,
+    suggest::closest,
     time::Timestamp,
     wire::v1::Outcome,
 };
@@ -213,18 +214,13 @@ fn with_newest(problem: Problem, newest: &[BuildSummary]) -> Problem {
     ))
 }
 
+/// The build whose id begins most like `prefix`.
 fn nearest<'a>(prefix: &str, builds: &'a [BuildSummary]) -> Option<&'a str> {
-    // Two letters of three are no likeness.
-    let most = prefix.len() / 3;
-    builds
-        .iter()
-        .map(|build| {
-            let id = build.id.as_str();
-            (strsim::osa_distance(prefix, &id[..prefix.len()]), id)
-        })
-        .filter(|(distance, _)| *distance <= most.min(3))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, id)| id)
+    let mut ids = builds.iter().map(|build| build.id.as_str());
+    // One letter of two is no likeness.
+    let near =
+        closest(prefix, ids.clone().map(|id| &id[..prefix.len()])).filter(|_| prefix.len() > 2)?;
+    ids.find(|id| id.starts_with(near))
 }
 
 fn ambiguous(build: &BuildRef, found: &[BuildSummary]) -> Problem {

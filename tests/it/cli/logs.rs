@@ -127,7 +127,7 @@ fn a_log_is_shown_by_step_by_stream_and_by_time() {
         .says("");
     env.piper(&["logs", "--step", "c"])
         .exits(2)
-        .complains("`a`");
+        .complains("its steps are a, b");
     for command in ["logs", "show"] {
         env.piper(&[command, "@/a#2"])
             .exits(2)

@@ -11,6 +11,7 @@ use piper_core::{
     codes::UNKNOWN_STEP_ARGUMENT,
     problem::Problem,
     record::BuildSummary,
+    suggest::closest,
     time::Timestamp,
     wire::{
         path::to_text,
@@ -246,15 +247,11 @@ fn matching(
         build.id.short(),
         words(wanted)
     );
-    let near = labels
-        .iter()
-        .map(|label| (strsim::osa_distance(wanted, label), label))
-        .filter(|(distance, _)| *distance <= wanted.len() / 3 + 1)
-        .min();
+    let near = closest(wanted, labels.iter().copied());
     // Enough to see what they are like; `show` has the rest.
     let some: Vec<_> = labels.iter().take(10).map(|label| words(label)).collect();
     let help = match near {
-        Some((_, label)) => format!("did you mean `{}`?", words(label)),
+        Some(label) => format!("did you mean `{}`?", words(label)),
         None => format!(
             "its steps are {}; `piper show {}` lists all",
             some.join(", "),

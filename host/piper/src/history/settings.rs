@@ -7,6 +7,7 @@ use crate::find;
 use piper_core::{
     codes::{BAD_VALUE, SYNTAX, UNKNOWN_KEY, UNREADABLE},
     problem::{Problem, Source, Span},
+    suggest::closest,
 };
 use std::{env, io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 use toml::{
@@ -104,12 +105,8 @@ impl File<'_> {
     }
 
     fn unknown(&mut self, name: &str, at: Range<usize>, known: &[&str]) {
-        let near = known
-            .iter()
-            .map(|known| (strsim::osa_distance(name, known), known))
-            .filter(|(distance, _)| *distance <= 3)
-            .min();
-        let label = near.map_or_else(String::new, |(_, known)| format!("did you mean `{known}`?"));
+        let near = closest(name, known.iter().copied());
+        let label = near.map_or_else(String::new, |known| format!("did you mean `{known}`?"));
         let problem = Problem::error(UNKNOWN_KEY, format!("unknown key `{name}`"))
             .help(format!("known here: {}", known.join(", ")));
         self.problem(problem, at, &label);
@@ -173,6 +170,7 @@ mod tests {
     }
 
     #[test_case("[history]\nkeep-bulids = 1", UNKNOWN_KEY, "did you mean `keep-builds`?", "keep-bulids"; "a slip")]
+    #[test_case("[history]\nKEEP_DAYS = 1", UNKNOWN_KEY, "did you mean `keep-days`?", "KEEP_DAYS"; "another way to write it")]
     #[test_case("[histroy]", UNKNOWN_KEY, "did you mean `history`?", "histroy"; "a slip in the table")]
     #[test_case("[history]\nkeep-builds = -1", BAD_VALUE, "", "-1"; "negative")]
     #[test_case("[history]\nkeep-days = 1.5", BAD_VALUE, "", "1.5"; "a fraction")]

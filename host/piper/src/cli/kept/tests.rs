@@ -120,8 +120,10 @@ fn a_step_is_named_by_its_label_or_with_all_that_it_stands_for() {
     assert_eq!(found("lint[os=c]").unwrap(), ["lint[os=c]"]);
     assert_eq!(found("report").unwrap(), ["report/x", "report/y[n=1]"]);
     assert_eq!(found("report/y").unwrap(), ["report/y[n=1]"]);
-    let Err(CliError::Problems(problems)) = found("unti") else {
-        panic!("there is no such step")
-    };
-    assert_eq!(problems[0].help, ["did you mean `unit`?"]);
+    for slip in ["unti", "UNIT"] {
+        let Err(CliError::Problems(problems)) = found(slip) else {
+            panic!("there is no such step")
+        };
+        assert_eq!(problems[0].help, ["did you mean `unit`?"]);
+    }
 }
