@@ -214,14 +214,17 @@ pub struct Facts<'a> {
 
 /// The step because of which a build failed: the first in the order of events that was not allowed to fail.
 pub fn failing_step(events: &[v1::Event]) -> Option<&str> {
-    events.iter().find_map(|event| match event {
-        v1::Event::StepFinished {
+    events.iter().find_map(|event| {
+        let v1::Event::StepFinished {
             step,
             outcome: v1::StepOutcome::Failed | v1::StepOutcome::Errored,
             allowed: false,
             ..
-        } => Some(step.as_str()),
-        _ => None,
+        } = event
+        else {
+            return None;
+        };
+        Some(step.as_str())
     })
 }
 
@@ -298,54 +301,56 @@ impl Facts<'_> {
 }
 
 fn end(event: &v1::Event, at: Timestamp) -> Option<SnapshotEnd> {
-    match event {
-        v1::Event::BuildFinished {
-            outcome,
-            reason,
-            duration_us,
-            counts,
-            ..
-        } => Some(SnapshotEnd {
-            outcome: *outcome,
-            reason: reason.as_deref().map(shortened),
-            at: at.to_string(),
-            duration_us: *duration_us,
-            counts: *counts,
-        }),
-        _ => None,
-    }
+    let v1::Event::BuildFinished {
+        outcome,
+        reason,
+        duration_us,
+        counts,
+        log_end: _,
+    } = event
+    else {
+        return None;
+    };
+    Some(SnapshotEnd {
+        outcome: *outcome,
+        reason: reason.as_deref().map(shortened),
+        at: at.to_string(),
+        duration_us: *duration_us,
+        counts: *counts,
+    })
 }
 
 fn step(event: &v1::Event) -> Option<SnapshotStep> {
-    match event {
-        v1::Event::StepFinished {
-            step,
-            outcome,
-            reason,
-            exit,
-            tries,
-            flaky,
-            allowed,
-            duration_us,
-        } => Some(SnapshotStep {
-            step: step.clone(),
-            outcome: *outcome,
-            reason: reason.as_deref().map(shortened),
-            exit: exit.clone().map(|exit| match exit {
-                Exit::NotStarted(why) => Exit::NotStarted(shortened(&why)),
-                Exit::Rejected(why) => Exit::Rejected(shortened(&why)),
-                Exit::Failed(why) => Exit::Failed(shortened(&why)),
-                Exit::Skipped(why) => Exit::Skipped(shortened(&why)),
-                Exit::Errored(why) => Exit::Errored(shortened(&why)),
-                other => other,
-            }),
-            tries: *tries,
-            flaky: *flaky,
-            allowed: *allowed,
-            duration_us: *duration_us,
+    let v1::Event::StepFinished {
+        step,
+        outcome,
+        reason,
+        exit,
+        tries,
+        flaky,
+        allowed,
+        duration_us,
+    } = event
+    else {
+        return None;
+    };
+    Some(SnapshotStep {
+        step: step.clone(),
+        outcome: *outcome,
+        reason: reason.as_deref().map(shortened),
+        exit: exit.clone().map(|exit| match exit {
+            Exit::NotStarted(why) => Exit::NotStarted(shortened(&why)),
+            Exit::Rejected(why) => Exit::Rejected(shortened(&why)),
+            Exit::Failed(why) => Exit::Failed(shortened(&why)),
+            Exit::Skipped(why) => Exit::Skipped(shortened(&why)),
+            Exit::Errored(why) => Exit::Errored(shortened(&why)),
+            other => other,
         }),
-        _ => None,
-    }
+        tries: *tries,
+        flaky: *flaky,
+        allowed: *allowed,
+        duration_us: *duration_us,
+    })
 }
 
 fn shortened(words: &str) -> String {

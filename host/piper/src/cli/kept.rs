@@ -149,9 +149,11 @@ impl Kept {
 
     /// The labels of the build's steps; without the beginning of its file, of those that left a trace.
     pub(super) fn labels(&self) -> Vec<&str> {
-        let begun = self.story().find_map(|(_, event)| match event {
-            Event::BuildStarted(about) => Some(&about.steps),
-            _ => None,
+        let begun = self.story().find_map(|(_, event)| {
+            let Event::BuildStarted(about) = event else {
+                return None;
+            };
+            Some(&about.steps)
         });
         let steps = begun.into_iter().flatten();
         steps.map(|step| step.step.as_str()).collect()
@@ -185,13 +187,12 @@ impl Kept {
 /// The beginning that a file without one would have, as far as that is known.
 fn beginning(build: &BuildSummary, events: &[(Timestamp, Event)]) -> Event {
     let mut seen = HashSet::new();
-    let label = |event| match event {
-        &(_, Event::StepStarted { ref step, .. } | Event::StepFinished { ref step, .. }) => {
-            Some(step)
-        }
-        _ => None,
-    };
-    let steps = events.iter().filter_map(label);
+    let steps = events.iter().filter_map(|(_, event)| {
+        let (Event::StepStarted { step, .. } | Event::StepFinished { step, .. }) = event else {
+            return None;
+        };
+        Some(step)
+    });
     let steps = steps.filter(|step| seen.insert(step.as_str()));
     let cell = build.cell.split_once('=');
     Event::BuildStarted(Box::new(BuildStarted {
@@ -270,9 +271,11 @@ fn check_try(
     steps: &[String],
     wanted: u32,
 ) -> Result<(), CliError> {
-    let tries = events.iter().filter_map(|(_, event)| match event {
-        Event::StepStarted { step, r#try } if steps.contains(step) => Some(*r#try),
-        _ => None,
+    let tries = events.iter().filter_map(|(_, event)| {
+        let Event::StepStarted { step, r#try } = event else {
+            return None;
+        };
+        steps.contains(step).then_some(*r#try)
     });
     let most = tries.max().unwrap_or(0);
     if (1..=most).contains(&wanted) {

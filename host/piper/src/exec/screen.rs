@@ -263,9 +263,9 @@ impl Screen {
 impl Listener for Screen {
     fn tell(&mut self, now: Now, event: Event) {
         // The first event says what the build is, so nothing may stand before it.
-        let warnings = match event {
-            Event::BuildStarted(_) => Vec::new(),
-            _ => self.warnings.take(),
+        let warnings = match matches!(event, Event::BuildStarted(_)) {
+            true => Vec::new(),
+            false => self.warnings.take(),
         };
         for message in warnings {
             self.pass_on(now, Event::Warning { message });

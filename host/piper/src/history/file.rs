@@ -152,20 +152,21 @@ pub fn remains(path: &Path) -> Option<BuildSummary> {
 
 /// How the build ended, if this is its end.
 fn told_end(event: &Event) -> Option<BuildEnd> {
-    match event {
-        Event::BuildFinished {
-            outcome,
-            reason,
-            duration_us,
-            ..
-        } => Some(BuildEnd {
-            outcome: *outcome,
-            reason: reason.clone(),
-            duration: Duration::from_micros(*duration_us),
-            size: 0,
-        }),
-        _ => None,
-    }
+    let Event::BuildFinished {
+        outcome,
+        reason,
+        duration_us,
+        ..
+    } = event
+    else {
+        return None;
+    };
+    Some(BuildEnd {
+        outcome: *outcome,
+        reason: reason.clone(),
+        duration: Duration::from_micros(*duration_us),
+        size: 0,
+    })
 }
 
 /// Writes the end of a build that was killed. If it cannot be written, the next one to look tries again.
