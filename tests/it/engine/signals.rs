@@ -117,7 +117,8 @@ fn ctrl_z_stops_what_left_its_step_and_fg_continues_only_what_ctrl_z_stopped() {
     let env = TestEnv::new(
         "[steps]\ns = { run = '''(setsid sh -c 'echo $$ > daemon; while :; do sleep 0.01; done' > /dev/null 2>&1 &); sh -c 'echo $$ > own; kill -STOP $$' & while [ ! -s daemon ]; do sleep 0.01; done; echo begun; while [ ! -e go ]; do sleep 0.01; done''', grace = '100ms' }\n",
     );
-    let running = begun(&env, &["exec", "s"]);
+    let running = env.call(&["exec", "s"]).start();
+    running.wait_for_out("begun");
     let (daemon, own) = (env.pid_in("daemon"), env.pid_in("own"));
     wait_until("the step's own to stop", || state(own) == Some('T'));
     running.signal(libc::SIGTSTP);
