@@ -217,3 +217,18 @@ fn a_person_sees_where_another_try_begins_and_a_program_gets_the_lines_alone() {
     let screen = Terminal::start(env.call(&["logs", "--step", "unit", "--color", "never"]));
     screen.wait_for("said\r\n── try 2 ──\r\nsaid\r\n");
 }
+
+#[test]
+fn whoever_follows_a_build_whose_piper_is_killed_is_told() {
+    let env = TestEnv::sequence(&[("a", "echo begun; sleep 60")]);
+    let running = env.call(&["exec"]).start();
+    running.wait_for_out("begun");
+    let follower = env.call(&["logs", "-f", "@"]).start();
+    follower.wait_for_out("begun");
+    running.signal(libc::SIGKILL);
+    running.finish().dies_of(libc::SIGKILL);
+    follower
+        .finish()
+        .succeeds()
+        .complains("piper was killed while this build ran");
+}

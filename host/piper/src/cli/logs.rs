@@ -16,7 +16,7 @@ use piper_core::{
 };
 use piper_engine::{
     clock,
-    logs::{Follow, Followed, PlogReader, ReadError, Select, Selection},
+    logs::{Follow, Followed, PlogReader, ReadError, Select, Selection, State},
 };
 use print::{Form, Printer};
 use std::{io, ops::RangeInclusive, path::Path, time::Duration};
@@ -182,7 +182,7 @@ pub fn run(args: &LogsArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError
             lines => format!("there are only {lines} lines"),
         });
     }
-    if was_killed(&build) {
+    if was_killed(&build) || follows && died(&path)? {
         ui.warn("piper was killed while this build ran: what was printed in the last 200 ms before that may be missing");
     }
     match printer.trouble() {
@@ -196,6 +196,14 @@ fn was_killed(build: &BuildSummary) -> bool {
         end.outcome == Outcome::Errored && end.reason.as_deref() == Some(KILLED)
     };
     build.end.as_ref().is_some_and(killed)
+}
+
+/// Whether a build whose log was followed ended without a word.
+fn died(path: &Path) -> io::Result<bool> {
+    let is_closed = ended(path)?.iter().any(|(_, event)| {
+        matches!(event, Event::BuildFinished { reason: Some(reason), .. } if reason == KILLED)
+    });
+    Ok(is_closed || PlogReader::open(path)?.state() == State::Dead)
 }
 
 /// The last event of a build that ended while its log was followed, for programs.
