@@ -1,7 +1,7 @@
 //! Secrets of one instance: reads their sources, draws the placeholders' chance, and signs.
 //!
 //! What may be done with a secret is decided by [`policy::secrets`](crate::policy::secrets). No value leaves this module but through
-//! [`substitute`](Held::substitute) and `reveal`.
+//! `substitute` and `reveal`.
 
 use super::blocking;
 use crate::{

@@ -4,8 +4,8 @@
 //!   admit (grant, headers) → look up → vet all addresses → fill in secrets → compress → connect to a vetted address → send → bound
 //! ```
 //!
-//! What may be sent is decided by [`egress`] and [`secrets`](crate::policy::secrets); here it is carried out, in that order, by one
-//! function ([`Egress::send`]). Redirects are answers like any other. HTTP/1.1 only: every service speaks it, and a plugin has few
+//! What may be sent is decided by [`egress`] and [`secrets`]; here it is carried out, in that order, by one
+//! function (`Egress::send`). Redirects are answers like any other. HTTP/1.1 only: every service speaks it, and a plugin has few
 //! requests under way. Proxies of the machine are not used: a plugin's connection goes to the address that was vetted or nowhere.
 
 mod body;
