@@ -1,6 +1,6 @@
 //! How a plugin stands here: what it asks for, what of it is granted, what it may do at last.
 //!
-//! The rules are [`policy::grant`]'s; here is only which grant holds for which plugin.
+//! The rules are [`grant`](piper_plugin_host::policy::grant)'s; here is only which grant holds for which plugin.
 
 use super::{
     catalogue::Catalogue,
