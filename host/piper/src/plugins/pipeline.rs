@@ -14,7 +14,7 @@ use super::{
     shown,
     standing::Standing,
     talk::Talk,
-    used::{Place, Purpose, Used},
+    used::{Found, Place, Purpose, Used},
     wait,
 };
 use crate::{
@@ -57,6 +57,8 @@ pub struct Plugins {
     host: Host,
     effects: OnceCell<Effects>,
     catalogue: OnceCell<Rc<Catalogue>>,
+    /// By what the project calls them.
+    found: RefCell<BTreeMap<String, Rc<Found>>>,
     loaded: RefCell<BTreeMap<PluginDigest, Plugin>>,
 }
 
@@ -78,6 +80,7 @@ impl Plugins {
             places,
             effects: OnceCell::new(),
             catalogue: OnceCell::new(),
+            found: RefCell::default(),
             loaded: RefCell::default(),
         }
     }
@@ -158,9 +161,9 @@ impl Plugins {
                 loaded,
                 table: &table,
             };
-            let used = self.catalogue(loaded).and_then(|catalogue| {
-                Used::new(&catalogue, place, &call, purpose, with.references())
-            });
+            let used = self
+                .find(place, &call)
+                .and_then(|found| Used::new(found, place, &call, purpose, with.references()));
             problems.extend(used.err().into_iter().flatten());
         };
         for (name, step) in &project.steps {
@@ -243,13 +246,24 @@ impl Plugins {
         call: &PluginCall,
         purpose: Purpose,
     ) -> Result<Used, Vec<Problem>> {
+        Used::new(self.find(place, call)?, place, call, purpose, &[])
+    }
+
+    /// The plugin that is meant, looked for once.
+    fn find(&self, place: Place<'_>, call: &PluginCall) -> Result<Rc<Found>, Vec<Problem>> {
+        let key = Found::key(call);
+        if let Some(found) = self.found.borrow().get(&key) {
+            return Ok(Rc::clone(found));
+        }
         let catalogue = self.catalogue(place.loaded)?;
-        Used::new(&catalogue, place, call, purpose, &[])
+        let found = Rc::new(Found::new(&catalogue, call).map_err(|error| place.all(error))?);
+        self.found.borrow_mut().insert(key, Rc::clone(&found));
+        Ok(found)
     }
 
     /// Loads a component, and asks it what its schema cannot say, if it has something to say to that.
     fn load(&self, place: Place<'_>, used: &Used) -> Result<Plugin, Vec<Problem>> {
-        let plugin = self.plugin(place, &used.component)?;
+        let plugin = self.plugin(place, &used.found.component)?;
         if !plugin.kinds().contains(&Kind::ConfigCheck) {
             return Ok(plugin);
         }
@@ -342,10 +356,10 @@ impl Plugins {
     }
 
     fn line_to_change(&self, used: &Used, code: &str) -> Option<String> {
-        let limits = limits::of(used.kind, &used.standing.grant.limits);
+        let limits = limits::of(used.kind, &used.found.standing.grant.limits);
         limits::line_to_change(
             code,
-            used.component.name.as_ref(),
+            used.found.component.name.as_ref(),
             &limits,
             &self.grants_file(),
         )
@@ -359,7 +373,7 @@ impl Plugins {
     /// With what a call that has no effects is made.
     fn invocation(&self, used: &Used, kind: Kind) -> Invocation {
         Invocation {
-            limits: limits::of(kind, &used.standing.grant.limits),
+            limits: limits::of(kind, &used.found.standing.grant.limits),
             log: Arc::new(Talk {
                 title: used.title().to_owned(),
                 ui: self.ui,
@@ -379,13 +393,13 @@ impl Plugins {
             return Err(vec![place.uses(problem)]);
         }
         let plugin = self.load(place, &used)?;
-        let limits = limits::of_step(step, &used.standing.grant.limits);
+        let limits = limits::of_step(step, &used.found.standing.grant.limits);
         Ok(Prepared {
             title: used.title().to_owned(),
             plugin,
             binding: self.bind(&used, &limits),
             call: used.call(&Value::Null),
-            name: used.component.name.clone(),
+            name: used.found.component.name.clone(),
             grants_file: self.grants_file(),
             limits,
         })
@@ -396,14 +410,10 @@ impl Plugins {
         let effects = self
             .effects
             .get_or_init(|| Effects::new(EffectOptions::new(now)));
-        let Standing { effective, .. } = &used.standing;
+        let Standing { effective, .. } = &used.found.standing;
         effects.bind(Configured {
-            name: used
-                .component
-                .name
-                .clone()
-                .unwrap_or_else(|| used.manifest.name.clone()),
-            version: used.manifest.version.clone(),
+            name: used.plugin_name().clone(),
+            version: used.found.manifest.version.clone(),
             effective: effective.clone(),
             limits: limits.clone(),
             secrets: Values::read(effective, |name| env::var(name).ok()),

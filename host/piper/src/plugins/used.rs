@@ -1,5 +1,7 @@
 //! A plugin as one place of the project file uses it: which component that is, which of its types is meant, and whether its options are
 //! what its author takes. Nothing of it is compiled or called here.
+//!
+//! What holds wherever it is used is [`Found`] once: its bytes are read, digested and understood for the first step, not for each.
 
 use super::{
     Error,
@@ -28,6 +30,7 @@ use piper_plugin_host::{
     },
 };
 use serde_json::{Map, Value};
+use std::rc::Rc;
 
 /// The place of the project file at which a plugin is used: a table with `uses` and `with`.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +97,7 @@ impl Place<'_> {
         let message = format!("the configuration of `{title}`{at}{}", mistake.message);
         let mut problem = Problem::error(codes::BAD_OPTIONS, message);
         problem.help.extend(mistake.help);
-        let file = match used.component.origin {
+        let file = match used.found.component.origin {
             Origin::Project => "`[plugins]` of piper.toml, or in your plugins.toml",
             Origin::File | Origin::Operator | Origin::Builtin => "your plugins.toml",
         };
@@ -116,13 +119,53 @@ fn readable(pointer: &str) -> String {
     text
 }
 
-/// A plugin as it is used.
+/// A plugin that the project means, wherever it uses it.
 #[derive(Debug)]
-pub(crate) struct Used {
+pub(crate) struct Found {
     pub(crate) component: Component,
     pub(crate) manifest: Manifest,
     pub(crate) standing: Standing,
-    pub(crate) description: Description,
+    kinds: Vec<Kind>,
+    /// Of the configuration.
+    config_schema: Option<Result<Value, String>>,
+    /// Of the options, by kind and name.
+    options_schemas: Option<Result<Value, String>>,
+}
+
+impl Found {
+    /// Finds the plugin that a call means.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it.
+    pub(crate) fn new(catalogue: &Catalogue, call: &PluginCall) -> Result<Self, Error> {
+        let component = component(catalogue, call)?;
+        let description = component.describe()?;
+        let manifest = manifest(&component, &description)?;
+        let standing = catalogue
+            .standing(&component, &manifest)
+            .map_err(|problem| Error::from(*problem))?;
+        let parsed = |text: String| serde_json::from_str(&text).map_err(|error| error.to_string());
+        Ok(Self {
+            component,
+            manifest,
+            standing,
+            kinds: description.kinds,
+            config_schema: description.config_schema.map(parsed),
+            options_schemas: description.options_schema.map(parsed),
+        })
+    }
+
+    /// What the project calls the plugin that a call means: the same for the same plugin.
+    pub(crate) fn key(call: &PluginCall) -> String {
+        source(call).to_string()
+    }
+}
+
+/// A plugin as it is used.
+#[derive(Debug)]
+pub(crate) struct Used {
+    pub(crate) found: Rc<Found>,
     /// As what it is used.
     pub(crate) kind: Kind,
     /// Which of its types that is; empty if it has one only.
@@ -189,32 +232,26 @@ impl Purpose {
 }
 
 impl Used {
-    /// Finds a plugin and holds what the project says to it against what it takes.
+    /// Holds what the project says to a plugin against what it takes.
     ///
     /// # Errors
     ///
     /// All that is wrong with it, each at its place.
     pub(crate) fn new(
-        catalogue: &Catalogue,
+        found: Rc<Found>,
         place: Place<'_>,
         call: &PluginCall,
         purpose: Purpose,
         open: &[(String, value::Value)],
     ) -> Result<Self, Vec<Problem>> {
-        let component = component(catalogue, call).map_err(|error| place.all(error))?;
-        let title = component.title().to_owned();
-        let description = component.describe().map_err(|error| place.all(error))?;
-        let manifest = manifest(&component, &description).map_err(|error| place.all(error))?;
-        let standing = catalogue
-            .standing(&component, &manifest)
-            .map_err(|problem| vec![place.uses(*problem)])?;
-        let meant = meant(&title, &manifest, call, purpose)
+        let title = found.component.title();
+        let meant = meant(title, &found.manifest, call, purpose)
             .map_err(|problem| vec![place.uses(*problem)])?;
         let (kind, name) = (
             meant.kind,
             meant.name.map_or("", PluginName::as_str).to_owned(),
         );
-        if !description.kinds.contains(&kind) {
+        if !found.kinds.contains(&kind) {
             let message =
                 format!("the manifest of `{title}` says that it is a {kind}, and it is none");
             let problem = Problem::error(codes::NOT_LOADABLE, message);
@@ -224,16 +261,13 @@ impl Used {
         }
         let reads = meant.reads.cloned();
         let mut used = Self {
-            config: config(call, &standing),
+            config: config(call, &found.standing),
             options: call.with.clone(),
             open: open.iter().map(|(pointer, _)| pointer.clone()).collect(),
-            component,
-            standing,
-            description,
+            found,
             kind,
             name,
             reads,
-            manifest,
         };
         let problems = used.check(place);
         if problems.is_empty() {
@@ -245,33 +279,33 @@ impl Used {
 
     /// What messages call it.
     pub(crate) fn title(&self) -> &str {
-        self.component.title()
+        self.found.component.title()
+    }
+
+    /// The operator's name for it; its own, if it has none.
+    pub(crate) fn plugin_name(&self) -> &PluginName {
+        let name = self.found.component.name.as_ref();
+        name.unwrap_or(&self.found.manifest.name)
     }
 
     /// What it lacks to be called.
     pub(crate) fn lacks(&self) -> Option<Problem> {
-        let name = self
-            .component
-            .name
-            .clone()
-            .unwrap_or_else(|| self.manifest.name.clone());
-        self.standing.difference.problem(&name)
+        self.found.standing.difference.problem(self.plugin_name())
     }
 
     /// Holds configuration and options against their schemas, and fills defaults in.
     fn check(&mut self, place: Place<'_>) -> Vec<Problem> {
-        let title = self.component.title().to_owned();
+        let found = Rc::clone(&self.found);
+        let title = found.component.title();
         let broken = |what: &str, why: &str| {
             let message = format!("the schema of the {what} of `{title}` cannot be used: {why}");
             let problem = Problem::error(codes::NOT_LOADABLE, message);
             vec![place.uses(problem.help("`piper plugin check` says what its author has to mend"))]
         };
         let mut problems = Vec::new();
-        if let Some(text) = &self.description.config_schema {
-            let checked = serde_json::from_str(text)
-                .map_err(|error| error.to_string())
-                .and_then(|schema| settings::check(&schema, &mut self.config));
-            match checked {
+        if let Some(schema) = &found.config_schema {
+            let checked = schema.as_ref().map_err(Clone::clone);
+            match checked.and_then(|schema| settings::check(schema, &mut self.config)) {
                 Ok(mistakes) => problems.extend(
                     mistakes
                         .into_iter()
@@ -280,20 +314,18 @@ impl Used {
                 Err(why) => return broken("configuration", &why),
             }
         }
-        let schemas: Value = match self.description.options_schema.as_deref() {
-            None => Value::Null,
-            Some(text) => match serde_json::from_str(text) {
-                Ok(schemas) => schemas,
-                Err(error) => return broken("options", &error.to_string()),
-            },
+        let schemas = match &found.options_schemas {
+            None => &Value::Null,
+            Some(Ok(schemas)) => schemas,
+            Some(Err(why)) => return broken("options", why),
         };
-        if let Some(schema) = settings::of(&schemas, self.kind.name(), &self.name) {
+        if let Some(schema) = settings::of(schemas, self.kind.name(), &self.name) {
             match settings::check(schema, &mut self.options) {
                 Ok(mistakes) => problems.extend(
                     mistakes
                         .into_iter()
                         .filter(|mistake| !self.open.contains(&mistake.pointer))
-                        .map(|mistake| place.with(&title, mistake)),
+                        .map(|mistake| place.with(title, mistake)),
                 ),
                 Err(why) => return broken("options", &why),
             }
@@ -302,13 +334,15 @@ impl Used {
     }
 }
 
+/// What the project names the plugin by at last: what `[plugins]` says of the name, or the name.
+fn source(call: &PluginCall) -> &PluginRef {
+    let declared = call.declared.as_ref();
+    declared.map_or(&call.uses.plugin, |declared| &declared.source)
+}
+
 /// The component that is meant: what the project names is pinned by its lock, a name is looked up everywhere.
 fn component(catalogue: &Catalogue, call: &PluginCall) -> Result<Component, Error> {
-    let source = call
-        .declared
-        .as_ref()
-        .map_or(&call.uses.plugin, |declared| &declared.source);
-    match source {
+    match source(call) {
         PluginRef::Named(name) => catalogue.find(name.as_str()),
         PluginRef::Path(text) | PluginRef::Url(text) => {
             let source = PluginSource::parse(text).map_err(|fault| fault.into_problem())?;
