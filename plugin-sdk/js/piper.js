@@ -7,7 +7,7 @@ export function failure(kind, code, message, { retryAfterMs, ...details } = {}) 
 }
 
 /** Whatever was thrown, as a failure: what the host answered and what `failure` made as they are, all else permanent with its stack. */
-function asFailure(error) {
+export function failureOf(error) {
   const said = error?.payload ?? error;
   if (typeof said?.kind === "string" && typeof said?.code === "string") {
     return said;
@@ -22,7 +22,7 @@ export function guard(act) {
       const [config, options, facts] = [call.config, call.options, call.facts].map((json) => JSON.parse(json));
       return act({ name: call.name, config, options, facts }, ...rest);
     } catch (error) {
-      throw asFailure(error);
+      throw failureOf(error);
     }
   };
 }

@@ -55,33 +55,7 @@ pub fn event(
             tries,
             duration,
         } => {
-            let (word, reason, exit) = match outcome {
-                StepOutcome::Succeeded => {
-                    (v1::StepOutcome::Succeeded, None, Some(v1::Exit::Status(0)))
-                }
-                StepOutcome::Failed { result, .. } => (
-                    v1::StepOutcome::Failed,
-                    None,
-                    Some(exit(result, signal_name)),
-                ),
-                StepOutcome::Errored { why, ran } => (
-                    v1::StepOutcome::Errored,
-                    Some(why.clone()),
-                    Some(match ran {
-                        true => v1::Exit::Errored(why.clone()),
-                        false => v1::Exit::NotStarted(why.clone()),
-                    }),
-                ),
-                StepOutcome::Skipped(skip) => (
-                    v1::StepOutcome::Skipped,
-                    Some(skip_reason(plan, skip)),
-                    None,
-                ),
-                StepOutcome::Cancelled if *tries > 0 => {
-                    (v1::StepOutcome::Cancelled, None, Some(v1::Exit::Cancelled))
-                }
-                StepOutcome::Cancelled => (v1::StepOutcome::Cancelled, None, None),
-            };
+            let (word, reason, exit) = step_end(plan, outcome, *tries, signal_name);
             v1::Event::StepFinished {
                 step: label(step),
                 outcome: word,
@@ -113,6 +87,40 @@ pub fn event(
             counts: *counts,
             log_end,
         },
+    }
+}
+
+/// How a step ended, why, and the end of its last try.
+fn step_end(
+    plan: &Plan,
+    outcome: &StepOutcome,
+    tries: u32,
+    signal_name: impl Fn(i32) -> String,
+) -> (v1::StepOutcome, Option<String>, Option<v1::Exit>) {
+    match outcome {
+        StepOutcome::Succeeded => (v1::StepOutcome::Succeeded, None, Some(v1::Exit::Status(0))),
+        StepOutcome::Failed { result, .. } => (
+            v1::StepOutcome::Failed,
+            None,
+            Some(exit(result, signal_name)),
+        ),
+        StepOutcome::Errored { why, ran } => (
+            v1::StepOutcome::Errored,
+            Some(why.clone()),
+            Some(match ran {
+                true => v1::Exit::Errored(why.clone()),
+                false => v1::Exit::NotStarted(why.clone()),
+            }),
+        ),
+        StepOutcome::Skipped(skip) => (
+            v1::StepOutcome::Skipped,
+            Some(skip_reason(plan, skip)),
+            None,
+        ),
+        StepOutcome::Cancelled if tries > 0 => {
+            (v1::StepOutcome::Cancelled, None, Some(v1::Exit::Cancelled))
+        }
+        StepOutcome::Cancelled => (v1::StepOutcome::Cancelled, None, None),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Builds guests for tests and benches; included by both.
+//! Builds guests for tests and benches, here and of the whole program; included by each.
 
 use std::{
     env,

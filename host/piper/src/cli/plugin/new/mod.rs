@@ -269,7 +269,7 @@ fn js(template: &Template, name: &PluginName) -> Result<Made, Box<Problem>> {
         ),
         (
             "piper.js".to_owned(),
-            include_str!("js/piper.js").to_owned(),
+            include_str!("../../../../../../plugin-sdk/js/piper.js").to_owned(),
         ),
         (
             "build.mjs".to_owned(),
