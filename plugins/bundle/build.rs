@@ -43,8 +43,8 @@ fn main() {
         watch(&manifest);
         let _ = writeln!(
             table,
-            "    Builtin {{ name: {name:?}, component: include_bytes!({component:?}), digest: \"{:x}\", manifest: include_str!({manifest:?}) }},",
-            Sha256::digest(&bytes),
+            "    Builtin {{ name: {name:?}, component: include_bytes!({component:?}), digest: {:?}, manifest: include_str!({manifest:?}) }},",
+            <[u8; 32]>::from(Sha256::digest(&bytes)),
         );
     }
     table.push(']');

@@ -13,6 +13,7 @@ use crate::{
         Received, Undelivered, Verdict,
     },
     mask::Mask,
+    policy::source::PluginDigest,
     wit::v0_1::{
         config_check, log_reader, log_sink, notifier, step_planner, step_runner, trigger_poll,
         trigger_webhook, types,
@@ -28,7 +29,7 @@ use wasmtime::{
 
 /// What is known of a component without running it.
 pub(crate) struct Facts {
-    pub(crate) digest: [u8; 32],
+    pub(crate) digest: PluginDigest,
     pub(crate) size: usize,
     pub(crate) manifest: Option<String>,
     pub(crate) config_schema: Option<String>,
@@ -97,7 +98,7 @@ struct Inner {
 impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Plugin")
-            .field("digest", &self.digest())
+            .field("digest", &self.digest().to_string())
             .field("kinds", &self.kinds())
             .finish_non_exhaustive()
     }
@@ -113,8 +114,8 @@ impl Plugin {
     }
 
     /// The SHA-256 of its component, in hexadecimal.
-    pub fn digest(&self) -> String {
-        hex(&self.0.facts.digest)
+    pub fn digest(&self) -> PluginDigest {
+        self.0.facts.digest
     }
 
     /// How large its component is, in bytes.

@@ -129,7 +129,7 @@ impl Catalogue {
                 name: PluginName::parse(builtin.name).ok()?,
                 origin: Origin::Builtin,
                 source: "piper".to_owned(),
-                digest: Some(digest(builtin.component)),
+                digest: Some(PluginDigest(builtin.digest)),
             })
         });
         let mut entries: Vec<Entry> = project.chain(operator).chain(builtin).collect();
@@ -243,13 +243,7 @@ impl Catalogue {
         }
         let builtin = self.builtins.iter().find(|own| own.name == name.as_str());
         if let Some(builtin) = builtin {
-            let source = "piper".to_owned();
-            return Ok(Component::new(
-                Some(name.clone()),
-                Origin::Builtin,
-                source,
-                builtin.component,
-            ));
+            return Ok(Component::builtin(name.clone(), builtin));
         }
         Err(self.unknown(name).into())
     }

@@ -7,6 +7,7 @@ use super::{
     files::{self, Authority},
     shown,
 };
+use piper_builtin_plugins::Builtin;
 use piper_core::{
     codes,
     id::PluginName,
@@ -86,6 +87,17 @@ impl Component {
         }
     }
 
+    /// One that is a part of piper. Its digest was computed when piper was built.
+    pub(super) fn builtin(name: PluginName, builtin: &Builtin) -> Self {
+        Self {
+            name: Some(name),
+            origin: Origin::Builtin,
+            source: "piper".to_owned(),
+            digest: PluginDigest(builtin.digest),
+            bytes: Cow::Borrowed(builtin.component),
+        }
+    }
+
     /// What messages call it: its name, or where it comes from.
     pub fn title(&self) -> &str {
         self.name.as_ref().map_or(&self.source, PluginName::as_str)
@@ -97,7 +109,8 @@ impl Component {
     ///
     /// When it is no plugin, or the machine cannot run it.
     pub fn load(&self, host: &Host) -> Result<Plugin, Error> {
-        host.load(&self.bytes).map_err(|error| self.refused(&error))
+        host.load_known(self.digest, &self.bytes)
+            .map_err(|error| self.refused(&error))
     }
 
     /// Its manifest with all that is wrong with it; `None` if it has none. Nothing is compiled.

@@ -28,18 +28,35 @@ pub(crate) fn of<'s>(schemas: &'s Value, kind: &str, name: &str) -> Option<&'s V
     kind.get(name).or_else(|| kind.get(""))
 }
 
-/// Puts defaults where nothing is, and returns what is wrong with the whole.
-///
-/// # Errors
-///
-/// When the schema itself cannot be used: why.
-pub(crate) fn check(schema: &Value, value: &mut Value) -> Result<Vec<Mistake>, String> {
-    let validator = jsonschema::options()
-        .with_draft(jsonschema::Draft::Draft202012)
-        .build(schema)
-        .map_err(|error| error.to_string())?;
-    fill(schema, value);
-    Ok(mistakes(&validator, schema, value))
+/// A schema, made ready: that takes as long as starting a process, and checking against it next to nothing.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    text: Value,
+    validator: Validator,
+}
+
+impl Schema {
+    /// Makes a schema ready.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be used: why.
+    pub(crate) fn new(text: &Value) -> Result<Self, String> {
+        let validator = jsonschema::options()
+            .with_draft(jsonschema::Draft::Draft202012)
+            .build(text)
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            text: text.clone(),
+            validator,
+        })
+    }
+
+    /// Puts defaults where nothing is, and returns what is wrong with the whole.
+    pub(crate) fn check(&self, value: &mut Value) -> Vec<Mistake> {
+        fill(&self.text, value);
+        mistakes(&self.validator, &self.text, value)
+    }
 }
 
 /// Fills in the defaults of members that are not there; those behind a `$ref` or an alternative are the plugin's own affair.
@@ -148,13 +165,15 @@ mod tests {
             message: message.to_owned(),
             help: help.map(str::to_owned),
         };
-        assert_eq!(check(&schema(), &mut value), Ok(vec![expected]));
+        let schema = Schema::new(&schema()).unwrap();
+        assert_eq!(schema.check(&mut value), [expected]);
     }
 
     #[test]
     fn defaults_are_filled_in_where_nothing_is() {
         let mut value = json!({ "files": [], "more": {} });
-        assert_eq!(check(&schema(), &mut value), Ok(vec![]));
+        let schema = Schema::new(&schema()).unwrap();
+        assert_eq!(schema.check(&mut value), []);
         assert_eq!(
             value,
             json!({ "files": [], "max": 3, "more": { "deep": true } })
@@ -165,15 +184,18 @@ mod tests {
     #[test_case(json!({ "$ref": "https://example.com/schema.json" }); "one that is elsewhere")]
     #[test_case(json!({ "$ref": "file:///etc/passwd" }); "one of this machine")]
     fn a_schema_that_cannot_be_used_is_refused(schema: Value) {
-        assert!(check(&schema, &mut json!({})).is_err());
+        assert!(Schema::new(&schema).is_err());
     }
 
     #[test]
     fn a_schema_that_refers_to_itself_ends() {
-        let _ = check(&json!({ "$ref": "#" }), &mut json!({ "a": 1 }));
+        let check = |schema: &Value, mut value: Value| {
+            Schema::new(schema).map(|schema| schema.check(&mut value))
+        };
+        let _ = check(&json!({ "$ref": "#" }), json!({ "a": 1 }));
         let pattern = json!({ "properties": { "a": { "pattern": "^(a+)+$" } } });
         let many = format!("{}b", "a".repeat(100));
-        let _ = check(&pattern, &mut json!({ "a": many }));
+        let _ = check(&pattern, json!({ "a": many }));
     }
 
     #[test]

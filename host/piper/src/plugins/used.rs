@@ -7,7 +7,7 @@ use super::{
     Error,
     catalogue::Catalogue,
     component::{Component, Origin},
-    settings::{self, Mistake},
+    settings::{self, Mistake, Schema},
     standing::Standing,
 };
 use crate::cli::project::LoadedProject;
@@ -30,7 +30,7 @@ use piper_plugin_host::{
     },
 };
 use serde_json::{Map, Value};
-use std::rc::Rc;
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 /// The place of the project file at which a plugin is used: a table with `uses` and `with`.
 #[derive(Debug, Clone, Copy)]
@@ -119,6 +119,9 @@ fn readable(pointer: &str) -> String {
     text
 }
 
+/// A schema that was made ready, or why it cannot be.
+type Ready = Result<Rc<Schema>, String>;
+
 /// A plugin that the project means, wherever it uses it.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -130,6 +133,8 @@ pub(crate) struct Found {
     config_schema: Option<Result<Value, String>>,
     /// Of the options, by kind and name.
     options_schemas: Option<Result<Value, String>>,
+    /// Those that were made ready, by kind and name; the configuration's has neither.
+    ready: RefCell<BTreeMap<(Option<Kind>, String), Ready>>,
 }
 
 impl Found {
@@ -153,7 +158,17 @@ impl Found {
             kinds: description.kinds,
             config_schema: description.config_schema.map(parsed),
             options_schemas: description.options_schema.map(parsed),
+            ready: RefCell::default(),
         })
+    }
+
+    /// A schema, made ready the first time.
+    fn schema(&self, kind: Option<Kind>, name: &str, text: &Value) -> Ready {
+        let mut ready = self.ready.borrow_mut();
+        let entry = ready.entry((kind, name.to_owned()));
+        entry
+            .or_insert_with(|| Schema::new(text).map(Rc::new))
+            .clone()
     }
 
     /// What the project calls the plugin that a call means: the same for the same plugin.
@@ -304,10 +319,11 @@ impl Used {
         };
         let mut problems = Vec::new();
         if let Some(schema) = &found.config_schema {
-            let checked = schema.as_ref().map_err(Clone::clone);
-            match checked.and_then(|schema| settings::check(schema, &mut self.config)) {
-                Ok(mistakes) => problems.extend(
-                    mistakes
+            let text = schema.as_ref().map_err(Clone::clone);
+            match text.and_then(|text| found.schema(None, "", text)) {
+                Ok(schema) => problems.extend(
+                    schema
+                        .check(&mut self.config)
                         .into_iter()
                         .map(|mistake| place.config(self, mistake)),
                 ),
@@ -319,10 +335,11 @@ impl Used {
             Some(Ok(schemas)) => schemas,
             Some(Err(why)) => return broken("options", why),
         };
-        if let Some(schema) = settings::of(schemas, self.kind.name(), &self.name) {
-            match settings::check(schema, &mut self.options) {
-                Ok(mistakes) => problems.extend(
-                    mistakes
+        if let Some(text) = settings::of(schemas, self.kind.name(), &self.name) {
+            match found.schema(Some(self.kind), &self.name, text) {
+                Ok(schema) => problems.extend(
+                    schema
+                        .check(&mut self.options)
                         .into_iter()
                         .filter(|mistake| !self.open.contains(&mistake.pointer))
                         .map(|mistake| place.with(title, mistake)),

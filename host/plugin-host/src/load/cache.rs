@@ -4,6 +4,7 @@
 //! there are ever loaded. A file that does not fit is as good as none.
 
 use super::Error;
+use crate::policy::source::PluginDigest;
 use std::{
     fs::{self, DirBuilder},
     hash::{DefaultHasher, Hash, Hasher},
@@ -51,17 +52,17 @@ impl Cache {
     }
 
     /// The file of a component: what it is, and for which engine, settings and processor it was compiled.
-    fn file(&self, engine: &Engine, digest: &[u8; 32]) -> PathBuf {
+    fn file(&self, engine: &Engine, digest: PluginDigest) -> PathBuf {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let compatibility = hasher.finish();
-        let digest = crate::plugin::hex(digest);
+        let digest = crate::plugin::hex(&digest.0);
         self.folder
             .join(format!("{digest}-{compatibility:016x}.cwasm"))
     }
 
     /// The compiled component, if it is there and whole.
-    pub(super) fn find(&self, engine: &Engine, digest: &[u8; 32]) -> Option<Component> {
+    pub(super) fn find(&self, engine: &Engine, digest: PluginDigest) -> Option<Component> {
         let file = self.file(engine, digest);
         let found = fs::symlink_metadata(&file).ok()?;
         if !found.is_file() || found.uid() != our_id() {
@@ -76,7 +77,7 @@ impl Cache {
     pub(super) fn keep(
         &self,
         engine: &Engine,
-        digest: &[u8; 32],
+        digest: PluginDigest,
         component: &Component,
     ) -> io::Result<()> {
         let bytes = component.serialize().map_err(io::Error::other)?;

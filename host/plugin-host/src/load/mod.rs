@@ -12,6 +12,7 @@ use crate::{
     engine::{Host, Running},
     kind::Kind,
     plugin::{Facts, Template},
+    policy::source::PluginDigest,
 };
 use cache::Cache;
 use parse::Parsed;
@@ -103,6 +104,15 @@ impl Host {
     ///
     /// When it is no plugin, or the machine cannot run it.
     pub fn load(&self, component: &[u8]) -> Result<Plugin, Error> {
+        self.load_known(PluginDigest(Sha256::digest(component).into()), component)
+    }
+
+    /// Loads a component whose digest is known: what was compiled before is found by it, so it must be that of these very bytes.
+    ///
+    /// # Errors
+    ///
+    /// See [`Self::load`].
+    pub fn load_known(&self, digest: PluginDigest, component: &[u8]) -> Result<Plugin, Error> {
         let limit = self.options().component_bytes;
         if component.len() > limit {
             return Err(Error::TooLarge {
@@ -112,8 +122,7 @@ impl Host {
         }
         let parsed = Parsed::parse(component)?;
         let running = self.running().map_err(Error::Engine)?;
-        let digest: [u8; 32] = Sha256::digest(component).into();
-        let compiled = self.compiled(running, &digest, component)?;
+        let compiled = self.compiled(running, digest, component)?;
         let template = template(running, &compiled, &parsed.kinds)?;
         let facts = Facts {
             digest,
@@ -130,7 +139,7 @@ impl Host {
     fn compiled(
         &self,
         running: &Running,
-        digest: &[u8; 32],
+        digest: PluginDigest,
         component: &[u8],
     ) -> Result<Component, Error> {
         let cache = match &self.options().cache {

@@ -1,7 +1,7 @@
 //! What holds for each of them.
 
 use crate::kit::Granted;
-use piper_plugin_host::kind::Kind;
+use piper_plugin_host::{kind::Kind, policy::source::PluginDigest};
 use test_case::test_case;
 
 #[test_case(
@@ -22,7 +22,7 @@ fn each_is_what_its_manifest_says(name: &str, granted: &str, kind: Kind) {
     let builtin = piper_builtin_plugins::find(name).unwrap();
     assert_eq!(granted.plugin.kinds(), [kind]);
     assert_eq!(granted.plugin.manifest(), Some(builtin.manifest));
-    assert_eq!(granted.plugin.digest(), builtin.digest);
+    assert_eq!(granted.plugin.digest(), PluginDigest(builtin.digest));
     assert_eq!(granted.plugin.unknown_exports(), &[] as &[String]);
 }
 

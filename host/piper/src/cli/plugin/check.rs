@@ -183,7 +183,7 @@ fn report(
             if let Some((plugin, _)) = found {
                 object["kinds"] = json!(kinds(plugin));
                 object["size"] = json!(plugin.size());
-                object["digest"] = json!(format!("sha256:{}", plugin.digest()));
+                object["digest"] = json!(plugin.digest().to_string());
             }
             ui.print(&object.to_string())?;
         }
