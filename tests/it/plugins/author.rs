@@ -17,7 +17,7 @@ fn a_plugin_is_begun_in_a_folder_of_its_own() {
         .finish();
     assert!(
         env.read("greeter/Cargo.toml")
-            .contains("piper-plugin-sdk = { git = ")
+            .contains("piper-plugin-sdk = { path = \"piper-plugin-sdk\" }")
     );
     plugin(&env, &["new", "greeter", "--kind", "notifier"])
         .finish()
@@ -34,30 +34,33 @@ fn a_build_without_a_manifest_says_where_to_begin() {
         .complains("`piper plugin new`");
 }
 
-/// Where the SDK is, if it is a part of this checkout.
-fn sdk() -> Option<String> {
-    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-sdk");
-    sdk.join("Cargo.toml")
-        .exists()
-        .then(|| sdk.to_string_lossy().into_owned())
-}
-
 #[test_case("step-runner")]
 #[test_case("notifier")]
 fn what_is_begun_in_rust_builds_and_does_what_it_must(kind: &str) {
-    let Some(sdk) = sdk().filter(|_| have(&["cargo"])) else {
+    if !have(&["cargo"]) {
         return;
-    };
+    }
     let env = TestEnv::empty();
-    // One folder for all tests, so that the SDK is compiled once; hence a name for each.
+    // One folder for all tests, so that what the SDK depends on is compiled once; hence a name for each.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-new");
     let name = format!("{kind}-of-mine");
     let component = format!("{name}/{name}.wasm");
-    plugin(&env, &["new", &name, "--kind", kind, "--sdk", &sdk])
+    plugin(&env, &["new", &name, "--kind", kind])
         .finish()
         .succeeds();
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-new");
+    env.write(
+        "piper.toml",
+        format!("[steps]\nunit = {{ run = \"cargo test\", cwd = \"{name}\", pass-env = [\"*\"] }}\n"),
+    );
+    env.call(&["exec", "unit"])
+        .env("CARGO_TARGET_DIR", &target)
+        .patiently()
+        .finish()
+        .succeeds()
+        .says("1 passed");
     let done = plugin(&env, &["-C", &name, "build"])
-        .env("CARGO_TARGET_DIR", target)
+        .env("CARGO_TARGET_DIR", &target)
+        .patiently()
         .finish()
         .succeeds();
     assert!(

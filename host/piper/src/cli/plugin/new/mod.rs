@@ -35,7 +35,7 @@ pub(super) struct NewArgs {
         hide_possible_values = true
     )]
     lang: Language,
-    /// A checkout's folder plugin-sdk, for Rust [default: the one above, or a dependency on piper's repository]
+    /// A checkout's folder plugin-sdk, for Rust [default: the one above, or a copy of piper's own beside the plugin]
     #[arg(long, value_name = "DIR")]
     sdk: Option<PathBuf>,
 }
@@ -120,36 +120,14 @@ const KINDS: [Template; 7] = [
     },
 ];
 
+/// Where a plugin's own copy of the SDK is.
+const CARRIED: &str = "piper-plugin-sdk";
+
+/// The files of the SDK, which are a part of piper: a plugin needs no registry and no repository to begin with.
+const SDK: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
+
 /// The toolchain for JavaScript, in a version that was tried.
 const COMPONENTIZE: &str = "0.23.0";
-
-/// The contract, which a project in JavaScript is built against.
-const WIT: [(&str, &str); 6] = [
-    (
-        "wit/everything.wit",
-        include_str!("../../../../../../plugin-sdk/wit/v0.1/everything.wit"),
-    ),
-    (
-        "wit/deps/base/base.wit",
-        include_str!("../../../../../../plugin-sdk/wit/v0.1/deps/base/base.wit"),
-    ),
-    (
-        "wit/deps/logs/logs.wit",
-        include_str!("../../../../../../plugin-sdk/wit/v0.1/deps/logs/logs.wit"),
-    ),
-    (
-        "wit/deps/notify/notify.wit",
-        include_str!("../../../../../../plugin-sdk/wit/v0.1/deps/notify/notify.wit"),
-    ),
-    (
-        "wit/deps/step/step.wit",
-        include_str!("../../../../../../plugin-sdk/wit/v0.1/deps/step/step.wit"),
-    ),
-    (
-        "wit/deps/trigger/trigger.wit",
-        include_str!("../../../../../../plugin-sdk/wit/v0.1/deps/trigger/trigger.wit"),
-    ),
-];
 
 pub(super) fn run(args: &NewArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let name = PluginName::parse(&args.plugin).map_err(|error| {
@@ -172,7 +150,7 @@ pub(super) fn run(args: &NewArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, Cl
         .find(|kind| kind.name == args.kind)
         .expect("the parser takes these only");
     let made = match args.lang {
-        Language::Rust => rust(template, &name, &sdk(args, &folder)?),
+        Language::Rust => rust(template, &name, sdk(args, &folder)?.as_deref()),
         Language::Js => js(template, &name)?,
     };
     for (file, text) in &made {
@@ -204,24 +182,40 @@ fn manifest(template: &Template, name: &PluginName, more: &str) -> String {
     )
 }
 
-fn rust(template: &Template, name: &PluginName, sdk: &str) -> Made {
+/// A plugin in Rust; without an SDK around, with its own copy of it.
+fn rust(template: &Template, name: &PluginName, sdk: Option<&str>) -> Made {
     let package = name.as_str().to_lowercase();
     // A package's name begins with a letter.
     let package = match package.starts_with(|letter: char| letter.is_ascii_alphabetic()) {
         true => package,
         false => format!("plugin-{package}"),
     };
+    let (sdk, carried) = match sdk {
+        Some(path) => (path, &[][..]),
+        None => (CARRIED, SDK),
+    };
+    let alone = match carried.is_empty() {
+        true => String::new(),
+        false => format!("exclude = [\"{CARRIED}\"]\n"),
+    };
+    let sdk = serde_json::Value::from(sdk);
     let cargo = format!(
-        "[package]\nname = \"{package}\"\nversion = \"0.1.0\"\nedition = \"2024\"\npublish = false\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n[dependencies]\npiper-plugin-sdk = {{ {sdk} }}\n\n[profile.release]\nopt-level = \"s\"\nlto = true\n\n# Not a part of the workspace of a folder above.\n[workspace]\n"
+        "[package]\nname = \"{package}\"\nversion = \"0.1.0\"\nedition = \"2024\"\npublish = false\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n[dependencies]\npiper-plugin-sdk = {{ path = {sdk} }}\n\n[profile.release]\nopt-level = \"s\"\nlto = true\n\n# Not a part of the workspace of a folder above.\n[workspace]\n{alone}"
     );
     let toolchain = "[toolchain]\nchannel = \"stable\"\ntargets = [\"wasm32-wasip2\"]\n";
-    vec![
+    let mut made = vec![
         ("Cargo.toml".to_owned(), cargo),
         ("rust-toolchain.toml".to_owned(), toolchain.to_owned()),
         ("piper-plugin.toml".to_owned(), manifest(template, name, "")),
         ("src/lib.rs".to_owned(), template.rust.to_owned()),
         (".gitignore".to_owned(), "/target\n*.wasm\n".to_owned()),
-    ]
+    ];
+    made.extend(
+        carried
+            .iter()
+            .map(|(file, text)| (format!("{CARRIED}/{file}"), (*text).to_owned())),
+    );
+    made
 }
 
 fn js(template: &Template, name: &PluginName) -> Result<Made, Box<Problem>> {
@@ -289,15 +283,16 @@ fn js(template: &Template, name: &PluginName) -> Result<Made, Box<Problem>> {
         });
         made.push(("config.schema.json".to_owned(), format!("{schema:#}\n")));
     }
-    made.extend(
-        WIT.iter()
-            .map(|(file, text)| ((*file).to_owned(), (*text).to_owned())),
-    );
+    // The contract, which it is built against.
+    made.extend(SDK.iter().filter_map(|(file, text)| {
+        let file = file.strip_prefix("wit/v0.1/")?;
+        Some((format!("wit/{file}"), (*text).to_owned()))
+    }));
     Ok(made)
 }
 
-/// Where the SDK is, as Cargo takes it: a folder that was named, the one of the checkout around, or piper's repository.
-fn sdk(args: &NewArgs, folder: &Path) -> Result<String, CliError> {
+/// Where the SDK is, as Cargo takes it: a folder that was named, or the one of the checkout around; `None` if there is neither.
+fn sdk(args: &NewArgs, folder: &Path) -> Result<Option<String>, CliError> {
     let is_sdk = |path: &Path| {
         fs::read_to_string(path.join("Cargo.toml"))
             .is_ok_and(|text| text.contains("name = \"piper-plugin-sdk\""))
@@ -314,27 +309,20 @@ fn sdk(args: &NewArgs, folder: &Path) -> Result<String, CliError> {
                 .into());
         }
         let named = fs::canonicalize(named).context("cannot find the SDK")?;
-        return Ok(path(&named.to_string_lossy()));
+        return Ok(Some(named.to_string_lossy().into_owned()));
     }
     let around = whole
         .ancestors()
         .skip(1)
         .find(|above| is_sdk(&above.join("plugin-sdk")));
-    Ok(match around {
-        Some(root) => {
-            let below = whole.strip_prefix(root).unwrap_or(&whole);
-            let depth = below
-                .components()
-                .filter(|part| matches!(part, Component::Normal(_)))
-                .count();
-            path(&format!("{}plugin-sdk", "../".repeat(depth)))
-        }
-        None => format!("git = \"{}\"", env!("CARGO_PKG_REPOSITORY")),
-    })
-}
-
-fn path(text: &str) -> String {
-    format!("path = {}", serde_json::Value::from(text))
+    Ok(around.map(|root| {
+        let below = whole.strip_prefix(root).unwrap_or(&whole);
+        let depth = below
+            .components()
+            .filter(|part| matches!(part, Component::Normal(_)))
+            .count();
+        format!("{}plugin-sdk", "../".repeat(depth))
+    }))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ fn args(sdk: Option<&Path>) -> NewArgs {
 #[test]
 fn the_manifest_of_every_kind_has_no_problem() {
     for template in &KINDS {
-        let mut all = vec![rust(template, &name(), "path = \"x\"")];
+        let mut all = vec![rust(template, &name(), Some("x"))];
         all.extend(js(template, &name()).ok());
         for made in all {
             let loaded = manifest::load(&Arc::new(Source {
@@ -43,7 +43,7 @@ fn the_manifest_of_every_kind_has_no_problem() {
 
 #[test]
 fn a_package_has_a_name_that_cargo_and_npm_take() {
-    let made = rust(&KINDS[0], &name(), "path = \"x\"");
+    let made = rust(&KINDS[0], &name(), Some("x"));
     let cargo: toml::Table = toml::from_str(text(&made, "Cargo.toml")).unwrap();
     assert_eq!(
         cargo["package"]["name"].as_str(),
@@ -58,8 +58,38 @@ fn a_package_has_a_name_that_cargo_and_npm_take() {
     );
 }
 
-#[test_case("plugins/greeter", "path = \"../../plugin-sdk\""; "below a checkout")]
-#[test_case("greeter", "path = \"../plugin-sdk\""; "in a checkout")]
+#[test]
+fn the_copy_of_the_sdk_stands_alone() {
+    let made = rust(&KINDS[0], &name(), None);
+    let read = |file: &str| -> toml::Table { toml::from_str(text(&made, file)).unwrap() };
+    let plugin = read("Cargo.toml");
+    let at = plugin["dependencies"]["piper-plugin-sdk"]["path"].as_str();
+    assert_eq!(at, Some(CARRIED));
+    assert_eq!(plugin["workspace"]["exclude"][0].as_str(), Some(CARRIED));
+    let copy = read("piper-plugin-sdk/Cargo.toml");
+    assert_eq!(
+        copy["dependencies"]["piper-plugin-macros"]["path"].as_str(),
+        Some("macros")
+    );
+    for file in [
+        "piper-plugin-sdk/Cargo.toml",
+        "piper-plugin-sdk/macros/Cargo.toml",
+    ] {
+        assert!(!text(&made, file).contains("workspace"), "{file}");
+        assert_eq!(read(file)["package"]["version"].as_str(), Some("0.1.0"));
+    }
+    for (file, _) in &made {
+        assert!(
+            Path::new(file)
+                .components()
+                .all(|part| matches!(part, Component::Normal(_))),
+            "{file}"
+        );
+    }
+}
+
+#[test_case("plugins/greeter", "../../plugin-sdk"; "below a checkout")]
+#[test_case("greeter", "../plugin-sdk"; "in a checkout")]
 fn the_sdk_of_the_checkout_around_is_used(place: &str, expected: &str) {
     let checkout = tempfile::tempdir().unwrap();
     fs::create_dir(checkout.path().join("plugin-sdk")).unwrap();
@@ -69,19 +99,18 @@ fn the_sdk_of_the_checkout_around_is_used(place: &str, expected: &str) {
     )
     .unwrap();
     assert_eq!(
-        sdk(&args(None), &checkout.path().join(place)).unwrap(),
-        expected
+        sdk(&args(None), &checkout.path().join(place))
+            .unwrap()
+            .as_deref(),
+        Some(expected)
     );
 }
 
 #[test]
-fn elsewhere_the_sdk_is_pipers_repository_or_the_folder_that_was_named() {
+fn elsewhere_the_sdk_is_a_copy_or_the_folder_that_was_named() {
     let elsewhere = tempfile::tempdir().unwrap();
     let folder = elsewhere.path().join("greeter");
-    assert_eq!(
-        sdk(&args(None), &folder).unwrap(),
-        "git = \"https://github.com/piper-build/piper\""
-    );
+    assert_eq!(sdk(&args(None), &folder).unwrap(), None);
     assert!(
         sdk(&args(Some(elsewhere.path())), &folder).is_err(),
         "that is no SDK"
@@ -92,7 +121,10 @@ fn elsewhere_the_sdk_is_pipers_repository_or_the_folder_that_was_named() {
     )
     .unwrap();
     let named = sdk(&args(Some(elsewhere.path())), &folder).unwrap();
-    assert!(named.starts_with("path = \"/"), "{named}");
+    assert!(
+        named.as_ref().is_some_and(|named| named.starts_with('/')),
+        "{named:?}"
+    );
 }
 
 #[test]
