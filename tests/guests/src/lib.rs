@@ -278,6 +278,10 @@ impl step_runner::Guest for Odd {
                 }
                 passed("set them all")
             }
+            "output" => {
+                step_context::set_output(rest, "x")?;
+                passed("set it")
+            }
             "hello" => {
                 step_context::print(false, b"to stdout\n");
                 step_context::print(true, b"to stderr\n");
