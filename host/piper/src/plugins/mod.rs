@@ -10,6 +10,7 @@
 //!   piper_builtin_plugins (carried in the program) ───────────────┘
 //! ```
 
+mod annotation;
 pub mod catalogue;
 pub mod component;
 pub(crate) mod fetch;

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     cli::project::LoadedProject,
+    exec::{Asides, Tasks},
     ui::{Ui, sanitize::words},
 };
 use piper_core::{
@@ -30,7 +31,7 @@ use piper_core::{
     project::Action,
     time::Now,
 };
-use piper_engine::{clock::Clock, task::TaskHost};
+use piper_engine::clock::Clock;
 use piper_plugin_host::{
     CallError, Host, Invocation, Plugin,
     effect::{Binding, Configured, EffectOptions, Effects, secrets::Values, state::FileState},
@@ -118,7 +119,7 @@ impl Plugins {
         &self,
         loaded: &LoadedProject,
         plan: &Plan,
-    ) -> Result<Option<Arc<dyn TaskHost>>, Vec<Problem>> {
+    ) -> Result<Option<Tasks>, Vec<Problem>> {
         if !has_plugins(plan) {
             return Ok(None);
         }
@@ -139,7 +140,13 @@ impl Plugins {
             }
         }
         if problems.is_empty() {
-            Ok(Some(Arc::new(Runner { steps, about })))
+            let asides = Asides::default();
+            let host = Arc::new(Runner {
+                steps,
+                about,
+                asides: asides.clone(),
+            });
+            Ok(Some(Tasks { host, asides }))
         } else {
             // The cells of a matrix have one place in the file.
             problems.dedup();
