@@ -296,6 +296,33 @@ fn a_plugin_hears_how_its_commands_ended_whatever_the_engine_reaps() {
 }
 
 #[test]
+fn a_fresh_copy_of_head_is_built_with_the_lock_and_the_plugins_of_head() {
+    let env = project("[steps]\na = { uses = \"odd/hello\" }\n");
+    env.commit_all();
+    // Another plugin that is pinned in the working copy alone.
+    let other = guests::with_section(guests::odd(), "piper:manifest", "manifest = 1\n");
+    let lock = env.read("piper.lock");
+    env.write("ci/odd.wasm", other);
+    piper(&env, &["exec", "a"])
+        .exits(2)
+        .complains("has changed");
+    piper(&env, &["exec", "a", "clean"]).succeeds();
+    env.write("piper.lock", "version = 1\n");
+    piper(&env, &["exec", "a", "clean"]).succeeds();
+    piper(&env, &["plan", "a", "clean"]).succeeds();
+    // And the other way round: what is only in the working copy is not there.
+    env.git(&["rm", "--quiet", "--cached", "ci/odd.wasm"]);
+    env.git(&["commit", "--quiet", "--message", "without it"]);
+    env.write("piper.lock", lock);
+    env.write("ci/odd.wasm", component(""));
+    piper(&env, &["exec", "a"]).succeeds();
+    piper(&env, &["exec", "a", "clean"])
+        .exits(2)
+        .complains("there is no file `HEAD:ci/odd.wasm`")
+        .complains("commit the component");
+}
+
+#[test]
 fn a_planner_says_which_steps_run_and_plan_shows_them() {
     let env = project(
         "[steps.both]\nuses = \"odd/everything\"\n\

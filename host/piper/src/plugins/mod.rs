@@ -12,6 +12,7 @@
 
 mod annotation;
 pub mod catalogue;
+mod committed;
 pub mod component;
 pub(crate) mod fetch;
 pub mod files;

@@ -51,7 +51,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// What finds and calls the plugins of a build.
+/// What finds and calls the plugins of one project, as the working copy or one commit has it.
 pub struct Plugins {
     ui: Ui,
     places: Places,
@@ -239,7 +239,8 @@ impl Plugins {
         if let Some(catalogue) = self.catalogue.get() {
             return Ok(Rc::clone(catalogue));
         }
-        let opened = Catalogue::open(self.places.clone(), Some(loaded.root.clone()));
+        let (root, origin) = (loaded.root.clone(), loaded.origin.clone());
+        let opened = Catalogue::of(self.places.clone(), Some(root), origin);
         let catalogue = Rc::new(opened.map_err(|error| match error {
             super::Error::Problems(problems) => problems,
             other => vec![Problem::error(codes::UNREADABLE, other.to_string())],
