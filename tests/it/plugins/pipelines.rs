@@ -243,6 +243,7 @@ fn annotations_are_events_that_are_kept_and_shown() {
     };
     let cases: String = (1..=12).map(case).collect();
     env.write("r.xml", format!("<testsuite name='a'>{cases}</testsuite>"));
+    env.write("b.py", "\n".repeat(12));
     let call = |args: &[&str]| {
         cached(env.call(args))
             .env("TOKEN", "hunter2-hunter2")
