@@ -2,6 +2,11 @@
 //!
 //! Nothing here is an example: each behaviour is an attack or an oddity that a test of the host names.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "they end themselves and look at clocks, as plugins of strangers do"
+)]
+
 mod hostile;
 
 wit_bindgen::generate!({
