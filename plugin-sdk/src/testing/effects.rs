@@ -475,10 +475,11 @@ impl World {
             return Err(Failure::invalid("step.report-kind", message));
         }
         let reports = self.reports.entry(kind.to_owned()).or_default();
-        if reports.len() + items.len() > 200 {
+        let most = if kind == "annotation" { 200 } else { 10_000 };
+        if reports.len() + items.len() > most {
             return Err(Failure::permanent(
                 "limit.reports",
-                "a step may report 200 items of a kind",
+                format_args!("a step may report {most} items of the kind `{kind}`"),
             ));
         }
         for item in items {
