@@ -1,5 +1,6 @@
 // node build.mjs WORLD [SOURCE [OUT]] in a plugin's folder: makes the component and puts the manifest, and the schemas if they are there,
-// into it, so that the .wasm alone is complete. Needs @bytecodealliance/componentize-js in the folder's node_modules. piper.js is copied
+// into it, so that the .wasm alone is complete: config.schema.json is that of the configuration, options.schema.json that of a step's
+// `with`, for all types of the world's kind; where they differ, `piper plugin build` takes what the manifest names for each. Needs @bytecodealliance/componentize-js in the folder's node_modules. piper.js is copied
 // beside the source, because the component is made of files below one folder.
 
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -38,9 +39,16 @@ function size(number) {
   return Buffer.of(...bytes, number);
 }
 
+/** The options' schema, under its kind and under no name: hosts look for a type's own name first. */
+function byKind(schema) {
+  const [, kind] = world.match(/([a-z-]+)-plugin(@|$)/);
+  return Buffer.from(JSON.stringify({ [kind]: { "": JSON.parse(schema) } }));
+}
+
 const sections = [
-  ["piper:manifest", "piper-plugin.toml"],
-  ["piper:config-schema", "config.schema.json"],
-  ["piper:options-schema", "options.schema.json"],
+  ["piper:manifest", "piper-plugin.toml", (text) => text],
+  ["piper:config-schema", "config.schema.json", (text) => text],
+  ["piper:options-schema", "options.schema.json", byKind],
 ].filter(([, file]) => existsSync(file));
-writeFileSync(out, Buffer.concat([component, ...sections.map(([name, file]) => section(name, readFileSync(file)))]));
+const made = sections.map(([name, file, content]) => section(name, content(readFileSync(file))));
+writeFileSync(out, Buffer.concat([component, ...made]));

@@ -1,6 +1,9 @@
 """python build.py WORLD [MODULE [OUT]] in a plugin's folder: makes the component with componentize-py and puts the manifest, and the
-schemas if they are there, into it, so that the .wasm alone is complete."""
+schemas if they are there, into it, so that the .wasm alone is complete: config.schema.json is that of the configuration,
+options.schema.json that of a step's `with`, for all types of the world's kind."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +12,8 @@ SDK = Path(__file__).resolve().parent.parent
 SECTIONS = {
     "piper:manifest": "piper-plugin.toml",
     "piper:config-schema": "config.schema.json",
-    "piper:options-schema": "options.schema.json",
 }
+OPTIONS = "options.schema.json"
 
 
 def size(number: int) -> bytes:
@@ -29,6 +32,12 @@ def section(name: str, content: bytes) -> bytes:
     return b"\0" + size(len(named)) + named
 
 
+def by_kind(world: str, schema: bytes) -> bytes:
+    """The options' schema, under its kind and under no name: hosts look for a type's own name first."""
+    kind = re.search(r"([a-z-]+)-plugin(@|$)", world).group(1)
+    return json.dumps({kind: {"": json.loads(schema)}}).encode()
+
+
 def main(world: str, module: str = "plugin", out: str = "plugin.wasm") -> None:
     tool = Path(sys.executable).with_name("componentize-py")
     wit, shim = SDK / "wit" / "v0.1", SDK / "python"
@@ -38,6 +47,8 @@ def main(world: str, module: str = "plugin", out: str = "plugin.wasm") -> None:
         for name, file in SECTIONS.items():
             if Path(file).exists():
                 component.write(section(name, Path(file).read_bytes()))
+        if Path(OPTIONS).exists():
+            component.write(section("piper:options-schema", by_kind(world, Path(OPTIONS).read_bytes())))
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ impl<C> Step<C> {
         Stream { is_stderr: true }
     }
 
-    /// Sets an output, which later steps read. The name is like a variable's; at most 64 outputs of 4 KiB.
+    /// Sets an output, which later steps read. The name is like a parameter's: up to 64 letters, digits, `_` and `-`; at most 64 outputs of 4 KiB.
     ///
     /// # Errors
     ///

@@ -3,10 +3,7 @@
 //! Whatever a guest says is bounded and stripped here, and the values of its secrets hidden, before anybody sees it. Who keeps and
 //! shows it is a [`Receiver`].
 
-use crate::{
-    mask::{Mask, masked},
-    policy::rate::Rate,
-};
+use crate::{mask::Mask, policy::rate::Rate};
 use piper_core::time::Monotonic;
 use std::{
     collections::VecDeque,
@@ -154,8 +151,8 @@ impl PluginLog {
             return clean(text, max);
         };
         let seen = &text[..text.floor_char_boundary(SEEN)];
-        let stripped = clean(&masked(&masker, seen.to_owned()), SEEN);
-        clean(&masked(&masker, stripped), max)
+        let stripped = clean(&masker.text(seen.to_owned()), SEEN);
+        clean(&masker.text(stripped), max)
     }
 
     /// Takes what a runtime printed, in any pieces.

@@ -4,7 +4,7 @@
 
 use crate::{
     failure::Failure,
-    kind::{Receipt, Verdict},
+    kind::{Ask, Batch, Found, Hit, Page, Polled, Receipt, Received, StepRef, Verdict},
     service::Secrets,
     wit::v0_1::{log_sink, step_runner, types},
 };
@@ -28,7 +28,7 @@ impl Mask {
 
     pub(crate) fn text(&self, text: String) -> String {
         match self.masker() {
-            Some(masker) => masked(&masker, text),
+            Some(masker) => masker.text(text),
             None => text,
         }
     }
@@ -38,12 +38,12 @@ impl Mask {
         let Some(masker) = self.masker() else {
             return text;
         };
-        let text = masked(&masker, text);
+        let text = masker.text(text);
         let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) else {
             return text;
         };
         let read = value.to_string();
-        let hidden = masked(&masker, read.clone());
+        let hidden = masker.text(read.clone());
         if hidden == read { text } else { hidden }
     }
 
@@ -73,33 +73,125 @@ impl Mask {
         receipt
     }
 
+    /// What a poll found. The cursor comes back to the plugin, but is kept by the host until then.
+    pub(crate) fn polled(&self, polled: Polled) -> Polled {
+        Polled {
+            asks: polled.asks.into_iter().map(|ask| self.ask(ask)).collect(),
+            cursor: polled.cursor.map(|cursor| self.text(cursor)),
+            ..polled
+        }
+    }
+
+    /// What a delivery is answered with, and what it means.
+    pub(crate) fn received(&self, received: Received) -> Received {
+        let headers = received.headers.into_iter();
+        Received {
+            headers: headers
+                .map(|(name, value)| (self.text(name), self.text(value)))
+                .collect(),
+            body: self.bytes(received.body),
+            asks: received.asks.into_iter().map(|ask| self.ask(ask)).collect(),
+            ..received
+        }
+    }
+
+    fn ask(&self, ask: Ask) -> Ask {
+        Ask {
+            kind: self.text(ask.kind),
+            dedup_key: self.text(ask.dedup_key),
+            body: self.json(ask.body),
+        }
+    }
+
+    /// A part of a log that is read back; its batches are consistent before and after.
+    pub(crate) fn page(&self, page: Page) -> Page {
+        let batches = page.batches.into_iter();
+        Page {
+            batches: batches.map(|batch| self.batch(batch)).collect(),
+            next: page.next.map(|next| self.text(next)),
+            ..page
+        }
+    }
+
+    fn batch(&self, batch: Batch) -> Batch {
+        let Some(masker) = self.masker() else {
+            return batch;
+        };
+        let (mut text, mut ends) = (Vec::with_capacity(batch.text.len()), Vec::new());
+        let mut begin = 0;
+        // A line for itself, because each is shown for itself.
+        for end in batch.ends.iter().map(|end| *end as usize) {
+            text.extend(masker.bytes(&batch.text[begin..end]));
+            ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+            begin = end;
+        }
+        let steps = batch.steps.into_iter().map(|step| StepRef {
+            path: self.text(step.path),
+            more: self.json(step.more),
+            ..step
+        });
+        let columns = batch.columns.into_iter();
+        Batch {
+            build: self.text(batch.build),
+            facts: self.json(batch.facts),
+            text,
+            ends,
+            steps: steps.collect(),
+            columns: columns
+                .map(|(name, bytes)| (self.text(name), masker.bytes(&bytes)))
+                .collect(),
+            ..batch
+        }
+    }
+
+    /// What was found in a log.
+    pub(crate) fn found(&self, found: Found) -> Found {
+        Found {
+            hits: found.hits.into_iter().map(|hit| self.hit(hit)).collect(),
+            next: found.next.map(|next| self.text(next)),
+            ..found
+        }
+    }
+
+    fn hit(&self, hit: Hit) -> Hit {
+        let line = self.bytes(hit.line.clone());
+        Hit {
+            build: self.text(hit.build),
+            step: self.text(hit.step),
+            more: self.json(hit.more),
+            // They point into the line as it was.
+            highlights: match line == hit.line {
+                true => hit.highlights,
+                false => Vec::new(),
+            },
+            line,
+            ..hit
+        }
+    }
+
+    fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
+        match self.masker() {
+            Some(masker) => masker.bytes(&bytes),
+            None => bytes,
+        }
+    }
+
     /// What a guest says about its failure.
     pub(crate) fn failure(&self, failure: types::Failure) -> Failure {
         let Some(masker) = self.masker() else {
             return failure.into();
         };
         let failure = Failure::from(types::Failure {
-            message: masked(&masker, failure.message),
+            message: masker.text(failure.message),
             details: failure.details.map(|details| self.json(details)),
             ..failure
         });
         Failure {
-            code: masked(&masker, failure.code),
-            message: masked(&masker, failure.message),
+            code: masker.text(failure.code),
+            message: masker.text(failure.message),
             ..failure
         }
     }
-}
-
-/// A text without the secrets.
-pub(crate) fn masked(masker: &Masker, text: String) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut state = MaskState::default();
-    masker.push(&mut state, text.as_bytes(), &mut out);
-    masker.finish(&mut state, &mut out);
-    // A value that is no text may share bytes with a letter.
-    String::from_utf8(out)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// The masking of one stream, which comes in pieces; what may be the beginning of a secret is held back.

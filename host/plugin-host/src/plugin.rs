@@ -203,7 +203,7 @@ impl Plugin {
                 },
             )
             .await?;
-        let mask = Mask::new(invocation.services.secrets.clone());
+        let mask = mask_of(invocation);
         let undelivered: Vec<Undelivered> = undelivered
             .into_iter()
             .map(|one| Undelivered {
@@ -257,7 +257,7 @@ impl Plugin {
                 .await
         })
         .await
-        .map(Into::into)
+        .map(|polled| mask_of(invocation).polled(polled.into()))
     }
 
     /// Hands over one verified delivery.
@@ -283,7 +283,7 @@ impl Plugin {
             },
         )
         .await
-        .map(Into::into)
+        .map(|received| mask_of(invocation).received(received.into()))
     }
 
     /// Reads a part of a log back; `range` is JSON.
@@ -323,7 +323,7 @@ impl Plugin {
             )
             .into());
         }
-        Ok(page)
+        Ok(mask_of(invocation).page(page))
     }
 
     /// Searches shipped logs; `query` is JSON.
@@ -351,7 +351,7 @@ impl Plugin {
             },
         )
         .await
-        .map(Into::into)
+        .map(|found| mask_of(invocation).found(found.into()))
     }
 
     /// Begins a log sink: one long-lived instance, opened.
@@ -456,7 +456,7 @@ impl Sink {
                 guest.call_write(store, &batches).await
             })
             .await;
-        let mask = Mask::new(self.invocation.services.secrets.clone());
+        let mask = mask_of(&self.invocation);
         let receipt = mask.receipt(receipt?);
         let is_known = |entry: &EntryRef| {
             let length = lengths.get(entry.batch as usize);
@@ -526,6 +526,11 @@ async fn slot(
 /// The indices of a kind, if the plugin is one.
 fn known<T>(indices: Option<&T>) -> wasmtime::Result<&T> {
     indices.ok_or_else(|| wasmtime::format_err!("it is not of the kind that was asked"))
+}
+
+/// Hides the secrets of a call in what it returned.
+fn mask_of(invocation: &Invocation) -> Mask {
+    Mask::new(invocation.services.secrets.clone())
 }
 
 fn lie(call: &'static str, message: &str) -> Crash {

@@ -16,6 +16,8 @@ use std::time::Duration;
 const WALL: u64 = 30_000;
 /// How large a body or a read may be.
 const BODY: usize = 16 << 20;
+/// How long the name of an output or of a kind of report may be.
+const LONGEST_NAME: usize = 64;
 /// Headers that are the host's.
 const RESERVED: [&str; 14] = [
     "connection",
@@ -443,11 +445,13 @@ impl World {
     }
 
     pub(super) fn set_output(&mut self, name: &str, value: &str) -> Result<()> {
-        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-            && name.len() <= 128;
+        let is_name = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+            && name.len() <= LONGEST_NAME;
         if !is_name {
-            let message = "an output's name is made of letters, digits and `_`, like a variable's";
+            let message = "an output is called like a parameter: up to 64 letters, digits, `_` and `-`, beginning with a letter, a digit or `_`";
             return Err(Failure::invalid("step.output-name", message));
         }
         if value.len() > 4_096 || self.outputs.len() >= 64 && !self.outputs.contains_key(name) {
@@ -464,16 +468,18 @@ impl World {
         let is_kind = kind.starts_with(|c: char| c.is_ascii_lowercase())
             && kind
                 .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && kind.len() <= LONGEST_NAME;
         if !is_kind {
             let message = "a report's kind is made of small letters, digits and `-`";
             return Err(Failure::invalid("step.report-kind", message));
         }
         let reports = self.reports.entry(kind.to_owned()).or_default();
-        if reports.len() + items.len() > 200 {
+        let most = if kind == "annotation" { 200 } else { 10_000 };
+        if reports.len() + items.len() > most {
             return Err(Failure::permanent(
                 "limit.reports",
-                "a step may report 200 items of a kind",
+                format_args!("a step may report {most} items of the kind `{kind}`"),
             ));
         }
         for item in items {

@@ -339,10 +339,11 @@ impl StepRunner for Reports {
                 .column(4),
         )?;
         step.summary("# done")?;
+        step.report("test", &vec![json!({}); 10_000])?;
         step.output("a", 1)?;
         writeln!(step.stderr(), "oh")?;
         match step.r#try {
-            1 => step.output("no-name", 1)?,
+            1 => step.output("no.name", 1)?,
             2 => step.report("annotation", &[1])?,
             3 => step.report("../etc", &[json!({})])?,
             _ => (0..200).try_for_each(|_| step.annotate(&Annotation::notice("more")))?,

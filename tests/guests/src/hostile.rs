@@ -83,10 +83,10 @@ pub(crate) fn wasi_fetch(method: &str, call: &Call) -> Result<Verdict, Failure> 
         types::{Fields, Method, OutgoingRequest, Scheme},
     };
     let fields = Fields::new();
-    if let Some((name, value)) = given(&call.options).and_then(|header| header.split_once('=')) {
-        if let Err(error) = fields.append(name, value.as_bytes()) {
-            return passed(format!("{error:?}"));
-        }
+    if let Some((name, value)) = given(&call.options).and_then(|header| header.split_once('='))
+        && let Err(error) = fields.append(name, value.as_bytes())
+    {
+        return passed(format!("{error:?}"));
     }
     let request = OutgoingRequest::new(fields);
     let (authority, path) = call.config.split_once('/').unwrap_or((&call.config, ""));

@@ -2,6 +2,11 @@
 //!
 //! Nothing here is an example: each behaviour is an attack or an oddity that a test of the host names.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "they end themselves and look at clocks, as plugins of strangers do"
+)]
+
 mod hostile;
 
 wit_bindgen::generate!({
@@ -277,6 +282,10 @@ impl step_runner::Guest for Odd {
                     step_context::set_output(&format!("o{at}"), "x")?;
                 }
                 passed("set them all")
+            }
+            "output" => {
+                step_context::set_output(rest, "x")?;
+                passed("set it")
             }
             "hello" => {
                 step_context::print(false, b"to stdout\n");

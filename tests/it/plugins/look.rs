@@ -112,6 +112,34 @@ fn a_kind_that_only_one_side_knows_of_is_a_problem() {
         .complains("exports `piper:trigger/trigger-poll@0.1.0-draft.1`, and its manifest has no `[[trigger]]`");
 }
 
+#[test]
+fn schemas_of_options_that_nothing_would_be_held_against_are_a_problem() {
+    let env = TestEnv::empty();
+    let check = |manifest: &str, schemas: Option<&str>| {
+        let bare = component(manifest);
+        let whole = schemas.map_or(bare.clone(), |text| {
+            guests::with_section(&bare, "piper:options-schema", text)
+        });
+        env.write("odd.wasm", whole);
+        plugin(&env, &["check", "odd.wasm"]).finish()
+    };
+    check(
+        MANIFEST,
+        Some(r#"{"step-runner": {"run": {"type": "object"}}}"#),
+    )
+    .succeeds();
+    check(MANIFEST, Some(r#"{"type": "object"}"#))
+        .exits(2)
+        .complains("`type` is no kind of plugin; they stand by kind and name");
+    let named = MANIFEST.replace(
+        "role = \"runner\"",
+        "role = \"runner\"\nschema = \"a.json\"",
+    );
+    check(&named, None)
+        .exits(2)
+        .complains("names the `schema` `a.json`, and the component has none in it");
+}
+
 #[test_case("core.wasm", b"\0asm\x01\0\0\0", "this is a core WebAssembly module and not a component"; "a core module")]
 #[test_case("text.wasm", b"hello", "this is not a WebAssembly component"; "a text")]
 #[test_case("empty.wasm", b"\0asm\x0d\0\x01\0", "it exports no interface"; "nothing in it")]

@@ -5,6 +5,7 @@ mod calls;
 mod grants;
 mod look;
 mod pipelines;
+mod remote;
 
 use crate::support::{Call, TestEnv, guests};
 use std::{fs, os::unix::fs::DirBuilderExt as _, path::Path, sync::OnceLock};

@@ -231,6 +231,51 @@ fn reports_of_tests_become_a_verdict_annotations_and_outputs() {
 }
 
 #[test]
+fn annotations_are_events_that_are_kept_and_shown() {
+    let env = TestEnv::new(
+        "[steps.report]\nuses = \"junit\"\nwith = { files = [\"*.xml\"], fail-on-failure = false }\n\
+         [steps]\nlast = { run = 'true', secrets = ['TOKEN'] }\n[pipelines]\nbuild = { steps = [\"report\", \"last\"] }\n",
+    );
+    let case = |n: usize| {
+        format!(
+            "<testcase classname='a' name='t{n}' file='b.py' line='{n}'><failure message='hunter2-hunter2'/></testcase>"
+        )
+    };
+    let cases: String = (1..=12).map(case).collect();
+    env.write("r.xml", format!("<testsuite name='a'>{cases}</testsuite>"));
+    env.write("b.py", "\n".repeat(12));
+    let call = |args: &[&str]| {
+        cached(env.call(args))
+            .env("TOKEN", "hunter2-hunter2")
+            .finish()
+    };
+    let told = call(&["exec", "--output", "json"]).succeeds().events();
+    let kept = call(&["show", "--output", "json"]).succeeds().events();
+    for events in [told, kept] {
+        let annotations = events.of("annotation");
+        assert_eq!(annotations.len(), 12);
+        let first = annotations[0];
+        assert_eq!(first["level"], "error");
+        assert_eq!(
+            (&first["file"], &first["line"]),
+            (&json!("b.py"), &json!(1))
+        );
+        assert!(!first.to_string().contains("hunter2"), "{first}");
+        let place = |kind: &str| events.0.iter().position(|event| event["type"] == kind);
+        assert!(place("annotation") < place("try.finished"));
+    }
+    let page = call(&["show"]).succeeds().out();
+    assert!(page.contains("annotations: 12 errors\n"), "{page}");
+    assert_eq!(page.matches("report: b.py:").count(), 10, "{page}");
+    assert!(
+        page.contains("and 2 more: piper show --output json"),
+        "{page}"
+    );
+    let page = call(&["show", "@/report"]).succeeds().out();
+    assert!(page.contains("report try 1: b.py:12: error:"), "{page}");
+}
+
+#[test]
 fn a_plugin_hears_how_its_commands_ended_whatever_the_engine_reaps() {
     let asks = "[[permission.exec]]\nargv = [\"sh\"]\nwhy = \"try\"\n";
     let mut names: Vec<String> = (0..60).map(|n| format!("s{n}")).collect();
@@ -249,6 +294,33 @@ fn a_plugin_hears_how_its_commands_ended_whatever_the_engine_reaps() {
     plugin(&env, &["grant", "odd", "--yes"]).finish().succeeds();
     let done = piper(&env, &["exec", "-j2"]).succeeds();
     assert!(done.out().contains("0 are lost"), "{}", done.out());
+}
+
+#[test]
+fn a_fresh_copy_of_head_is_built_with_the_lock_and_the_plugins_of_head() {
+    let env = project("[steps]\na = { uses = \"odd/hello\" }\n");
+    env.commit_all();
+    // Another plugin that is pinned in the working copy alone.
+    let other = guests::with_section(guests::odd(), "piper:manifest", "manifest = 1\n");
+    let lock = env.read("piper.lock");
+    env.write("ci/odd.wasm", other);
+    piper(&env, &["exec", "a"])
+        .exits(2)
+        .complains("has changed");
+    piper(&env, &["exec", "a", "clean"]).succeeds();
+    env.write("piper.lock", "version = 1\n");
+    piper(&env, &["exec", "a", "clean"]).succeeds();
+    piper(&env, &["plan", "a", "clean"]).succeeds();
+    // And the other way round: what is only in the working copy is not there.
+    env.git(&["rm", "--quiet", "--cached", "ci/odd.wasm"]);
+    env.git(&["commit", "--quiet", "--message", "without it"]);
+    env.write("piper.lock", lock);
+    env.write("ci/odd.wasm", component(""));
+    piper(&env, &["exec", "a"]).succeeds();
+    piper(&env, &["exec", "a", "clean"])
+        .exits(2)
+        .complains("there is no file `HEAD:ci/odd.wasm`")
+        .complains("commit the component");
 }
 
 #[test]

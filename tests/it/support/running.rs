@@ -10,7 +10,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// The variables of the machine without which its tools are not found.
@@ -26,6 +26,7 @@ const TOOLS: [&str; 5] = [
 pub(crate) struct Call {
     command: Command,
     input: Vec<u8>,
+    patience: Duration,
 }
 
 impl Call {
@@ -72,6 +73,7 @@ impl Call {
         Self {
             command,
             input: Vec::new(),
+            patience: PATIENCE,
         }
     }
 
@@ -104,6 +106,12 @@ impl Call {
     /// What stands on its standard input.
     pub(crate) fn input(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.input = bytes.as_ref().to_vec();
+        self
+    }
+
+    /// Lets it take as long as a compiler and a registry may.
+    pub(crate) fn patiently(mut self) -> Self {
+        self.patience = 10 * PATIENCE;
         self
     }
 
@@ -147,6 +155,7 @@ impl Call {
             stdout,
             stderr,
             begin: Instant::now(),
+            patience: self.patience,
         }
     }
 
@@ -195,6 +204,7 @@ pub(crate) struct Running {
     stdout: Collected,
     stderr: Collected,
     begin: Instant,
+    patience: Duration,
 }
 
 impl Running {
@@ -226,14 +236,14 @@ impl Running {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            if self.begin.elapsed() > PATIENCE {
+            if self.begin.elapsed() > self.patience {
                 panic!(
                     "it does not end; stdout:\n{}\nstderr:\n{}",
                     self.stdout.text(),
                     self.stderr.text()
                 );
             }
-            thread::sleep(std::time::Duration::from_millis(2));
+            thread::sleep(Duration::from_millis(2));
         };
         let took = self.begin.elapsed();
         Finished {

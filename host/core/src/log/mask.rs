@@ -125,6 +125,25 @@ impl Masker {
         state.release(bytes, held + bytes.len() - undecided, out);
     }
 
+    /// Whole bytes without the secrets.
+    pub fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len());
+        let mut state = MaskState::default();
+        self.push(&mut state, bytes, &mut out);
+        self.finish(&mut state, &mut out);
+        out
+    }
+
+    /// A whole text without the secrets.
+    pub fn text(&self, text: String) -> String {
+        if self.is_empty() {
+            return text;
+        }
+        // A value that is no text may share bytes with a letter.
+        String::from_utf8(self.bytes(text.as_bytes()))
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    }
+
     /// Ends a stream: what was held back was no secret.
     pub fn finish(&self, state: &mut MaskState, out: &mut Vec<u8>) {
         let held = state.held.len();

@@ -137,6 +137,9 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "is_false")]
         no_eol: bool,
     },
+    /// A step points at something in the code. It comes before the end of its try.
+    #[serde(rename = "annotation")]
+    Annotation(Box<Annotation>),
     /// Something that the user should know, and that fails nothing.
     #[serde(rename = "warning")]
     Warning {
@@ -226,6 +229,59 @@ pub struct PlannedStep {
     /// The steps that it waits for, as places in the list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<u32>,
+}
+
+/// What a step says of the code, at a place if it has one. Texts that are too long are cut, and end with `…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Annotation {
+    /// The step, by its label.
+    pub step: String,
+    /// Which try, from 1.
+    pub r#try: u32,
+    /// How much it matters.
+    pub level: Level,
+    /// What is the matter, in one or a few lines; at most 4 KiB.
+    pub message: String,
+    /// A few words above it; at most 256 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The file, relative to the workspace; at most 1 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// The column, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+    /// The last line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_line: Option<u32>,
+}
+
+/// How much an annotation matters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Must be mended.
+    Error,
+    /// Should be looked at.
+    Warning,
+    /// Good to know. What a later version calls otherwise is read as this.
+    #[default]
+    #[serde(other)]
+    Notice,
+}
+
+impl Level {
+    /// The word that the wire uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// One build of a list. A line of its own kind: lists are no streams of events.

@@ -2,12 +2,11 @@
 
 use super::{
     CliError, GlobalArgs, at_least_one,
-    project::{LoadedProject, load_bytes, load_project},
+    project::{LoadedProject, Requested, load_requested},
     request::RequestArgs,
 };
 use crate::{
-    exec::{self, Options, Runner, Telling, Workspace, WorkspaceOrigin, exit_code},
-    find::{self, FILE_NAME},
+    exec::{self, Options, Runner, Telling, Workspace, exit_code},
     plugins::pipeline::Plugins,
     ui::Ui,
 };
@@ -17,10 +16,9 @@ use piper_core::{
     codes,
     plan::{Plan, Request},
     problem::Problem,
-    project::EnvironmentKind,
     wire::v1::Outcome,
 };
-use piper_engine::{git::Repository, secrets, signals::Signals};
+use piper_engine::{secrets, signals::Signals};
 use std::{num::NonZeroU32, path::PathBuf, sync::Arc, thread};
 
 /// Run a pipeline or a step on this machine
@@ -75,23 +73,11 @@ fn run_builds(
     ui: &Ui,
     signals: &Signals,
 ) -> Result<u8, CliError> {
-    let plugins = Plugins::new(ui);
-    let resolve = |loaded: &LoadedProject| loaded.plans(request, &plugins);
-    let is_clean = |plans: &[Plan]| {
-        plans
-            .iter()
-            .any(|plan| plan.environment.1 == EnvironmentKind::Clean)
-    };
-    // Whoever asks for `clean` by its name does not mean the working copy's file, which may be broken or gone.
-    let mut loaded = match request.environment.as_deref() {
-        Some("clean") => at_head(project_root(global)?, ui)?,
-        _ => load_project(global, ui)?,
-    };
-    let mut plans = resolve(&loaded)?;
-    if loaded.origin.is_none() && is_clean(&plans) {
-        loaded = at_head(loaded.root, ui)?;
-        plans = resolve(&loaded)?;
-    }
+    let Requested {
+        loaded,
+        plans,
+        plugins,
+    } = load_requested(request, global, ui)?;
     for plan in &plans {
         warn_of_unused_arguments(plan, ui);
     }
@@ -166,47 +152,6 @@ fn refusal(error: exec::Error, loaded: &LoadedProject) -> CliError {
         }
         exec::Error::Failed(error) => error.into(),
     }
-}
-
-/// The root of the project, whatever the working copy has there.
-fn project_root(global: &GlobalArgs) -> Result<PathBuf, CliError> {
-    let directory = global.directory.as_deref();
-    if let Some(root) = find::root(directory) {
-        return Ok(root);
-    }
-    match Repository::find(&find::start(directory)?) {
-        Some(repository) => Ok(repository.root),
-        // It says what is missing better than this could.
-        None => Ok(find::find(directory)?.root),
-    }
-}
-
-/// The project at `root` as it is at HEAD, what an agent would build.
-fn at_head(root: PathBuf, ui: &Ui) -> Result<LoadedProject, CliError> {
-    let head = WorkspaceOrigin::of(&root)?;
-    let path = head.below.join(FILE_NAME);
-    let bytes = head
-        .repository
-        .file_at(&head.commit, &path)
-        .map_err(|error| {
-            Problem::error(
-                codes::NO_COMMIT,
-                format!(
-                    "`clean` builds HEAD, which has no {}: {error}",
-                    path.display()
-                ),
-            )
-            .help("commit the project file, or build in `local`")
-        })?;
-    if head.repository.is_dirty().unwrap_or(false) {
-        ui.warn("the working copy differs from HEAD, and `clean` builds HEAD");
-    }
-    let shown = PathBuf::from(format!("HEAD:{}", path.display()));
-    let loaded = load_bytes(shown, bytes, root)?;
-    Ok(LoadedProject {
-        origin: Some(Arc::new(head)),
-        ..loaded
-    })
 }
 
 fn warn_of_unused_arguments(plan: &Plan, ui: &Ui) {

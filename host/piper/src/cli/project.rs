@@ -1,13 +1,19 @@
 //! Finds and loads the project that a command is about.
 
 use super::{CliError, GlobalArgs};
-use crate::{exec::WorkspaceOrigin, find, plugins::pipeline::Plugins, ui::Ui};
+use crate::{
+    exec::WorkspaceOrigin,
+    find::{self, FILE_NAME},
+    plugins::pipeline::Plugins,
+    ui::Ui,
+};
 use piper_core::{
-    pipeline,
+    codes, pipeline,
     plan::{self, Plan, Request},
     problem::{Problem, Severity, Source},
-    project::Project,
+    project::{EnvironmentKind, Project},
 };
+use piper_engine::git::Repository;
 use std::{path::PathBuf, sync::Arc};
 
 /// A project file, understood, and where it stands.
@@ -61,6 +67,48 @@ pub fn load_project(global: &GlobalArgs, _ui: &Ui) -> Result<LoadedProject, CliE
     load_bytes(found.path, found.bytes, found.root)
 }
 
+/// A project, and what somebody asked of it.
+#[derive(Debug)]
+pub struct Requested {
+    /// The project: as HEAD has it if that is what is built.
+    pub loaded: LoadedProject,
+    /// What the request comes to.
+    pub plans: Vec<Plan>,
+    /// The project's plugins.
+    pub plugins: Plugins,
+}
+
+/// Loads the project that a request is about, as the request's environment sees it, and plans it.
+///
+/// # Errors
+///
+/// When the project, the request or a plugin is wrong.
+pub fn load_requested(
+    request: &Request,
+    global: &GlobalArgs,
+    ui: &Ui,
+) -> Result<Requested, CliError> {
+    let planned = |loaded: LoadedProject| {
+        let plugins = Plugins::new(ui);
+        let plans = loaded.plans(request, &plugins)?;
+        Ok::<_, CliError>(Requested {
+            loaded,
+            plans,
+            plugins,
+        })
+    };
+    // Whoever asks for `clean` by its name does not mean the working copy's file, which may be broken or gone.
+    if request.environment.as_deref() == Some("clean") {
+        return planned(at_head(project_root(global)?, ui)?);
+    }
+    let requested = planned(load_project(global, ui)?)?;
+    let is_clean = |plan: &Plan| plan.environment.1 == EnvironmentKind::Clean;
+    if requested.plans.iter().any(is_clean) {
+        return planned(at_head(requested.loaded.root, ui)?);
+    }
+    Ok(requested)
+}
+
 /// Loads the project at `root` from the bytes of its file; `path` is what messages call the file.
 ///
 /// # Errors
@@ -89,4 +137,45 @@ pub fn load_bytes(path: PathBuf, bytes: Vec<u8>, root: PathBuf) -> Result<Loaded
             Err(CliError::Problems(errors.collect()))
         }
     }
+}
+
+/// The root of the project, whatever the working copy has there.
+fn project_root(global: &GlobalArgs) -> Result<PathBuf, CliError> {
+    let directory = global.directory.as_deref();
+    if let Some(root) = find::root(directory) {
+        return Ok(root);
+    }
+    match Repository::find(&find::start(directory)?) {
+        Some(repository) => Ok(repository.root),
+        // It says what is missing better than this could.
+        None => Ok(find::find(directory)?.root),
+    }
+}
+
+/// The project at `root` as it is at HEAD, what an agent would build.
+fn at_head(root: PathBuf, ui: &Ui) -> Result<LoadedProject, CliError> {
+    let head = WorkspaceOrigin::of(&root)?;
+    let path = head.below.join(FILE_NAME);
+    let bytes = head
+        .repository
+        .file_at(&head.commit, &path)
+        .map_err(|error| {
+            Problem::error(
+                codes::NO_COMMIT,
+                format!(
+                    "`clean` builds HEAD, which has no {}: {error}",
+                    path.display()
+                ),
+            )
+            .help("commit the project file, or build in `local`")
+        })?;
+    if head.repository.is_dirty().unwrap_or(false) {
+        ui.warn("the working copy differs from HEAD, and `clean` builds HEAD");
+    }
+    let shown = PathBuf::from(format!("HEAD:{}", path.display()));
+    let loaded = load_bytes(shown, bytes, root)?;
+    Ok(LoadedProject {
+        origin: Some(Arc::new(head)),
+        ..loaded
+    })
 }

@@ -10,7 +10,7 @@ use crate::{
         sanitize::words,
         show::Page,
         style::{Paint, Style},
-        text::{describe, reason_beside},
+        text::{describe, pointed, reason_beside},
     },
 };
 use piper_core::{
@@ -86,6 +86,9 @@ fn concerns(event: &Event, labels: &[String], only: Option<u32>) -> bool {
         | Event::StepStopping { step, r#try, .. }
         | Event::TryFinished { step, r#try, .. } => {
             labels.contains(step) && only.is_none_or(|only| only == *r#try)
+        }
+        Event::Annotation(annotation) => {
+            labels.contains(&annotation.step) && only.is_none_or(|only| only == annotation.r#try)
         }
         Event::StepFinished { step, .. } => labels.contains(step),
         Event::StreamOpened { .. }
@@ -178,6 +181,12 @@ fn told(event: &Event) -> Option<String> {
             )
         }
         Event::StepFinished { .. } => concluded(event)?,
+        Event::Annotation(annotation) => format!(
+            "{} try {}: {}",
+            words(&annotation.step),
+            annotation.r#try,
+            words(&pointed(annotation))
+        ),
         Event::StreamOpened { .. }
         | Event::BuildStarted(_)
         | Event::BuildPaused {}

@@ -2,6 +2,7 @@
 //!
 //! This is the laptop's place where the crates meet. What a step is, when it runs and how it ends is decided elsewhere.
 
+mod asides;
 mod conditions;
 mod error;
 mod screen;
@@ -51,6 +52,7 @@ use std::{
     time::Duration,
 };
 
+pub use asides::Asides;
 pub use error::Error;
 pub use telling::Telling;
 use telling::Told;
@@ -74,6 +76,15 @@ pub struct Options {
     pub secrets: Secrets,
     /// The copy of a build that is not done is kept, also when piper is killed.
     pub keep: bool,
+}
+
+/// What carries out the steps of a build that are plugins.
+#[derive(Debug)]
+pub struct Tasks {
+    /// Who runs them.
+    pub host: Arc<dyn TaskHost>,
+    /// Where they tell what is no control event.
+    pub asides: Asides,
 }
 
 /// Runs builds one after another.
@@ -135,7 +146,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Runs one build to its end, in `workspace`, which goes with it unless it is to be kept; `tasks` carries out the steps that are plugins, and `telling` says who hears of it.
+    /// Runs one build to its end, in `workspace`, which goes with it unless it is to be kept; `telling` says who hears of it.
     ///
     /// # Errors
     ///
@@ -144,12 +155,16 @@ impl<'a> Runner<'a> {
         &mut self,
         plan: Plan,
         secrets: Secrets,
-        (tasks, telling): (Option<Arc<dyn TaskHost>>, Option<Telling>),
+        (tasks, telling): (Option<Tasks>, Option<Telling>),
         workspace: Workspace,
     ) -> Result<Report, Error> {
         let clock = Clock::start();
         let mut order = self.order(plan, secrets, &workspace)?;
-        order.tasks = tasks;
+        let asides = tasks
+            .as_ref()
+            .map(|tasks| tasks.asides.clone())
+            .unwrap_or_default();
+        order.tasks = tasks.map(|tasks| tasks.host);
         let summary = summary(&order, &workspace, clock.now().wall);
         let file = self.recorder.begin(&summary);
         let folders = Folders::make(&summary, file.as_deref())?;
@@ -164,10 +179,9 @@ impl<'a> Runner<'a> {
                 .map(|(name, value)| (name.as_str(), value.as_encoded_bytes()))
                 .collect::<Vec<_>>(),
         );
-        let warnings = screen::Warnings::default();
         for secret in too_short {
             let name = secret.name;
-            warnings.add(format!(
+            asides.warn(format!(
                 "the secret {name} is too short to be hidden in the log"
             ));
         }
@@ -175,14 +189,14 @@ impl<'a> Runner<'a> {
             file,
             build: order.id,
             attempt: order.attempt,
-            masker: Some(masker),
-            warn: warnings.sink(),
+            masker: Some(masker.clone()),
+            warn: asides.sink(),
         });
         let (ui, setup) = (*self.ui, self.reporter_setup(&order));
         let opened = clock.now().wall;
         let reporter = move || Reporter::of_process(&ui, setup, opened);
         let reader = log.reader(Need::Required);
-        let told = warnings.clone();
+        let told = (asides.clone(), masker);
         let mut screen = Screen::new(reporter, log.clone(), reader, order.id, clock, told);
         let about = self.about(&order, &summary);
         screen.tell(clock.now(), v1::Event::BuildStarted(Box::new(about)));
@@ -203,7 +217,7 @@ impl<'a> Runner<'a> {
             workspace.keep()
         } else {
             if let Err(error) = workspace.remove() {
-                warnings.add(error.to_string());
+                asides.warn(error.to_string());
             }
             None
         };
@@ -217,12 +231,18 @@ impl<'a> Runner<'a> {
         let trouble = self.recorder.end(order.id, end);
         if let Some(told) = told {
             for warning in told.end(&summary, report.outcome, kept.as_deref(), clock.now().wall) {
-                warnings.add(warning);
+                asides.warn(warning);
             }
         }
         self.signals.take_back();
-        for warning in warnings.take().iter().chain(&trouble) {
-            self.ui.warn(warning);
+        let late = asides.take().into_iter().filter_map(|aside| {
+            let v1::Event::Warning { message } = aside else {
+                return None;
+            };
+            Some(message)
+        });
+        for warning in late.chain(trouble) {
+            self.ui.warn(&warning);
         }
         if let Some(copy) = kept_copy {
             self.ui

@@ -4,16 +4,17 @@
 //! for the screen. Log records are read with a cursor of the log; events queue here, each with the number of the record that must have
 //! been shown before it.
 
+use super::Asides;
 use crate::ui::reporter::Reporter;
 use piper_core::{
     id::BuildId,
-    log::Record,
+    log::{Record, mask::Masker},
     time::Now,
-    wire::v1::{Event, Line, Outcome},
+    wire::v1::{Annotation, Event, Line, Outcome},
 };
 use piper_engine::{
     clock::Clock,
-    logs::{LiveReader, LogHandle, Next, Warn},
+    logs::{LiveReader, LogHandle, Next},
     runner::{Listener, Report},
 };
 use std::{
@@ -33,31 +34,6 @@ const LARGE: usize = 16 * 1024;
 /// How long the thread sleeps if it knows of nothing to come.
 const IDLE: Duration = Duration::from_secs(3600);
 const STACK: usize = 512 * 1024;
-
-/// What the user should know and what is no event, such as that the log cannot be kept; it may come from any thread.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Warnings(Arc<Mutex<Vec<String>>>);
-
-impl Warnings {
-    /// Adds one.
-    pub(super) fn add(&self, warning: String) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(warning);
-    }
-
-    /// Where the log sends its own.
-    pub(super) fn sink(&self) -> Warn {
-        let warnings = self.clone();
-        Arc::new(move |warning| warnings.add(warning))
-    }
-
-    /// Those that nobody was told of yet.
-    pub(super) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// An event on its way to the screen.
 struct Told {
@@ -103,7 +79,9 @@ pub(super) struct Screen {
     /// The number of records that the last event knew of.
     log_end: u64,
     queue: Arc<Queue>,
-    warnings: Warnings,
+    asides: Asides,
+    /// Hides the build's secrets in what its plugins point at, which comes past the log.
+    masker: Masker,
     thread: Thread,
 }
 
@@ -134,7 +112,7 @@ impl Screen {
         reader: LiveReader,
         build: BuildId,
         clock: Clock,
-        warnings: Warnings,
+        (asides, masker): (Asides, Masker),
     ) -> Self {
         let queue = Arc::new(Queue::default());
         let shown = Arc::clone(&queue);
@@ -160,7 +138,8 @@ impl Screen {
             seq: 0,
             log_end: 0,
             queue,
-            warnings,
+            asides,
+            masker,
             thread: Thread::NotYet(Arc::new(Showing(Mutex::new(Some(Box::new(show)))))),
         }
     }
@@ -224,6 +203,19 @@ impl Screen {
         }
     }
 
+    fn masked(&self, aside: Event) -> Event {
+        let Event::Annotation(annotation) = aside else {
+            return aside;
+        };
+        let text = |text| self.masker.text(text);
+        Event::Annotation(Box::new(Annotation {
+            message: text(annotation.message),
+            title: annotation.title.map(text),
+            file: annotation.file.map(text),
+            ..*annotation
+        }))
+    }
+
     fn pass_on(&mut self, now: Now, event: Event) {
         if let Event::TryFinished { log_end, .. } | Event::BuildFinished { log_end, .. } = &event {
             self.log_end = self.log_end.max(*log_end);
@@ -263,12 +255,13 @@ impl Screen {
 impl Listener for Screen {
     fn tell(&mut self, now: Now, event: Event) {
         // The first event says what the build is, so nothing may stand before it.
-        let warnings = match matches!(event, Event::BuildStarted(_)) {
+        let asides = match matches!(event, Event::BuildStarted(_)) {
             true => Vec::new(),
-            false => self.warnings.take(),
+            false => self.asides.take(),
         };
-        for message in warnings {
-            self.pass_on(now, Event::Warning { message });
+        for aside in asides {
+            let aside = self.masked(aside);
+            self.pass_on(now, aside);
         }
         self.pass_on(now, event);
     }
@@ -375,6 +368,7 @@ impl Show {
                 | Event::StepFinished { .. }
                 | Event::BuildResumed {}
                 | Event::Log { .. }
+                | Event::Annotation(_)
                 | Event::Warning { .. }
                 | Event::BuildCancelling { .. }
                 | Event::Unknown => {}

@@ -5,10 +5,12 @@
 
 use super::{
     Error, Places,
+    committed::Committed,
     component::{self, Component, Origin, digest, short},
     fetch::fetch,
     files::{self, Authority},
 };
+use crate::exec::WorkspaceOrigin;
 use piper_builtin_plugins::Builtin;
 use piper_core::{
     codes,
@@ -43,6 +45,8 @@ pub struct Catalogue {
     pub lock: Lock,
     /// What the operator says.
     pub grants: Grants,
+    /// The commit that the project's files are of, if they are not the working copy's.
+    committed: Option<Committed>,
     lock_text: Option<Arc<Source>>,
     grants_text: Option<Arc<Source>>,
     builtins: &'static [Builtin],
@@ -77,21 +81,32 @@ impl Catalogue {
     ///
     /// All that is wrong with both files.
     pub fn open(places: Places, root: Option<PathBuf>) -> Result<Self, Error> {
+        Self::of(places, root, None)
+    }
+
+    /// The same, with the project's files as a commit has them, if one is given.
+    pub(super) fn of(
+        places: Places,
+        root: Option<PathBuf>,
+        origin: Option<Arc<WorkspaceOrigin>>,
+    ) -> Result<Self, Error> {
+        let committed = origin.map(Committed::new);
         let mut problems = Vec::new();
-        let mut text = |path: Option<PathBuf>, authority| {
-            let read = path
-                .map(|path| files::read_text(&path, authority))
-                .transpose();
-            read.map(Option::flatten).unwrap_or_else(|problem| {
+        let mut text = |read: Result<Option<Arc<Source>>, Box<Problem>>| {
+            read.unwrap_or_else(|problem| {
                 problems.push(*problem);
                 None
             })
         };
-        let lock_text = text(
-            root.as_ref().map(|root| root.join(LOCK_NAME)),
-            Authority::Anybody,
-        );
-        let grants_text = text(places.grants.clone(), Authority::Operator);
+        let lock_text = text(match (&committed, &root) {
+            (Some(committed), _) => committed_lock(committed),
+            (None, Some(root)) => files::read_text(&root.join(LOCK_NAME), Authority::Anybody),
+            (None, None) => Ok(None),
+        });
+        let grants_text = text(match &places.grants {
+            Some(path) => files::read_text(path, Authority::Operator),
+            None => Ok(None),
+        });
         let lock = read(lock_text.as_ref(), lock::load, &mut problems);
         let grants = read(grants_text.as_ref(), grant::load, &mut problems);
         if !problems.is_empty() {
@@ -102,6 +117,7 @@ impl Catalogue {
             root,
             lock,
             grants,
+            committed,
             lock_text,
             grants_text,
             builtins: piper_builtin_plugins::ALL,
@@ -271,6 +287,21 @@ impl Catalogue {
     ) -> Result<Component, Error> {
         let text = source.to_string();
         match source {
+            PluginSource::Path(path)
+                if origin == Origin::Project
+                    && let Some(committed) = &self.committed =>
+            {
+                let bytes = committed
+                    .read(path, self.limit(name))
+                    .map_err(|problem| Error::from(*problem))?;
+                let bytes = bytes.ok_or_else(|| {
+                    let message = format!("there is no file `{}`", committed.title(path));
+                    Problem::error(codes::UNREADABLE, message).help(
+                        "`clean` builds HEAD, with its plugins: commit the component, or build in `local`",
+                    )
+                })?;
+                Ok(Component::new(name.cloned(), origin, text, bytes))
+            }
             PluginSource::Path(path) => {
                 let place = self
                     .folder(origin)
@@ -405,6 +436,14 @@ impl Catalogue {
             "`piper plugin list` shows which there are, `piper plugin add` adds one; a file is named by a path: `./{name}.wasm`"
         ))
     }
+}
+
+/// The lock of a commit, if it has one.
+fn committed_lock(committed: &Committed) -> Result<Option<Arc<Source>>, Box<Problem>> {
+    let Some(bytes) = committed.read(LOCK_NAME, files::LARGEST_TEXT)? else {
+        return Ok(None);
+    };
+    files::text(&PathBuf::from(committed.title(LOCK_NAME)), bytes).map(Some)
 }
 
 /// Understands a file that may be missing.

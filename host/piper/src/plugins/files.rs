@@ -17,7 +17,7 @@ use std::{
 };
 
 /// The largest text that is read: far more than anybody writes.
-const LARGEST_TEXT: u64 = 4 << 20;
+pub(super) const LARGEST_TEXT: u64 = 4 << 20;
 
 /// Whose word a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,14 +37,19 @@ pub fn read_text(path: &Path, authority: Authority) -> Result<Option<Arc<Source>
     let Some(bytes) = read(path, LARGEST_TEXT, authority)? else {
         return Ok(None);
     };
+    text(path, bytes).map(Some)
+}
+
+/// The text that a file holds.
+pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Result<Arc<Source>, Box<Problem>> {
     let text = String::from_utf8(bytes).map_err(|_| {
         let message = format!("`{}` is not UTF-8", shown(path));
         Problem::error(codes::NOT_UTF8, message).help("save it as UTF-8")
     })?;
-    Ok(Some(Arc::new(Source {
+    Ok(Arc::new(Source {
         path: path.to_owned(),
         text,
-    })))
+    }))
 }
 
 /// Reads a plain file of at most `limit` bytes; `None` if there is none.

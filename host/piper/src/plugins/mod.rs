@@ -10,7 +10,9 @@
 //!   piper_builtin_plugins (carried in the program) ───────────────┘
 //! ```
 
+mod annotation;
 pub mod catalogue;
+mod committed;
 pub mod component;
 pub(crate) mod fetch;
 pub mod files;

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     cli::project::LoadedProject,
+    exec::{Asides, Tasks},
     ui::{Ui, sanitize::words},
 };
 use piper_core::{
@@ -30,7 +31,7 @@ use piper_core::{
     project::Action,
     time::Now,
 };
-use piper_engine::{clock::Clock, task::TaskHost};
+use piper_engine::clock::Clock;
 use piper_plugin_host::{
     CallError, Host, Invocation, Plugin,
     effect::{Binding, Configured, EffectOptions, Effects, secrets::Values, state::FileState},
@@ -50,7 +51,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// What finds and calls the plugins of a build.
+/// What finds and calls the plugins of one project, as the working copy or one commit has it.
 pub struct Plugins {
     ui: Ui,
     places: Places,
@@ -118,7 +119,7 @@ impl Plugins {
         &self,
         loaded: &LoadedProject,
         plan: &Plan,
-    ) -> Result<Option<Arc<dyn TaskHost>>, Vec<Problem>> {
+    ) -> Result<Option<Tasks>, Vec<Problem>> {
         if !has_plugins(plan) {
             return Ok(None);
         }
@@ -139,7 +140,13 @@ impl Plugins {
             }
         }
         if problems.is_empty() {
-            Ok(Some(Arc::new(Runner { steps, about })))
+            let asides = Asides::default();
+            let host = Arc::new(Runner {
+                steps,
+                about,
+                asides: asides.clone(),
+            });
+            Ok(Some(Tasks { host, asides }))
         } else {
             // The cells of a matrix have one place in the file.
             problems.dedup();
@@ -232,7 +239,8 @@ impl Plugins {
         if let Some(catalogue) = self.catalogue.get() {
             return Ok(Rc::clone(catalogue));
         }
-        let opened = Catalogue::open(self.places.clone(), Some(loaded.root.clone()));
+        let (root, origin) = (loaded.root.clone(), loaded.origin.clone());
+        let opened = Catalogue::of(self.places.clone(), Some(root), origin);
         let catalogue = Rc::new(opened.map_err(|error| match error {
             super::Error::Problems(problems) => problems,
             other => vec![Problem::error(codes::UNREADABLE, other.to_string())],

@@ -3,7 +3,8 @@
 //! A try is a thread with one instance of the plugin. What it prints goes into the step's pipes as a process's words would, so that all
 //! that the engine does with them (times, masking, the log) is the same.
 
-use super::limits;
+use super::{annotation, limits};
+use crate::{exec::Asides, ui::text::pointed};
 use piper_core::{build::Fault, id::PluginName, plan::PlannedStep};
 use piper_engine::{
     environment::Vars,
@@ -17,7 +18,7 @@ use piper_plugin_host::{
     log::{Level, Line, Receiver},
     service::StepContext,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -34,6 +35,8 @@ pub(super) struct Runner {
     pub(super) steps: BTreeMap<String, Arc<Prepared>>,
     /// What every step is told of its build.
     pub(super) about: Value,
+    /// Where they tell what they point at.
+    pub(super) asides: Asides,
 }
 
 /// A step that is ready to be run.
@@ -71,6 +74,9 @@ impl TaskHost for Runner {
             streams: [job.stdout, job.stderr].map(|pipe| Mutex::new(File::from(pipe))),
             outputs: job.outputs,
             reports: reports_folder(job.vars, job.step),
+            step: job.step.label.clone(),
+            r#try: job.r#try,
+            asides: self.asides.clone(),
         });
         let around = Surroundings {
             places: Places {
@@ -218,6 +224,9 @@ struct Said {
     streams: [Mutex<File>; 2],
     outputs: PathBuf,
     reports: Option<PathBuf>,
+    step: String,
+    r#try: u32,
+    asides: Asides,
 }
 
 impl Said {
@@ -261,8 +270,14 @@ impl StepContext for Said {
 
     fn report(&self, kind: String, items: Vec<String>) -> Result<(), Failure> {
         if kind == "annotation" {
-            let lines: String = items.iter().filter_map(|item| annotation(item)).collect();
-            self.write(true, lines.as_bytes());
+            let (step, r#try) = (&self.step, self.r#try);
+            let found = items
+                .iter()
+                .filter_map(|item| annotation::read(step, r#try, item));
+            for annotation in found {
+                self.write(true, format!("{}\n", pointed(&annotation)).as_bytes());
+                self.asides.annotate(annotation);
+            }
         }
         self.keep(&kind, &items)
             .map_err(|error| Failure::transient("host.reports", error.to_string()))
@@ -288,48 +303,5 @@ impl Receiver for Said {
             true,
             format!("{level}{}{fields}\n", line.message).as_bytes(),
         );
-    }
-}
-
-/// An annotation as compilers write it, which editors understand: `src/a.rs:3:1: error: it is wrong`.
-fn annotation(item: &str) -> Option<String> {
-    let item: Map<String, Value> = serde_json::from_str(item).ok()?;
-    let text = |key: &str| item.get(key).and_then(Value::as_str);
-    let number = |key: &str| item.get(key).and_then(Value::as_u64);
-    let mut line = String::new();
-    if let Some(file) = text("file") {
-        line.push_str(file);
-        for place in [number("line"), number("column")]
-            .into_iter()
-            .map_while(|n| n)
-        {
-            line.push_str(&format!(":{place}"));
-        }
-        line.push_str(": ");
-    }
-    line.push_str(text("level").unwrap_or("notice"));
-    line.push_str(": ");
-    let words: Vec<&str> = [text("title"), text("message")]
-        .into_iter()
-        .flatten()
-        .collect();
-    // What follows the first line belongs to it.
-    line.push_str(&words.join(": ").trim_end().replace('\n', "\n    "));
-    line.push('\n');
-    Some(line)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use test_case::test_case;
-
-    #[test_case(r#"{"level":"error","message":"wrong","file":"a.rs","line":3,"column":1}"#, "a.rs:3:1: error: wrong\n"; "whole")]
-    #[test_case(r#"{"level":"warning","message":"hm","title":"t","file":"a.rs"}"#, "a.rs: warning: t: hm\n"; "without a line")]
-    #[test_case(r#"{"message":"hm","file":"a.rs","column":2}"#, "a.rs: notice: hm\n"; "a column without a line")]
-    #[test_case(r#"{"level":"error","message":"a\nb\n"}"#, "error: a\n    b\n"; "several lines")]
-    #[test_case(r#"{"level":"error","message":"wrong"}"#, "error: wrong\n"; "without a file")]
-    fn an_annotation_is_shown_as_compilers_write(item: &str, line: &str) {
-        assert_eq!(annotation(item).as_deref(), Some(line));
     }
 }

@@ -4,7 +4,8 @@
 
 use jsonschema::{Validator, error::ValidationErrorKind};
 use piper_core::suggest;
-use serde_json::Value;
+use piper_plugin_host::kind::Kind;
+use serde_json::{Map, Value};
 
 /// How many mistakes are told of: behind the first few they are each other's consequences.
 const MOST: usize = 20;
@@ -20,6 +21,61 @@ pub(crate) struct Mistake {
     pub(crate) message: String,
     /// What to write instead.
     pub(crate) help: Option<String>,
+}
+
+/// Reads the section of the options' schemas, `{KIND: {NAME: schema}}`.
+///
+/// # Errors
+///
+/// When it has another shape: why. Nothing would be checked then, and nobody would notice.
+pub(crate) fn schemas(text: &str) -> Result<Value, String> {
+    let schemas: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    const SHAPE: &str = "they stand by kind and name, as in {\"step-runner\": {\"greet\": {…}}}";
+    let kinds = schemas.as_object();
+    let kinds = kinds.ok_or_else(|| format!("they are no JSON object; {SHAPE}"))?;
+    // A kind that only a later piper knows may be beside those that are known.
+    if !kinds.is_empty() && !kinds.keys().any(|key| is_kind(key)) {
+        return Err(format!("{} is no kind of plugin; {SHAPE}", quoted(kinds)));
+    }
+    for (kind, types) in kinds.iter().filter(|(kind, _)| is_kind(kind)) {
+        let types = types
+            .as_object()
+            .ok_or_else(|| format!("`{kind}` has no names; {SHAPE}"))?;
+        for (name, schema) in types {
+            if !schema.is_object() && !schema.is_boolean() {
+                let keys = quoted(types);
+                return Err(format!(
+                    "{keys} of `{kind}` is the name of no schema; {SHAPE}"
+                ));
+            }
+            if is_by_kind(schema) {
+                return Err(format!(
+                    "the one of `{kind}`, \"{name}\", is again one by kind: the file that `schema` names is the schema of `with` alone"
+                ));
+            }
+        }
+    }
+    Ok(schemas)
+}
+
+/// Whether something that should be a schema has schemas by kind.
+pub(crate) fn is_by_kind(schema: &Value) -> bool {
+    let members = schema.as_object();
+    members.is_some_and(|members| !members.is_empty() && members.keys().all(|key| is_kind(key)))
+}
+
+fn is_kind(word: &str) -> bool {
+    Kind::ALL.iter().any(|kind| kind.name() == word)
+}
+
+/// The names of an object's members, as far as anybody wants to read them.
+fn quoted(object: &Map<String, Value>) -> String {
+    let names: Vec<_> = object
+        .keys()
+        .take(3)
+        .map(|key| format!("`{key}`"))
+        .collect();
+    names.join(", ")
 }
 
 /// The schema of one kind's options: `schemas` is `{KIND: {NAME: schema}}`, in which a plugin with one type of a kind may leave the name empty.
@@ -145,6 +201,22 @@ mod tests {
                 "more": { "type": "object", "properties": { "deep": { "default": true } }, "additionalProperties": false },
             },
         })
+    }
+
+    #[test_case(json!({}), None; "none")]
+    #[test_case(json!({ "step-runner": { "": { "type": "object" }, "a": true } }), None; "by kind and name")]
+    #[test_case(json!({ "step-runner": {}, "step-teleporter": 1 }), None; "beside a later kind")]
+    #[test_case(json!([]), Some("no JSON object"); "a list")]
+    #[test_case(json!({ "type": "object", "properties": {} }), Some("`properties`, `type` is no kind"); "a schema alone")]
+    #[test_case(json!({ "step-runner": { "type": "object", "properties": {} } }), Some("of `step-runner` is the name of no schema"); "without a name")]
+    #[test_case(json!({ "step-runner": 1 }), Some("`step-runner` has no names"); "no names")]
+    #[test_case(json!({ "step-runner": { "greet": { "step-runner": { "": {} } } } }), Some("is again one by kind"); "twice by kind")]
+    fn schemas_of_another_shape_are_refused(value: Value, why: Option<&str>) {
+        match (schemas(&value.to_string()), why) {
+            (Ok(read), None) => assert_eq!(read, value),
+            (Err(said), Some(why)) => assert!(said.contains(why), "{said}"),
+            (other, _) => panic!("{other:?}"),
+        }
     }
 
     #[test_case(json!({ "files": [], "flies": 1 }), "/flies", " is not known", Some("did you mean `files`?"); "a slip")]

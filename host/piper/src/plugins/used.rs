@@ -157,7 +157,9 @@ impl Found {
             standing,
             kinds: description.kinds,
             config_schema: description.config_schema.map(parsed),
-            options_schemas: description.options_schema.map(parsed),
+            options_schemas: description
+                .options_schema
+                .map(|text| settings::schemas(&text)),
             ready: RefCell::default(),
         })
     }

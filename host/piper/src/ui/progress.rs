@@ -237,6 +237,7 @@ impl Progress {
             Event::StreamOpened { .. }
             | Event::TryFinished { .. }
             | Event::Log { .. }
+            | Event::Annotation(_)
             | Event::Warning { .. }
             | Event::BuildCancelling { .. }
             | Event::Unknown => {}

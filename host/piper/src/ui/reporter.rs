@@ -275,6 +275,8 @@ impl People {
             Event::StepStopping { .. }
             | Event::StreamOpened { .. }
             | Event::Log { .. }
+            // The log has it as a line.
+            | Event::Annotation(_)
             | Event::Unknown => {}
         }
         match event {
@@ -297,6 +299,7 @@ impl People {
             | Event::TryFinished { .. }
             | Event::StepFinished { .. }
             | Event::Log { .. }
+            | Event::Annotation(_)
             | Event::Warning { .. }
             | Event::BuildCancelling { .. }
             | Event::Unknown => self.show(now.mono),

@@ -4,19 +4,23 @@
 
 use super::{
     progress::{End, Progress, State, Step},
+    sanitize::words,
     style::{Paint, Style, width},
-    text::{Text, all_counts, describe, has_run, reason_beside, title, took},
+    text::{Text, all_counts, describe, has_run, pointed, reason_beside, title, took},
 };
 use piper_core::{
     id::BuildId,
     record::BuildEnd,
     time::{Human, Monotonic, Now, Timestamp},
-    wire::v1::{Event, StepOutcome},
+    wire::v1::{Annotation, Event, Level, StepOutcome},
 };
 use std::{fmt::Write, path::Path};
 
 /// Labels are padded to the widest one, but not further than this: they are there to be typed, so none is cut.
 const WIDEST_LABEL: usize = 64;
+
+/// How many annotations are shown; the log and `--output json` have all.
+const MOST_ANNOTATIONS: usize = 10;
 
 /// What a page shows beside the events of its build.
 #[derive(Debug)]
@@ -41,13 +45,23 @@ impl Page<'_> {
         moment: impl Fn(Timestamp) -> String,
     ) -> String {
         let mut progress = Progress::default();
-        let mut warnings = Vec::new();
+        let (mut warnings, mut annotations) = (Vec::new(), Vec::new());
         for (at, event) in events {
             // Recorded times never go back within a build, so they serve as both clocks.
             let mono = Monotonic(at.since(Timestamp::default()));
             progress.apply(Now { wall: at, mono }, event);
             if let Event::Warning { message } = event {
-                warnings.push(super::sanitize::words(message));
+                warnings.push(words(message));
+            } else if let Event::Annotation(annotation) = event {
+                annotations.push(&**annotation);
+            } else if let Event::TryFinished {
+                step,
+                retry_after_us: Some(_),
+                ..
+            } = event
+            {
+                // What was wrong before it was tried again may be wrong no more.
+                annotations.retain(|annotation| annotation.step != *step);
             }
         }
         let end = progress.end.clone().or(self.end.map(End::from));
@@ -61,6 +75,7 @@ impl Page<'_> {
             page.push('\n');
             self.table(&mut page, &progress, end.is_some());
         }
+        self.annotations(&mut page, &annotations);
         for warning in warnings {
             let _ = writeln!(page, "\n{}", text.warning(&warning));
         }
@@ -112,7 +127,7 @@ impl Page<'_> {
             row("took", &took(end));
         }
         if let Some(file) = self.file {
-            row("record", &super::sanitize::words(&file.to_string_lossy()));
+            row("record", &words(&file.to_string_lossy()));
         }
     }
 
@@ -145,6 +160,38 @@ impl Page<'_> {
             let end = page.trim_end().len();
             page.truncate(end);
             page.push('\n');
+        }
+    }
+
+    /// What steps point at: how much of it, and the first of what matters most, each in one line.
+    fn annotations(&self, page: &mut String, annotations: &[&Annotation]) {
+        if annotations.is_empty() {
+            return;
+        }
+        let of = |level| annotations.iter().filter(move |one| one.level == level);
+        let levels = [Level::Error, Level::Warning, Level::Notice];
+        let counts = levels.map(|level| match (of(level).count(), level.as_str()) {
+            (0, _) => String::new(),
+            (1, word) => format!("1 {word}"),
+            (count, word) => format!("{count} {word}s"),
+        });
+        let counts: Vec<_> = counts
+            .into_iter()
+            .filter(|count| !count.is_empty())
+            .collect();
+        let _ = writeln!(page, "\nannotations: {}", counts.join(", "));
+        for annotation in levels.into_iter().flat_map(of).take(MOST_ANNOTATIONS) {
+            let line = pointed(annotation);
+            let first = line.lines().next().unwrap_or_default();
+            let _ = writeln!(page, "  {}: {}", words(&annotation.step), words(first));
+        }
+        if annotations.len() > MOST_ANNOTATIONS {
+            let more = annotations.len() - MOST_ANNOTATIONS;
+            let _ = writeln!(
+                page,
+                "  and {more} more: piper show --output json {}",
+                self.build.short()
+            );
         }
     }
 

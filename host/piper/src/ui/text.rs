@@ -12,7 +12,7 @@ use piper_core::{
     id::BuildId,
     project::Survivors,
     time::Human,
-    wire::v1::{Counts, Exit, Outcome, StepOutcome},
+    wire::v1::{Annotation, Counts, Exit, Outcome, StepOutcome},
 };
 use std::{borrow::Cow, fmt::Write, time::Duration};
 
@@ -488,5 +488,46 @@ pub fn all_counts(counts: Counts) -> String {
         "no step is done".to_owned()
     } else {
         parts.join(", ")
+    }
+}
+/// An annotation as compilers write it, which editors understand: `src/a.rs:3:1: error: it is wrong`.
+pub fn pointed(annotation: &Annotation) -> String {
+    let mut line = String::new();
+    if let Some(file) = &annotation.file {
+        line.push_str(file);
+        for place in [annotation.line, annotation.column]
+            .into_iter()
+            .map_while(|n| n)
+        {
+            let _ = write!(line, ":{place}");
+        }
+        line.push_str(": ");
+    }
+    line.push_str(annotation.level.as_str());
+    line.push_str(": ");
+    if let Some(title) = &annotation.title {
+        line.push_str(title);
+        line.push_str(": ");
+    }
+    // What follows the first line belongs to it.
+    line.push_str(&annotation.message.trim_end().replace('\n', "\n    "));
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    #[test_case(r#"{"level":"error","message":"wrong","file":"a.rs","line":3,"column":1}"#, "a.rs:3:1: error: wrong"; "whole")]
+    #[test_case(r#"{"level":"warning","message":"hm","title":"t","file":"a.rs"}"#, "a.rs: warning: t: hm"; "without a line")]
+    #[test_case(r#"{"level":"notice","message":"hm","file":"a.rs","column":2}"#, "a.rs: notice: hm"; "a column without a line")]
+    #[test_case(r#"{"level":"error","message":"a\nb\n"}"#, "error: a\n    b"; "several lines")]
+    #[test_case(r#"{"level":"error","message":"wrong"}"#, "error: wrong"; "without a file")]
+    fn an_annotation_is_shown_as_compilers_write(item: &str, line: &str) {
+        let mut annotation: serde_json::Value = serde_json::from_str(item).unwrap();
+        annotation["step"] = "a".into();
+        annotation["try"] = 1.into();
+        assert_eq!(pointed(&serde_json::from_value(annotation).unwrap()), line);
     }
 }

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     Failure, Invocation, Limits,
-    kind::Call,
+    kind::{Batch, Call, Delivery, Found, Hit, Page, StepRef},
+    mask::Mask,
     policy::{
         grant::{self, Effective, Origins},
         manifest,
@@ -240,4 +241,102 @@ async fn the_value_of_a_secret_is_hidden_whatever_a_plugin_says() {
         .unwrap();
     let said = said.0.lock().unwrap();
     assert_eq!(said[0].1, r#"annotation ["{\"message\":\"it is ***\"}"]"#);
+}
+
+#[tokio::test]
+async fn the_value_of_a_secret_is_hidden_in_what_triggers_and_readers_answer() {
+    let workspace = tempfile::tempdir().unwrap();
+    let invocation = invocation(workspace.path(), &Arc::default());
+    let (plugin, call) = (guests::plugin(), || guests::call(""));
+    let secret = || "secret-value".to_owned();
+    let polled = plugin.poll(&invocation, call(), Some(secret())).await;
+    assert_eq!(polled.unwrap().cursor.as_deref(), Some("***+"));
+    let delivery = Delivery {
+        method: "POST".into(),
+        target: "/".into(),
+        headers: vec![("x-echo".into(), secret())],
+        body: b"a c2VjcmV0LXZhbHVl b".to_vec(),
+    };
+    let received = plugin.receive(&invocation, call(), delivery).await.unwrap();
+    assert_eq!(received.headers, [("x-echo".into(), "***".into())]);
+    assert_eq!(received.body, b"a *** b");
+    let read = plugin.read_logs(&invocation, call(), secret(), Some(secret()), (1, 1));
+    let page = read.await.unwrap();
+    assert_eq!(
+        (page.batches[0].build.as_str(), page.next.as_deref()),
+        ("***", Some("***"))
+    );
+    let found = plugin
+        .search_logs(&invocation, call(), secret(), None, 1)
+        .await;
+    assert_eq!(found.unwrap().hits[0].build, "***");
+}
+
+#[tokio::test]
+async fn the_value_of_a_secret_is_hidden_in_each_line_of_a_log_that_is_read_back() {
+    let workspace = tempfile::tempdir().unwrap();
+    let mask = Mask::new(
+        invocation(workspace.path(), &Arc::default())
+            .services
+            .secrets,
+    );
+    let lines = ["a secret-value b", "", "secret-", "value", "c"];
+    let mut batch = Batch {
+        facts: r#"{"is":"secret-value"}"#.into(),
+        columns: vec![("later".into(), b"secret-value".to_vec())],
+        steps: vec![StepRef {
+            path: "a".into(),
+            r#try: 1,
+            more: r#"{"is":"secret\u002dvalue"}"#.into(),
+        }],
+        ..Batch::default()
+    };
+    for line in lines {
+        batch.text.extend_from_slice(line.as_bytes());
+        batch.ends.push(batch.text.len() as u32);
+        batch.times.push(0);
+        batch.step_of.push(0);
+        batch.marks.push(0);
+    }
+    let page = mask.page(Page {
+        batches: vec![batch],
+        next: None,
+        complete: true,
+    });
+    let batch = &page.batches[0];
+    assert!(batch.is_consistent());
+    let begins = [0].into_iter().chain(batch.ends.iter().copied());
+    let shown: Vec<_> = begins
+        .zip(&batch.ends)
+        .map(|(begin, end)| str::from_utf8(&batch.text[begin as usize..*end as usize]).unwrap())
+        .collect();
+    assert_eq!(shown, ["a *** b", "", "secret-", "value", "c"]);
+    assert_eq!(batch.facts, r#"{"is":"***"}"#);
+    assert_eq!(batch.steps[0].more, r#"{"is":"***"}"#);
+    assert_eq!(batch.columns[0].1, b"***");
+    let hit = |line: &[u8]| Hit {
+        build: "b".into(),
+        attempt: 1,
+        seq: 0,
+        time: 0,
+        step: "a".into(),
+        line: line.to_vec(),
+        highlights: vec![(0, 1)],
+        more: "{}".into(),
+    };
+    let found = mask.found(Found {
+        hits: vec![hit(b"a secret-value"), hit(b"a")],
+        next: Some("secret-value".into()),
+        total: None,
+    });
+    assert_eq!(
+        (found.hits[0].line.as_slice(), found.next.as_deref()),
+        (&b"a ***"[..], Some("***"))
+    );
+    assert_eq!(
+        found.hits[0].highlights,
+        [],
+        "they pointed into another line"
+    );
+    assert_eq!(found.hits[1].highlights, [(0, 1)]);
 }

@@ -7,11 +7,9 @@ use crate::{
     service::StepContext,
     wit::v0_1::piper::step::step_context::Host,
 };
+use piper_core::id::{MAX_NAME, ParamName};
 use std::sync::Arc;
 use wasmtime::Result;
-
-/// The longest name of an output or of a kind of report.
-const NAME: usize = 128;
 
 impl Host for Sandbox {
     async fn print(&mut self, is_stderr: bool, bytes: Vec<u8>) -> Result<()> {
@@ -51,11 +49,11 @@ impl Sandbox {
 
     fn output(&mut self, name: String, value: String) -> Result<(), Failure> {
         let step = self.step()?;
-        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-            && name.len() <= NAME;
-        if !is_name {
-            let message = "an output's name is made of letters, digits and `_`, like a variable's";
+        // As the engine judges the files that other steps leave.
+        if ParamName::parse(&name).is_err() {
+            let message = format!(
+                "an output is called like a parameter: up to {MAX_NAME} letters, digits, `_` and `-`, beginning with a letter, a digit or `_`"
+            );
             return Err(Failure::invalid("step.output-name", message));
         }
         if value.len() > self.limits.output_bytes {
@@ -92,7 +90,7 @@ impl Sandbox {
             && kind
                 .chars()
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-            && kind.len() <= NAME;
+            && kind.len() <= MAX_NAME;
         if !is_kind {
             // It becomes the name of a file.
             let message = "a report's kind is made of small letters, digits and `-`";

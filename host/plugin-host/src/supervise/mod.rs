@@ -5,7 +5,8 @@
 //!   delivery ─▶ waiting ─▶ under way ─┬─ durable ─────────────────────────▶ settled
 //!                  ▲                  ├─ transient: wait, send again
 //!                  │                  ├─ crash: send again once ─ crash: part in halves ─ alone: dead letter
-//!                  └──────────────────┴─ crashes on three deliveries in a minute, or wrong configuration: quarantine
+//!                  └──────────────────┴─ crashes on three deliveries in a minute, an hour of "all of it again", or wrong configuration:
+//!                                        quarantine
 //! ```
 //!
 //! A pure machine: time and chance come in with each event, and what is to be done comes out. [`ship`] carries it out.
@@ -36,6 +37,10 @@ const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 /// How many different deliveries may crash the plugin within this time.
 const FAULTS: usize = 3;
 const FAULT_WINDOW: Duration = Duration::from_secs(60);
+/// How often, and for how long, a plugin may answer that all of a delivery is to be sent again. It is no failure of the destination:
+/// that answers, and there is something that it will never take or that the plugin does not understand.
+const FRUITLESS: u32 = 10;
+const FRUITLESS_FOR: Duration = Duration::from_secs(3600);
 /// When an instance is replaced, so that what it leaks has an end.
 const MOST_CALLS: u32 = 10_000;
 const OLDEST: Duration = Duration::from_secs(3600);
@@ -99,23 +104,27 @@ pub enum Event {
 /// How a call ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// With an answer. What it does not name is durable; entries by their place in what was sent, ascending.
-    Answered {
-        /// To be sent again.
-        again: Vec<u32>,
-        /// Never to be sent again.
-        rejected: Vec<u32>,
-        /// What the destination said of the first of these.
-        why: Option<Trouble>,
-        /// Nothing is to be sent for so long.
-        wait: Option<Duration>,
-    },
+    /// With an answer.
+    Answered(Answer),
     /// With a failure; the instance lives.
     Failed(Trouble),
     /// The instance is gone.
     Crashed(Trouble),
     /// There was no instance to be had.
     NotOpened(Trouble),
+}
+
+/// What became of the entries of a call. What is not named is durable; entries by their place in what was sent, ascending.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// To be sent again.
+    pub again: Vec<u32>,
+    /// Never to be sent again.
+    pub rejected: Vec<u32>,
+    /// What the destination said of the first of these.
+    pub why: Option<Trouble>,
+    /// Nothing is to be sent for so long.
+    pub wait: Option<Duration>,
 }
 
 /// What went wrong.
@@ -284,6 +293,8 @@ struct Piece {
     lane: Option<u64>,
     /// It was under way in a crash. The next one parts it.
     is_suspect: bool,
+    /// Since when, and how often in a row, the answer was to send all of it again.
+    fruitless: Option<(Monotonic, u32)>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -358,6 +369,9 @@ impl Supervisor {
                 self.faults.clear();
                 self.failures = 0;
                 self.not_before = at.now;
+                for piece in &mut self.waiting {
+                    piece.fruitless = None;
+                }
             }
         }
         self.dispatch(at.now, &mut actions);
@@ -383,6 +397,7 @@ impl Supervisor {
             entries: Entries::first(entries),
             lane,
             is_suspect: false,
+            fruitless: None,
         });
         Ok(())
     }
@@ -398,44 +413,64 @@ impl Supervisor {
         let known = known.ok_or(IllegalEvent::NoCall { slot })?;
         let piece = known.piece.take().ok_or(IllegalEvent::NoCall { slot })?;
         match &outcome {
-            Outcome::Answered { .. } | Outcome::Failed(_) => {
+            Outcome::Answered(_) | Outcome::Failed(_) => {
                 let (since, calls) = known.instance.unwrap_or((at.now, 0));
                 known.instance = Some((since, calls + 1));
             }
             Outcome::Crashed(_) | Outcome::NotOpened(_) => known.instance = None,
         }
         match outcome {
-            Outcome::Answered {
-                again,
-                rejected,
-                why,
-                wait,
-            } => {
-                let rejected: BTreeSet<u32> = rejected.into_iter().collect();
-                // What is in both lists was rejected: that is the stronger word.
-                let again: BTreeSet<u32> = again.into_iter().collect();
-                let again = piece.entries.pick(again.difference(&rejected).copied());
-                let rejected = piece.entries.pick(rejected);
-                if !rejected.is_empty() {
-                    self.bury(piece.delivery, rejected.clone(), why, actions);
-                }
-                let taken = piece.entries.count() - again.count() - rejected.count();
-                self.take(piece.delivery, taken, at.now, actions);
-                match wait {
-                    Some(wait) => self.wait(wait, at),
-                    None if !again.is_empty() => self.back_off(None, at),
-                    None => {}
-                }
-                if !again.is_empty() {
-                    let entries = again;
-                    self.waiting.push_front(Piece { entries, ..piece });
-                }
-            }
+            Outcome::Answered(answer) => self.answered(piece, answer, at, actions),
             Outcome::Failed(trouble) => self.failed(piece, trouble, at, actions),
             Outcome::NotOpened(trouble) => self.not_opened(piece, trouble, at),
             Outcome::Crashed(trouble) => self.crashed(piece, trouble, at, actions),
         }
         Ok(())
+    }
+
+    fn answered(&mut self, piece: Piece, answer: Answer, at: Moment, actions: &mut Vec<Action>) {
+        let rejected: BTreeSet<u32> = answer.rejected.into_iter().collect();
+        // What is in both lists was rejected: that is the stronger word.
+        let again: BTreeSet<u32> = answer.again.into_iter().collect();
+        let again = piece.entries.pick(again.difference(&rejected).copied());
+        let rejected = piece.entries.pick(rejected);
+        if !rejected.is_empty() {
+            self.bury(piece.delivery, rejected.clone(), answer.why, actions);
+        }
+        let taken = piece.entries.count() - again.count() - rejected.count();
+        self.take(piece.delivery, taken, at.now, actions);
+        let is_fruitless = again == piece.entries;
+        match answer.wait {
+            // Whoever takes nothing and asks for no patience must not be called all the time.
+            Some(wait) if is_fruitless => self.wait(wait.max(FIRST_WAIT), at),
+            Some(wait) => self.wait(wait, at),
+            None if !again.is_empty() => self.back_off(None, at),
+            None => {}
+        }
+        if again.is_empty() {
+            return;
+        }
+        let (since, answers) = piece.fruitless.unwrap_or((at.now, 0));
+        let fruitless = is_fruitless.then_some((since, answers + 1));
+        if answers + 1 >= FRUITLESS && is_fruitless && at.now.since(since) >= FRUITLESS_FOR {
+            let trouble = Trouble {
+                kind: FailureKind::Permanent,
+                code: "plugin.no-progress".to_owned(),
+                message: format!(
+                    "it asked {} times for the same {} entries again, and took none of them",
+                    answers + 1,
+                    again.count()
+                ),
+                retry_after: None,
+            };
+            self.trouble = Some((at.now, trouble.clone()));
+            self.quarantine = Some((at.now, trouble));
+        }
+        self.waiting.push_front(Piece {
+            entries: again,
+            fruitless,
+            ..piece
+        });
     }
 
     /// So many entries of a delivery are durable.

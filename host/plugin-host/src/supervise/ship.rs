@@ -3,7 +3,8 @@
 //! Nothing here decides anything. Where deliveries come from and where dead letters go is the [`Outlet`]'s.
 
 use super::{
-    Action, Delivery, DeliveryId, Event, Health, Moment, Outcome, Plan, Supervisor, Trouble,
+    Action, Answer, Delivery, DeliveryId, Event, Health, Moment, Outcome, Plan, Supervisor,
+    Trouble,
     entries::{Entries, places},
 };
 use crate::{
@@ -300,12 +301,12 @@ fn answered(batches: &[Batch], receipt: Receipt) -> Outcome {
         message: rejection.message.clone(),
         retry_after: None,
     });
-    Outcome::Answered {
+    Outcome::Answered(Answer {
         again: places(batches, receipt.again),
         rejected: places(batches, receipt.rejected.into_iter().map(|one| one.entry)),
         why,
         wait: receipt.wait_ms.map(|ms| Duration::from_millis(ms.into())),
-    }
+    })
 }
 
 #[cfg(test)]

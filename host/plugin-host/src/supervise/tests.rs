@@ -39,12 +39,11 @@ fn taken() -> Outcome {
 }
 
 fn answered(again: &[u32], rejected: &[u32]) -> Outcome {
-    Outcome::Answered {
+    Outcome::Answered(Answer {
         again: again.into(),
         rejected: rejected.into(),
-        why: None,
-        wait: None,
-    }
+        ..Answer::default()
+    })
 }
 
 fn trouble(kind: FailureKind, retry_after: Option<u64>) -> Trouble {
@@ -180,12 +179,10 @@ fn chance_shortens_a_wait_and_never_lengthens_it() {
 #[test_case(999_999, "3600s"; "an hour is the most")]
 fn who_asks_to_be_waited_for_is(seconds: u64, expected: &str) {
     let failed = Outcome::Failed(trouble(FailureKind::Transient, Some(seconds)));
-    let answered = Outcome::Answered {
-        again: vec![],
-        rejected: vec![],
-        why: None,
+    let answered = Outcome::Answered(Answer {
         wait: Some(Duration::from_secs(seconds)),
-    };
+        ..Answer::default()
+    });
     for outcome in [failed, answered] {
         let mut sink = supervisor(1);
         play(&mut sink, vec![(0.0, submit(1, 1)), (0.0, submit(2, 1))]);
@@ -220,6 +217,77 @@ fn what_is_to_be_sent_again_is_sent_alone() {
         ]
     );
     assert_eq!(sink.health(at(2.0).now).delivered, 4);
+}
+
+/// Answers each call with `answer` until nothing more is done, or for a day; says how many calls that were, and when the last one was.
+fn answer_until_quiet(sink: &mut Supervisor, answer: &Answer) -> (u32, f64) {
+    let mut now = 0.0;
+    for calls in 1.. {
+        let done = sink
+            .apply(finished(0, Outcome::Answered(answer.clone())), at(now))
+            .unwrap();
+        let Some(Action::Wake { at }) = done.last() else {
+            return (calls, now);
+        };
+        now = at.0.as_secs_f64();
+        if now > 86_400.0 {
+            return (calls, now);
+        }
+        play(sink, vec![(now, Event::Woken)]);
+    }
+    unreachable!("it was quiet, or a day was over")
+}
+
+#[test_case(None; "when it does not say how long to wait")]
+#[test_case(Some(0); "when it asks for no patience")]
+#[test_case(Some(1_000_000); "when it asks for much patience")]
+fn who_asks_for_the_same_again_for_ever_is_left_alone(wait: Option<u64>) {
+    let mut sink = supervisor(1);
+    play(&mut sink, vec![(0.0, submit(1, 3)), (0.0, submit(2, 1))]);
+    let answer = Answer {
+        again: vec![0, 1, 2],
+        wait: wait.map(Duration::from_millis),
+        ..Answer::default()
+    };
+    let (calls, now) = answer_until_quiet(&mut sink, &answer);
+    assert!((3_600.0..40_000.0).contains(&now), "after {now} s");
+    assert!((10..=4 * 3_600 + 1).contains(&calls), "{calls} calls");
+    let health = sink.health(at(now).now);
+    let Condition::Quarantined { why, .. } = health.condition else {
+        panic!("{:?}", health.condition)
+    };
+    assert_eq!(why.code, "plugin.no-progress");
+    assert_eq!(health.deliveries, 2, "nothing is lost");
+    let resumed = play(
+        &mut sink,
+        vec![
+            (now, Event::Resumed),
+            (now, finished(0, Outcome::Answered(answer))),
+        ],
+    );
+    assert_eq!(resumed[0], "0: 1[0..3]");
+    assert!(
+        resumed[1].starts_with("wake"),
+        "it gets another hour: {resumed:?}"
+    );
+}
+
+#[test]
+fn who_takes_a_little_each_time_is_not_left_alone() {
+    let mut sink = supervisor(1);
+    play(&mut sink, vec![(0.0, submit(1, 20))]);
+    let mut now = 0.0;
+    for left in (0..20).rev() {
+        let again: Vec<u32> = (0..left).collect();
+        play(&mut sink, vec![(now, finished(0, answered(&again, &[])))]);
+        now += 1_000.0;
+        play(&mut sink, vec![(now, Event::Woken)]);
+    }
+    let health = sink.health(at(now).now);
+    assert_eq!(
+        (health.condition, health.delivered),
+        (Condition::Healthy, 20)
+    );
 }
 
 #[test]

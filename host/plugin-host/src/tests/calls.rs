@@ -339,6 +339,9 @@ impl StepContext for Told {
 }
 
 #[test_case("outputs", "{}", "limit.outputs", 64; "too many outputs")]
+#[test_case("output -a", "{}", "step.output-name", 0; "an output that looks like an option")]
+#[test_case("output a.b", "{}", "step.output-name", 0; "an output with a dot")]
+#[test_case(concat!("output ", "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccccccccccccccdddddddddddddddd", "e"), "{}", "step.output-name", 0; "an output with a long name")]
 #[test_case("report ../../etc", "{}", "step.report-kind", 0; "a kind that is a path")]
 #[test_case("report annotation", "[1]", "step.report-item", 0; "an item that is no object")]
 #[tokio::test]
@@ -363,4 +366,21 @@ async fn what_a_step_tells_its_build_is_checked(
     let error = plugin().run(&invocation, call).await.unwrap_err();
     assert_eq!(error.code(), code);
     assert_eq!(step.0.lock().unwrap().len(), told);
+}
+
+#[test_case("1_a-B"; "all that a name may have")]
+#[test_case("_aaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccccccccccccccdddddddddddddddd"; "as long as a name may be")]
+#[tokio::test]
+async fn an_output_is_called_as_the_file_of_any_step_may_be(name: &str) {
+    let step = Arc::new(Told::default());
+    let invocation = Invocation {
+        services: Services {
+            step: Some(step.clone()),
+            ..Services::default()
+        },
+        ..invocation()
+    };
+    let call = call(&format!("output {name}"));
+    plugin().run(&invocation, call).await.unwrap();
+    assert_eq!(step.0.lock().unwrap().len(), 1);
 }

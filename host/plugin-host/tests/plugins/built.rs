@@ -138,17 +138,18 @@ fn python(name: &str) -> Result<Vec<u8>, String> {
 
 /// The plugin, or nothing if its toolchain is not to be had here.
 pub(crate) fn load(name: &str) -> Option<Plugin> {
+    Some(loaded(&component(name)?))
+}
+
+/// The component of an example, or nothing if its toolchain is not to be had here.
+pub(crate) fn component(name: &str) -> Option<Vec<u8>> {
     let built = match name.split('-').next() {
         Some("js") => javascript(name),
         Some("python") => python(name),
         _ => Ok(rust(name, &example(name))),
     };
     match built {
-        Ok(component) => Some(
-            Host::new(HostOptions::default())
-                .load(&component)
-                .expect("it is a plugin"),
-        ),
+        Ok(component) => Some(component),
         Err(why) if env::var_os("PIPER_TEST_ALL").is_some() => panic!("{why}"),
         Err(why) => {
             // Past the test harness, which keeps what a passing test prints to itself.

@@ -1,9 +1,10 @@
 //! The examples in every language, called by this host.
 
-use crate::built::load;
+use crate::built::{component, load, loaded};
 use piper_plugin_host::{
     Failure, FailureKind, Invocation, Limits,
     kind::{Call, Event, Kind, Status},
+    load::describe,
     service::{
         Answer, Gate, Http, HttpBody, HttpRequest, HttpResponse, Patience, Services, StepContext,
         StreamBody,
@@ -156,12 +157,23 @@ async fn a_notifier_tells_a_chat(name: &str) {
 #[test_case("python-step", FailureKind::Permanent, "exception")]
 #[tokio::test]
 async fn a_step_greets(name: &str, kind: FailureKind, code: &str) {
-    let Some(plugin) = load(name) else { return };
+    let Some(component) = component(name) else {
+        return;
+    };
+    let plugin = loaded(&component);
     assert_eq!(plugin.kinds(), [Kind::StepRunner]);
     assert!(
         plugin
             .manifest()
             .is_some_and(|manifest| manifest.contains(name))
+    );
+    let schemas = describe(&component).unwrap().options_schema.unwrap();
+    let schemas: serde_json::Value = serde_json::from_str(&schemas).unwrap();
+    let types = schemas["step-runner"].as_object().unwrap();
+    let schema = types.get("greet").unwrap_or_else(|| &types[""]);
+    assert_eq!(
+        schema["properties"]["name"]["default"], "world",
+        "{schemas}"
     );
 
     let told = Arc::new(Told::default());

@@ -32,6 +32,19 @@ fn samples() -> Vec<Event> {
         retry_after_us: Some(3),
         left_running: true,
     };
+    let annotation = |level| {
+        Event::Annotation(Box::new(Annotation {
+            step: step(),
+            r#try: 1,
+            level,
+            message: "1 != 2".to_owned(),
+            title: Some("a breaks".to_owned()),
+            file: Some("a.rs".to_owned()),
+            line: Some(3),
+            column: Some(1),
+            end_line: Some(4),
+        }))
+    };
     let done = |outcome| Event::StepFinished {
         step: step(),
         outcome,
@@ -99,6 +112,9 @@ fn samples() -> Vec<Event> {
         done(StepOutcome::Cancelled),
         log(Some("text".to_owned()), None),
         log(None, Some("/wA=".to_owned())),
+        annotation(Level::Notice),
+        annotation(Level::Warning),
+        annotation(Level::Error),
         Event::Warning {
             message: "what".to_owned(),
         },
@@ -124,6 +140,7 @@ fn name(event: &Event) -> &'static str {
         Event::TryFinished { .. } => "try.finished",
         Event::StepFinished { .. } => "step.finished",
         Event::Log { .. } => "log",
+        Event::Annotation(_) => "annotation",
         Event::Warning { .. } => "warning",
         Event::BuildPaused {} => "build.paused",
         Event::BuildResumed {} => "build.resumed",
@@ -240,4 +257,19 @@ fn what_a_later_version_adds_is_ignored() {
     assert!(validator.is_valid(&later));
     let line: Line = serde_json::from_value(later).unwrap();
     assert_eq!(line.event, Event::Unknown);
+}
+
+#[test]
+fn an_annotation_of_a_level_that_a_later_version_adds_is_a_notice() {
+    let later = json!({"v": 1, "seq": 0, "at": "2026-01-02T03:04:05.000000Z", "build": "", "attempt": 1, "type": "annotation", "step": "a", "try": 1, "level": "praise", "message": "m"});
+    assert!(
+        jsonschema::draft202012::new(&schema())
+            .unwrap()
+            .is_valid(&later)
+    );
+    let line: Line = serde_json::from_value(later).unwrap();
+    let Event::Annotation(annotation) = line.event else {
+        panic!("{:?}", line.event)
+    };
+    assert_eq!(annotation.level, Level::Notice);
 }

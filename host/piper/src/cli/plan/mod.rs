@@ -5,10 +5,13 @@
 mod json;
 mod text;
 
-use super::{CliError, GlobalArgs, past, project::load_project, request::RequestArgs};
+use super::{
+    CliError, GlobalArgs, past,
+    project::{Requested, load_requested},
+    request::RequestArgs,
+};
 use crate::{
     exit_code,
-    plugins::pipeline::Plugins,
     ui::{OutputFormat, Ui},
 };
 use clap::Args;
@@ -30,8 +33,7 @@ pub struct PlanArgs {
 /// When the project or the request is wrong, or standard output cannot be written.
 pub fn run(args: &PlanArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let request = args.request.parse().map_err(CliError::Problems)?;
-    let loaded = load_project(global, ui)?;
-    let plans = loaded.plans(&request, &Plugins::new(ui))?;
+    let Requested { loaded, plans, .. } = load_requested(&request, global, ui)?;
     match ui.format {
         OutputFormat::Text => {
             let style = past::style(ui.out);

@@ -10,7 +10,7 @@ use crate::{
     plugins::{
         component::{Component, Origin},
         files::{self, Authority},
-        shown,
+        settings, shown,
     },
     ui::{Ui, sanitize::words},
 };
@@ -262,10 +262,16 @@ fn read_schema(folder: &Path, name: &str) -> Result<Value, CliError> {
         .ok_or_else(|| wrong("there is no such file".to_owned()))?;
     let value: Value = serde_json::from_slice(&bytes)
         .map_err(|error| wrong(format!("it is not JSON: {error}")))?;
-    match value.is_object() {
-        true => Ok(value),
-        false => Err(wrong("it is not a JSON object".to_owned()).into()),
+    if !value.is_object() {
+        return Err(wrong("it is not a JSON object".to_owned()).into());
     }
+    if settings::is_by_kind(&value) {
+        let why = "it has schemas by kind, which `piper plugin build` makes of the manifest";
+        return Err(wrong(why.to_owned())
+            .help("write the schema itself into it: {\"type\": \"object\", …}")
+            .into());
+    }
+    Ok(value)
 }
 
 /// Appends a custom section; at the component's own level, it wins over those of its parts.
@@ -356,9 +362,12 @@ mod tests {
                 .all(|problem| problem.severity == Severity::Warning)
         );
         let schemas = options_schemas(folder.path(), &manifest).unwrap();
-        assert_eq!(
-            Value::Object(schemas),
-            json!({ "step-runner": { "one": { "type": "object" } } })
-        );
+        let expected = json!({ "step-runner": { "one": { "type": "object" } } });
+        assert_eq!(Value::Object(schemas), expected);
+        std::fs::write(folder.path().join("a.json"), expected.to_string()).unwrap();
+        let Err(CliError::Problems(problems)) = options_schemas(folder.path(), &manifest) else {
+            panic!("it would be by kind twice");
+        };
+        assert!(problems[0].message.contains("has schemas by kind"));
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     plugins::{
         self, Places, catalogue,
         component::{self, Component},
-        files, limits,
+        files, limits, settings,
     },
     ui::{OutputFormat, Ui, problem},
 };
@@ -83,6 +83,9 @@ pub(super) fn examine(component: &Component, plugin: &Plugin) -> (Option<Loaded>
     if let Some(manifest) = &loaded.manifest {
         problems.extend(mismatches(title, manifest, plugin.kinds()));
         problems.extend(schema(title, manifest, plugin.config_schema()));
+        let described = component.describe().ok();
+        let options = described.and_then(|described| described.options_schema);
+        problems.extend(options_schemas(title, manifest, options.as_deref()));
     }
     (Some(loaded), problems)
 }
@@ -155,6 +158,32 @@ fn schema(title: &str, manifest: &Manifest, schema: Option<&str>) -> Option<Prob
             Some(problem.help("`piper plugin build` puts it into the component"))
         }
         (Some(_), _) | (None, None) => None,
+    }
+}
+
+/// Whether the schemas of options are there if one is named, and stand by kind and name.
+fn options_schemas(title: &str, manifest: &Manifest, schemas: Option<&str>) -> Option<Problem> {
+    let steps = manifest.steps.iter().map(|step| &step.schema);
+    let triggers = manifest.triggers.iter().map(|trigger| &trigger.schema);
+    let notifiers = manifest.notifiers.iter().map(|notifier| &notifier.schema);
+    let mut named = steps.chain(triggers).chain(notifiers).flatten();
+    let refuse = |message: String, help: &str| {
+        Some(Problem::error(codes::NOT_LOADABLE, message).help(help.to_owned()))
+    };
+    match schemas.map(settings::schemas) {
+        Some(Ok(_)) => None,
+        Some(Err(why)) => refuse(
+            format!("the options' schemas of `{title}` cannot be used: {why}"),
+            "a file that `schema` names holds the JSON schema of one `with`; `piper plugin build` puts all of them into the component",
+        ),
+        None => named.next().and_then(|file| {
+            refuse(
+                format!(
+                    "the manifest of `{title}` names the `schema` `{file}`, and the component has none in it"
+                ),
+                "`piper plugin build` puts it into the component",
+            )
+        }),
     }
 }
 

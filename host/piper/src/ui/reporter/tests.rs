@@ -5,7 +5,11 @@ use super::super::{
     style::Style,
 };
 use super::*;
-use piper_core::{log::Marks, record::BuildEnd, wire::v1::Exit};
+use piper_core::{
+    log::Marks,
+    record::BuildEnd,
+    wire::v1::{Annotation, Exit, Level},
+};
 use std::path::Path;
 use test_case::test_case;
 
@@ -472,6 +476,17 @@ fn a_program_gets_one_object_a_line() {
     stage.tell(Event::BuildCancelling {
         reason: "interrupted (SIGINT)".into(),
     });
+    stage.tell(Event::Annotation(Box::new(Annotation {
+        step: "unit".to_owned(),
+        r#try: 1,
+        level: Level::Error,
+        message: "left: 1\nright: 2".to_owned(),
+        title: Some("sums".to_owned()),
+        file: Some("src/lib.rs".to_owned()),
+        line: Some(7),
+        column: None,
+        end_line: None,
+    })));
     eventful(&mut stage);
     let (out, err) = stage.close();
     let golden = concat!(

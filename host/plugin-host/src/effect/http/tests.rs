@@ -577,7 +577,7 @@ async fn an_adopted_token_goes_back_to_its_origin_and_is_masked() {
         .await
         .unwrap();
     assert_eq!(server.last().header("authorization"), "just-received-it");
-    let shown = crate::mask::masked(&secrets.masker(), "it is just-received-it".into());
+    let shown = secrets.masker().text("it is just-received-it".into());
     assert_eq!(shown, "it is ***");
     let other = secrets
         .adopt("just-received-it".into(), "https://other.test".into())

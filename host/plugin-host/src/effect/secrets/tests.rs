@@ -104,6 +104,6 @@ async fn placeholders_are_of_one_instance() {
     );
     let unknown = one.reveal("other".into()).await.unwrap_err();
     assert_eq!(unknown.code, "policy.secret");
-    let hidden = crate::mask::masked(&one.masker(), "a value-of-it b".into());
+    let hidden = one.masker().text("a value-of-it b".into());
     assert_eq!(hidden, "a *** b");
 }

@@ -1,0 +1,83 @@
+//! What a step's plugin points at in the code: from the item of a report to the event, and to a line of the log.
+//!
+//! The plugin may say anything. What is no annotation is nothing here, and what is too long is cut.
+
+use piper_core::wire::v1::{Annotation, Level};
+use serde_json::{Map, Value};
+
+/// How long a message may be, in bytes.
+const MESSAGE: usize = 4 << 10;
+/// How long a title may be, in bytes.
+const TITLE: usize = 256;
+/// How long a path may be, in bytes.
+const FILE: usize = 1 << 10;
+
+/// The annotation that an item of a report is; the host took it for an object.
+pub(super) fn read(step: &str, r#try: u32, item: &str) -> Option<Annotation> {
+    let item: Map<String, Value> = serde_json::from_str(item).ok()?;
+    let text = |key: &str, most| Some(cut(item.get(key)?.as_str()?, most));
+    // The SDK writes `end-line`; events have underlines.
+    let number = |key: &str| u32::try_from(item.get(key)?.as_u64()?).ok();
+    Some(Annotation {
+        step: step.to_owned(),
+        r#try,
+        level: match item.get("level").and_then(Value::as_str) {
+            Some("error") => Level::Error,
+            Some("warning") => Level::Warning,
+            Some(_) | None => Level::Notice,
+        },
+        message: text("message", MESSAGE).unwrap_or_default(),
+        title: text("title", TITLE),
+        file: text("file", FILE),
+        line: number("line"),
+        column: number("column"),
+        end_line: number("end-line"),
+    })
+}
+
+/// A text of at most so many bytes.
+fn cut(text: &str, most: usize) -> String {
+    const CUT: &str = "…";
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    format!(
+        "{}{CUT}",
+        &text[..text.floor_char_boundary(most - CUT.len())]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_missing_or_of_another_type_is_left_out() {
+        let item =
+            r#"{"level":"praise","message":7,"file":"a.rs","line":-1,"column":2,"end-line":3}"#;
+        let annotation = read("a", 2, item).unwrap();
+        let expected = Annotation {
+            step: "a".to_owned(),
+            r#try: 2,
+            level: Level::Notice,
+            message: String::new(),
+            title: None,
+            file: Some("a.rs".to_owned()),
+            line: None,
+            column: Some(2),
+            end_line: Some(3),
+        };
+        assert_eq!(annotation, expected);
+        assert_eq!(read("a", 1, "[1]"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_longer_than_it_may_be(text in "[aé🦀]{0,12}", most in 3_usize..20) {
+            let cut = cut(&text, most);
+            prop_assert!(cut.len() <= most);
+            prop_assert!(cut == text || cut.ends_with('…') && text.starts_with(cut.trim_end_matches('…')));
+        }
+    }
+}
