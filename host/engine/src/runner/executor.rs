@@ -507,6 +507,21 @@ impl Launch<'_> {
         }
     }
 
+    /// What exactly was not found.
+    fn missing(&self, program: &str) -> String {
+        if spawn::find_program(program.as_ref(), &self.path, self.cwd).is_ok() {
+            format!(
+                "`{program}` is there, but not the interpreter that its first line names, or its loader"
+            )
+        } else if !program.contains('/') {
+            format!("`{program}` was not found in PATH")
+        } else if Path::new(program).is_absolute() {
+            format!("there is no file {program}")
+        } else {
+            format!("there is no file {program} in {}", self.cwd.display())
+        }
+    }
+
     fn explain(&self, program: &str, error: &io::Error) -> Ended {
         let user = |why: String| Ended::NotStarted {
             why,
@@ -516,10 +531,11 @@ impl Launch<'_> {
             return user(format!("there is no folder {}", self.cwd.display()));
         }
         match (error.kind(), &self.planned.command) {
-            (io::ErrorKind::NotFound, Command::Script { .. }) => {
-                user(format!("its shell `{program}` was not found in PATH"))
-            }
-            (io::ErrorKind::NotFound, _) => user(format!("`{program}` was not found in PATH")),
+            (io::ErrorKind::NotFound, Command::Script { .. }) => user(format!(
+                "its shell cannot be run: {}",
+                self.missing(program)
+            )),
+            (io::ErrorKind::NotFound, _) => user(self.missing(program)),
             (io::ErrorKind::PermissionDenied, _) => {
                 user(format!("`{program}` may not be executed"))
             }
