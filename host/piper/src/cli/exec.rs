@@ -20,7 +20,7 @@ use piper_core::{
     project::EnvironmentKind,
     wire::v1::Outcome,
 };
-use piper_engine::{git::Repository, secrets, signals::Signals};
+use piper_engine::{git::Repository, process::descriptors::Limit, secrets, signals::Signals};
 use std::{num::NonZeroU32, path::PathBuf, sync::Arc, thread};
 
 /// Run a pipeline or a step on this machine
@@ -96,7 +96,7 @@ fn run_builds(
         warn_of_unused_arguments(plan, ui);
     }
 
-    let jobs = args.jobs.map_or_else(cores, NonZeroU32::get);
+    let jobs = jobs(args, ui);
     let from_file = args.secrets.as_deref().map(secrets::read_file).transpose();
     let secrets = from_file.map_err(|error| {
         let message = match std::error::Error::source(&error) {
@@ -220,6 +220,19 @@ fn warn_of_unused_arguments(plan: &Plan, ui: &Ui) {
             step.label
         ));
     }
+}
+
+/// How many cores steps may take, as far as there are files to be opened for so many steps.
+fn jobs(args: &ExecArgs, ui: &Ui) -> u32 {
+    let limit = Limit::raise();
+    let (wanted, most) = (args.jobs.map_or_else(cores, NonZeroU32::get), limit.steps());
+    if wanted > most && args.jobs.is_some() {
+        ui.warn(&format!(
+            "at most {most} steps run at once, because this process may have only {} files open: raise the hard limit (`ulimit -Hn`) for more",
+            limit.files()
+        ));
+    }
+    wanted.min(most)
 }
 
 fn cores() -> u32 {
