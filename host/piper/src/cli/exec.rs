@@ -9,7 +9,7 @@ use crate::{
     exec::{self, Options, Runner, Telling, Workspace, WorkspaceOrigin, exit_code},
     find::{self, FILE_NAME},
     plugins::pipeline::Plugins,
-    ui::Ui,
+    ui::{Ui, quit::tidy_up_on_quit},
 };
 use anyhow::Context as _;
 use clap::Args;
@@ -56,6 +56,7 @@ pub struct ExecArgs {
 pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     // Before signals are held back: a value may come from a pipe that nobody writes to, and whoever waits in vain can interrupt.
     let request = args.request.parse().map_err(CliError::Problems)?;
+    tidy_up_on_quit();
     // Before there is a second thread, and before anything is made that a signal would leave behind.
     let signals = Signals::block().context("could not watch for signals")?;
     let code = run_builds(&request, args, global, ui, &signals);
