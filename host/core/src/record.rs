@@ -75,8 +75,9 @@ pub trait Recorder {
     /// Notes that a build begins, and says where its file is to be written; `None` if nothing can be kept of it.
     fn begin(&mut self, build: &BuildSummary) -> Option<PathBuf>;
 
-    /// Notes how a build ended, and returns what the user should know about its record: one line each, nothing if all is well.
-    fn end(&mut self, build: BuildId, end: BuildEnd) -> Vec<String>;
+    /// Notes that a build ended, by what the clock says `now`; how, its file says. A build's duration leaves out what it was
+    /// stopped for, so it does not lead from its beginning to its end. Returns what the user should know about its record: one line each, nothing if all is well.
+    fn end(&mut self, build: BuildId, now: Timestamp) -> Vec<String>;
 }
 
 /// Finds builds that were kept, running ones included.

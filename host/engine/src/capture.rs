@@ -93,11 +93,14 @@ pub enum Happening {
     Key,
     /// The terminal of the step that has the keyboard takes more.
     KeyRoom,
+    /// The watcher is gone.
+    Unwatched,
 }
 
 const SIGNALS: u64 = u64::MAX;
 const KEYBOARD: u64 = u64::MAX - 1;
 const KEY_ROOM: u64 = u64::MAX - 2;
+const WATCHER: u64 = u64::MAX - 3;
 /// The tokens of tries are `slot * 4 + part`; the parts are the two streams and this.
 const EXIT: u64 = 2;
 const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
@@ -249,6 +252,15 @@ impl Capture {
         self.epoll.add(keyboard.as_raw_fd(), KEYBOARD)
     }
 
+    /// Waits for the end of the watcher, too, until its descriptor is closed.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn wait_for_watcher(&mut self, over: BorrowedFd<'_>) -> io::Result<()> {
+        self.epoll.add(over.as_raw_fd(), WATCHER)
+    }
+
     /// Waits until a step's terminal takes more keys, too.
     ///
     /// # Errors
@@ -354,6 +366,7 @@ impl Capture {
                 (SIGNALS, ..) => happenings.push(Happening::Signal),
                 (KEYBOARD, ..) => happenings.push(Happening::Key),
                 (KEY_ROOM, ..) => happenings.push(Happening::KeyRoom),
+                (WATCHER, ..) => happenings.push(Happening::Unwatched),
                 (_, slot, EXIT) => self.reap(slot as usize),
                 (_, slot, part) => {
                     // A slow disk slows the steps down and keeps nothing else waiting.

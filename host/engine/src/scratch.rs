@@ -1,9 +1,11 @@
 //! The folders of one build: parameters as files, and what steps leave for later ones.
 //!
 //! ```text
-//! piper-XXXXXX/params/NAME          $PIPER_PARAMS
-//! piper-XXXXXX/steps/LABEL/NAME     $PIPER_OUTPUTS of the step, $PIPER_NEEDS/LABEL of the others
+//! piper-build-XXXXXX/params/NAME          $PIPER_PARAMS
+//! piper-build-XXXXXX/steps/LABEL/NAME     $PIPER_OUTPUTS of the step, $PIPER_NEEDS/LABEL of the others
 //! ```
+//!
+//! Whoever made them holds a lock on the folder while they are needed, so that those of a piper that was killed can be told.
 
 use crate::folder::{TemporaryFolder, remove};
 use piper_core::{
@@ -11,7 +13,9 @@ use piper_core::{
     plan::{Plan, PlannedStep},
 };
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -23,10 +27,15 @@ pub const MAX_OUTPUT: u64 = 4096;
 /// A file system in memory. Two folders a step on a disk, whose journal others keep busy, cost more than the step.
 const IN_MEMORY: &str = "/dev/shm";
 
+/// How their names begin. Only what holds its lock is called so.
+const PREFIX: &str = "piper-build-";
+
 /// The folders of one build; gone when dropped.
 #[derive(Debug)]
 pub struct Scratch {
     root: TemporaryFolder,
+    /// The kernel lets it go when this process is gone, however that comes.
+    _lock: File,
 }
 
 impl Scratch {
@@ -36,13 +45,17 @@ impl Scratch {
     ///
     /// When the temporary folder cannot be written to.
     pub fn new(plan: &Plan) -> io::Result<Self> {
-        let make_in = |parent: &Path| Self::fill(TemporaryFolder::make_in(parent, "piper-")?, plan);
+        let make_in = |parent: &Path| Self::fill(TemporaryFolder::make_in(parent, PREFIX)?, plan);
         // It may be missing, or as small and full as it is in some containers.
         make_in(Path::new(IN_MEMORY)).or_else(|_| make_in(&std::env::temp_dir()))
     }
 
     fn fill(root: TemporaryFolder, plan: &Plan) -> io::Result<Self> {
-        let scratch = Self { root };
+        // Whoever removes abandoned folders at this moment may have found it without its lock, and remove it: then this fails, or
+        // what is made in it does, and the folders are made somewhere else.
+        let lock = File::open(root.path())?;
+        lock.try_lock()?;
+        let scratch = Self { root, _lock: lock };
         fs::create_dir(scratch.params())?;
         fs::create_dir(scratch.needs())?;
         for (name, value) in &plan.params {
@@ -113,6 +126,39 @@ impl Scratch {
     pub fn remove(self) -> io::Result<()> {
         self.root.remove()
     }
+}
+
+/// Removes the folders of this user's builds whose piper was killed before it had a watcher.
+pub fn remove_abandoned() {
+    remove_abandoned_in(Path::new(IN_MEMORY));
+    remove_abandoned_in(&std::env::temp_dir());
+}
+
+fn remove_abandoned_in(parent: &Path) {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let named = entries.filter(|entry| {
+        let name = entry.file_name();
+        name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
+    });
+    for path in named.map(|entry| entry.path()) {
+        // What cannot be removed now is tried again the next time.
+        if let Some(_lock) = lock_abandoned(&path) {
+            let _ = remove(&path);
+        }
+    }
+}
+
+/// The lock on a folder that nobody else holds.
+fn lock_abandoned(path: &Path) -> Option<File> {
+    let folder = File::options()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_DIRECTORY)
+        .open(path)
+        .ok()?;
+    // SAFETY: the call takes nothing and cannot fail.
+    let own = unsafe { libc::geteuid() };
+    let is_ours = folder.metadata().is_ok_and(|meta| meta.uid() == own);
+    (is_ours && folder.try_lock().is_ok()).then_some(folder)
 }
 
 /// What is wrong with the outputs in a folder. No output is opened: it may be a pipe that nobody writes to, or have no end.
@@ -192,6 +238,29 @@ mod tests {
         assert_eq!(problem.is_none(), fine, "{problem:?}");
         // It is shown to people: no byte of it may reach their terminal as it is.
         assert!(!problem.is_some_and(|text| text.contains('\n')));
+    }
+
+    #[test]
+    fn only_folders_whose_piper_is_gone_are_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            let path = parent.path().join(name);
+            fs::create_dir_all(path.join("steps/s")).unwrap();
+            path
+        };
+        let (dead, living, other) = (
+            make("piper-build-a"),
+            make("piper-build-b"),
+            make("piper-c"),
+        );
+        let link = parent.path().join("piper-build-d");
+        symlink(&other, &link).unwrap();
+        let lock = lock_abandoned(&living).unwrap();
+        remove_abandoned_in(parent.path());
+        assert!(!dead.exists() && living.exists() && other.exists() && link.is_symlink());
+        drop(lock);
+        remove_abandoned_in(parent.path());
+        assert!(!living.exists() && other.exists());
     }
 
     #[test]

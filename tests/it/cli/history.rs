@@ -169,7 +169,12 @@ fn gc_keeps_the_newest_good_build() {
     let good = id(&env, &["exec", "--output", "json"]);
     id(&env, &["exec", "broken", "--output", "json"]);
     let last = id(&env, &["exec", "broken", "--output", "json"]);
+    let abandoned = env.beside("tmp").join("piper-build-x");
+    fs::create_dir_all(&abandoned).unwrap();
+    env.piper(&["gc", "--dry-run"]).succeeds();
+    assert!(abandoned.exists());
     env.piper(&["gc"]).succeeds();
+    assert!(!abandoned.exists());
     let listed = env.piper(&["builds"]).succeeds();
     assert!(
         listed.out().contains(&last[..7]) && listed.out().contains(&good[..7]),

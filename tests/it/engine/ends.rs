@@ -144,6 +144,16 @@ fn a_program_of_an_argv_that_is_not_there_is_the_users_fault() {
         .complains("not found in PATH");
 }
 
+#[test_case("['/no/such/prog']", "there is no file /no/such/prog"; "an absolute path")]
+#[test_case("['./gen']", "there is no file ./gen in "; "a relative path")]
+#[test_case("['./broken']", "the interpreter that its first line names"; "a script without its interpreter")]
+fn a_program_by_a_path_is_not_said_to_be_missing_in_path(argv: &str, why: &str) {
+    let env = TestEnv::new(&format!("[steps]\ns = {{ argv = {argv} }}\n"));
+    env.program("broken", "#!/no/such/interpreter\n");
+    let done = env.piper(&["exec", "s"]).exits(1).complains(why);
+    assert!(!done.err().contains("in PATH"));
+}
+
 #[test]
 fn a_folder_that_is_not_there_is_the_users_fault() {
     let env = TestEnv::new("[steps]\ns = { run = 'true', cwd = 'nowhere' }\n");

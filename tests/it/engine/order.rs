@@ -1,6 +1,6 @@
 //! Which step runs when.
 
-use crate::support::TestEnv;
+use crate::support::{Call, Finished, TestEnv};
 use test_case::test_case;
 
 /// A step that ends only when the other one runs, too: what cannot be done one after the other.
@@ -243,4 +243,38 @@ fn cells_of_a_matrix_can_be_run_alone() {
     env.piper(&["exec", "cross[n=3]"])
         .exits(2)
         .complains("its cells are `os=linux,n=1`");
+}
+
+/// What comes of 40 steps side by side that say how many files they may have open.
+fn with_so_few_files(limit: &str) -> Finished {
+    let mut file = "[steps]\n".to_owned();
+    let names: Vec<String> = (0..40).map(|n| format!("s{n}")).collect();
+    for name in &names {
+        file += &format!("{name} = 'sleep 0.3; ulimit -n'\n");
+    }
+    let env = TestEnv::new(&format!(
+        "{file}[pipelines]\nbuild = {{ steps = [{names:?}] }}\n"
+    ));
+    let piper = env!("CARGO_BIN_EXE_piper");
+    let script = format!("ulimit {limit}; {piper} exec -j40 --output json");
+    let call = Call::of(&env, "/bin/sh".as_ref()).args(&["-c", &script]);
+    call.finish().succeeds()
+}
+
+#[test]
+fn more_steps_run_at_once_than_the_caller_may_have_files_open_and_have_the_caller_s_limit() {
+    let done = with_so_few_files("-S -n 70");
+    let events = done.events();
+    let logged = events.of("log");
+    let limits: Vec<&str> = logged
+        .iter()
+        .filter_map(|log| log["text"].as_str())
+        .collect();
+    assert_eq!(limits, ["70"; 40]);
+    assert!(!done.err().contains("at once"), "{}", done.err());
+}
+
+#[test]
+fn fewer_steps_run_at_once_where_no_more_files_may_be_open() {
+    with_so_few_files("-n 80").complains("at most 3 steps run at once");
 }

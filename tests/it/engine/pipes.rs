@@ -1,7 +1,12 @@
 //! Steps that do odd things with their three streams.
 
-use crate::support::{Running, TestEnv, signal, wait_gone, wait_until};
-use std::{fs, io::PipeReader, process::Stdio, time::Duration};
+use crate::support::{Running, Terminal, TestEnv, signal, wait_gone, wait_until};
+use std::{
+    fs::{self, File},
+    io::{PipeReader, Read as _},
+    process::Stdio,
+    time::Duration,
+};
 
 #[test]
 fn the_standard_input_of_a_step_is_empty() {
@@ -137,11 +142,61 @@ fn the_rest_of_a_flood_is_left_out_after_a_signal_and_the_end_is_said() {
     let env = TestEnv::sequence(&FLOOD);
     let (running, reader) = flooded(&env);
     running.signal(libc::SIGINT);
-    let all = std::thread::spawn(move || std::io::copy(&mut { reader }, &mut std::io::sink()));
+    let all = std::thread::spawn(move || count_slowly(reader));
     let done = running.finish().dies_of(libc::SIGINT);
-    done.complains("the rest of what was printed is not shown")
+    done.complains("lines are not shown here")
         .complains("finished successfully");
-    assert!(all.join().unwrap().unwrap() < 4_000_000);
+    assert!(all.join().unwrap() < 4_000_000);
+}
+
+/// Reads to the end, a pipe's fill at a time, and rests: the flood takes longer than piper needs to look for signals.
+fn count_slowly(mut reader: PipeReader) -> usize {
+    let (mut all, mut buffer) = (0, vec![0; 64 * 1024]);
+    while let Ok(read @ 1..) = reader.read(&mut buffer) {
+        all += read;
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    all
+}
+
+#[test]
+fn a_terminal_that_fell_behind_a_flood_shows_its_end_and_that_of_the_build() {
+    let env = TestEnv::sequence(&[("loud", "seq 1000000"), ("after", "echo the last words")]);
+    let mut terminal = Terminal::start_unread(env.call(&["exec"]));
+    wait_until("the build to be over", || {
+        env.piper(&["builds"]).out().contains("succeeded")
+    });
+    // The whole flood would take seconds.
+    terminal.read(Some(Duration::from_millis(2)));
+    assert_eq!(terminal.finish().code(), Some(0));
+    let sent = terminal.sent();
+    assert!(!sent.contains("\r\n500000\r\n"), "all of it was shown");
+    let mut rest = sent.as_str();
+    for next in [
+        "lines are not shown here",
+        "piper logs",
+        "999950\r\n",
+        "1000000\r\n",
+        "the last words\r\n",
+        "finished successfully",
+    ] {
+        let at = rest.find(next);
+        let at = at.unwrap_or_else(|| panic!("no {next:?} in its place in {rest:?}"));
+        rest = &rest[at + next.len()..];
+    }
+}
+
+#[test]
+fn a_flood_of_short_lines_keeps_nobody_waiting_for_its_end() {
+    let env = TestEnv::new("[steps]\nflood = { run = 'yes', timeout = '500ms' }\n");
+    let all = File::create(env.path("all")).unwrap();
+    let running = env.call(&["exec", "flood"]).start_with_stdout(all.into());
+    let done = running.finish().exits(1);
+    assert!(done.took < Duration::from_secs(8), "{:?}", done.took);
+    let shown = fs::read(env.path("all")).unwrap();
+    // It was killed in the middle of one.
+    let whole = shown.strip_suffix(b"y").unwrap_or(&shown);
+    assert!(!whole.is_empty() && whole.chunks(2).all(|line| line == b"y\n"));
 }
 
 #[test]

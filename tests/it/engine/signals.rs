@@ -74,6 +74,23 @@ fn a_second_signal_kills_what_did_not_listen_to_the_first() {
 }
 
 #[test]
+fn ctrl_backslash_ends_piper_at_once_and_leaves_no_live_line() {
+    let env = TestEnv::new(LONG);
+    let script = format!("ulimit -c 0; exec {} exec", env!("CARGO_BIN_EXE_piper"));
+    let call = Call::of(&env, "/bin/sh".as_ref()).args(&["-c", &script]);
+    let mut terminal = crate::support::Terminal::start(call);
+    let step = env.pid_in("pid");
+    terminal.wait_for("0:00");
+    terminal.press("\u{1c}");
+    assert_eq!(terminal.killed_by(), Some(libc::SIGQUIT));
+    // The terminal itself may echo the key.
+    let sent = terminal.sent();
+    let (_, after) = sent.rsplit_once("0:0").unwrap();
+    assert!(after.contains("\r\u{1b}[J"), "{after:?}");
+    wait_gone(step);
+}
+
+#[test]
 fn a_surrounding_shell_loop_stops_with_piper() {
     let env = TestEnv::new(LONG);
     let script = format!(

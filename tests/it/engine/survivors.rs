@@ -191,14 +191,34 @@ fn a_stopped_watcher_keeps_no_build_from_ending() {
 }
 
 #[test]
-fn a_killed_watcher_is_missed_by_nobody() {
+fn in_the_place_of_a_killed_watcher_comes_another_one_that_knows_all_that_runs() {
+    // It is found by its session alone.
+    let env = TestEnv::sequence(&[(
+        "s",
+        "exec env -i sh -c 'echo $$ > pid; while :; do sleep 0.01; done'",
+    )]);
+    let running = env.call(&["exec"]).start();
+    let (first, step) = (wait_for_watcher(running.pid()), env.pid_in("pid"));
+    signal(first, libc::SIGKILL);
+    wait_until("it to be reaped", || {
+        !children(running.pid()).contains(&first)
+    });
+    wait_for_watcher(running.pid());
+    running.signal(libc::SIGKILL);
+    running.finish();
+    wait_gone(step);
+}
+
+#[test]
+fn who_kills_each_watcher_is_told_of_and_ends_no_build() {
     let env = TestEnv::sequence(&[("s", "while [ ! -e go ]; do sleep 0.01; done")]);
     let running = env.call(&["exec"]).start();
-    let watcher = wait_for_watcher(running.pid());
-    signal(watcher, libc::SIGKILL);
-    wait_until("it to be reaped", || {
-        !children(running.pid()).contains(&watcher)
-    });
+    for _ in 0..5 {
+        let watcher = wait_for_watcher(running.pid());
+        signal(watcher, libc::SIGKILL);
+        wait_gone(watcher);
+    }
+    running.wait_for_err("steps will outlive piper if it is killed");
     env.write("go", "");
     running.finish().succeeds();
 }

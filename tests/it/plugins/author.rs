@@ -50,7 +50,9 @@ fn what_is_begun_in_rust_builds_and_does_what_it_must(kind: &str) {
         .succeeds();
     env.write(
         "piper.toml",
-        format!("[steps]\nunit = {{ run = \"cargo test\", cwd = \"{name}\", pass-env = [\"*\"] }}\n"),
+        format!(
+            "[steps]\nunit = {{ run = \"cargo test\", cwd = \"{name}\", pass-env = [\"*\"] }}\n"
+        ),
     );
     env.call(&["exec", "unit"])
         .env("CARGO_TARGET_DIR", &target)

@@ -11,6 +11,7 @@ use std::{
     process::{Child, ExitStatus},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 /// A `piper` in a terminal of its own: its three streams are the terminal, which is its controlling one.
@@ -18,11 +19,19 @@ pub(crate) struct Terminal {
     child: Child,
     keys: File,
     screen: Arc<Mutex<Vec<u8>>>,
-    reader: JoinHandle<()>,
+    /// `None` as long as nobody looks.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Terminal {
     pub(crate) fn start(call: Call) -> Self {
+        let mut terminal = Self::start_unread(call);
+        terminal.read(None);
+        terminal
+    }
+
+    /// One that takes nothing, as after Ctrl-S, until [`read`](Self::read) is called.
+    pub(crate) fn start_unread(call: Call) -> Self {
         let (mut master, mut slave) = (0, 0);
         let size = libc::winsize {
             ws_row: 24,
@@ -59,21 +68,25 @@ impl Terminal {
         }
         let child = command.spawn().unwrap();
         drop((command, slave));
-        let screen = Arc::new(Mutex::new(Vec::new()));
-        let into = Arc::clone(&screen);
-        let mut output = File::from(master.try_clone().unwrap());
-        let reader = thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(read @ 1..) = output.read(&mut buffer) {
-                into.lock().unwrap().extend_from_slice(&buffer[..read]);
-            }
-        });
         Self {
             child,
             keys: File::from(master),
-            screen,
-            reader,
+            screen: Arc::default(),
+            reader: None,
         }
+    }
+
+    /// Begins to take what is sent; a slow one rests so long after each 4 KiB.
+    pub(crate) fn read(&mut self, rest: Option<Duration>) {
+        let into = Arc::clone(&self.screen);
+        let mut output = self.keys.try_clone().unwrap();
+        self.reader = Some(thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = output.read(&mut buffer) {
+                into.lock().unwrap().extend_from_slice(&buffer[..read]);
+                thread::sleep(rest.unwrap_or_default());
+            }
+        }));
     }
 
     /// Presses these keys.
@@ -100,7 +113,9 @@ impl Terminal {
             status.is_some()
         });
         // What was written last is still on its way here.
-        wait_until("the end of the terminal", || self.reader.is_finished());
+        wait_until("the end of the terminal", || {
+            self.reader.as_ref().is_none_or(JoinHandle::is_finished)
+        });
         status.unwrap()
     }
 

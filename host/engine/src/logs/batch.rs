@@ -60,6 +60,29 @@ impl Run {
         self.first_seq + u64::from(self.count)
     }
 
+    /// Its records, one by one; `text` is what [`Batch::runs`] hands out beside it.
+    pub fn records<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Record<'a>> {
+        let mut rest = text;
+        (0..u64::from(self.count)).map(move |place| {
+            let text = if self.marks.ends_line() {
+                let end = memchr::memchr(b'\n', rest)
+                    .expect("a run that ends lines has as many line ends as records");
+                let (text, after) = (&rest[..end], &rest[end + 1..]);
+                rest = after;
+                text
+            } else {
+                rest
+            };
+            Record {
+                seq: self.first_seq + place,
+                at: self.at,
+                source: &self.source,
+                marks: self.marks,
+                text,
+            }
+        })
+    }
+
     pub(super) fn bytes(&self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
@@ -136,26 +159,7 @@ impl Batch {
 
     /// The records, one by one.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        self.runs().flat_map(|(run, mut rest)| {
-            (0..u64::from(run.count)).map(move |place| {
-                let text = if run.marks.ends_line() {
-                    let end = memchr::memchr(b'\n', rest)
-                        .expect("a run that ends lines has as many line ends as records");
-                    let (text, after) = (&rest[..end], &rest[end + 1..]);
-                    rest = after;
-                    text
-                } else {
-                    rest
-                };
-                Record {
-                    seq: run.first_seq + place,
-                    at: run.at,
-                    source: &run.source,
-                    marks: run.marks,
-                    text,
-                }
-            })
-        })
+        self.runs().flat_map(|(run, text)| run.records(text))
     }
 
     /// Drops the records before `seq`.

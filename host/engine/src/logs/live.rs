@@ -44,9 +44,10 @@ impl LiveReader {
         }
     }
 
-    /// The number of the record that comes next: everything before it was handed out.
-    pub fn position(&self) -> u64 {
-        self.at
+    /// Leaves out the records before this number. What came with it in one batch is handed out all the same.
+    pub fn skip_to(&mut self, seq: u64) {
+        self.at = self.at.max(seq);
+        self.ring.advance(self.cursor, self.at);
     }
 
     /// The next records; waits at most so long for them.

@@ -3,6 +3,7 @@
 //! A step is a session of its own: its leader's pid names the session and the process group, so that everything it starts can be
 //! found again, also what left the group. Whoever holds a [`Child`] reads its status; all others that end are reaped for nobody.
 
+pub mod descriptors;
 pub mod pty;
 pub mod reaper;
 pub mod sessions;

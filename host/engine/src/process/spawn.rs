@@ -4,7 +4,7 @@
 //! as soon as piper has mapped something. Not `posix_spawn` itself, because that asks for the handler of each of the 64 signals and
 //! maps a new stack every time, and has no way to return a descriptor of the process.
 
-use super::{Child, Pid, check, reaper};
+use super::{Child, Pid, check, descriptors, reaper};
 use std::{
     ffi::{CStr, CString, OsStr},
     io,
@@ -69,6 +69,7 @@ impl Spawn<'_> {
             cwd: self.cwd.as_ptr(),
             stdio: self.stdio,
             changed: changed(),
+            open_files: descriptors::given(),
             error: 0,
         };
         let mut stack = STACK.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,6 +125,8 @@ struct Becoming<'a> {
     stdio: Stdio<'a>,
     /// The signals that are set back to their default.
     changed: &'static [libc::c_int],
+    /// How many files it may have open, if it is not as many as this process.
+    open_files: Option<&'static libc::rlimit>,
     /// What kept it from becoming the program; written by the child.
     error: libc::c_int,
 }
@@ -151,7 +154,7 @@ impl Becoming<'_> {
         unsafe { *libc::__errno_location() }
     }
 
-    /// A session of its own, the working folder, the descriptors, and every signal as at login.
+    /// A session of its own, the working folder, the descriptors and their number, and every signal as at login.
     fn prepare(&self) -> Result<(), Failed> {
         // SAFETY: these take numbers, strings that live, and structures on this stack.
         unsafe {
@@ -177,6 +180,9 @@ impl Becoming<'_> {
                         tried(libc::dup2(terminal, target))?;
                     }
                 }
+            }
+            if let Some(limit) = self.open_files {
+                tried(libc::setrlimit(libc::RLIMIT_NOFILE, limit))?;
             }
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = libc::SIG_DFL;

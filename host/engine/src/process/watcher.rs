@@ -13,7 +13,7 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
     path::{Path, PathBuf},
@@ -153,6 +153,11 @@ impl Watcher {
             over: child.pidfd.try_clone()?,
             untold: notes,
         })
+    }
+
+    /// What becomes readable when it ends, which it does before its time only if somebody kills it.
+    pub fn over(&self) -> BorrowedFd<'_> {
+        self.over.as_fd()
     }
 
     /// The watcher's process, which is not a step's; `None` if it is gone, because its number may then be somebody else's.

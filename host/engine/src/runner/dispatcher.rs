@@ -142,6 +142,7 @@ impl Dispatcher<'_> {
                 Happening::Key if self.executor.type_on() => self.pause(Signals::stop_job_here),
                 Happening::Key => {}
                 Happening::KeyRoom => self.executor.type_ahead(),
+                Happening::Unwatched => self.watch_over(),
             }
         }
     }
@@ -292,6 +293,10 @@ impl Dispatcher<'_> {
     fn become_long(&mut self) {
         self.is_long = true;
         self.listener.became_long();
+        self.watch_over();
+    }
+
+    fn watch_over(&mut self) {
         if let Err(error) = self.executor.watch_over() {
             self.warn(format!(
                 "steps will outlive piper if it is killed: could not start the watcher: {error}"

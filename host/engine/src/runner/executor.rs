@@ -35,6 +35,9 @@ use std::{
     time::Duration,
 };
 
+/// How many watchers one build may have: whoever kills this many kills the next one, too.
+const MOST_WATCHERS: u32 = 5;
+
 /// The processes of one build.
 pub(super) struct Executor<'a> {
     order: &'a Order,
@@ -45,8 +48,10 @@ pub(super) struct Executor<'a> {
     running: HashMap<StepIx, Pid>,
     watcher: Option<Watcher>,
     keyboard: Option<Keyboard>,
-    /// Sessions that began before there was a watcher to be told.
-    untold: Vec<Session>,
+    /// How often a watcher was started.
+    watchers: u32,
+    /// All sessions that ever began: what an ended step left may be in its session still, and a watcher that comes later must know.
+    sessions: Vec<Session>,
     /// What Ctrl-Z stopped.
     stopped: HashSet<Pid>,
     /// Children that this process had before the build: a wrapper that ends in `exec piper` leaves it its own.
@@ -63,7 +68,8 @@ impl<'a> Executor<'a> {
             running: HashMap::new(),
             watcher: None,
             keyboard: None,
-            untold: Vec::new(),
+            watchers: 0,
+            sessions: Vec::new(),
             stopped: HashSet::new(),
             inherited: sessions::children(),
         })
@@ -130,9 +136,9 @@ impl<'a> Executor<'a> {
         let leader = child.pid;
         self.running.insert(step, leader);
         let session = Session::of(leader);
-        match &mut self.watcher {
-            Some(watcher) => watcher.session(session),
-            None => self.untold.push(session),
+        self.sessions.push(session);
+        if let Some(watcher) = &mut self.watcher {
+            watcher.session(session);
         }
         let label = planned.label.clone();
         let watched = self.capture.watch(Capturing {
@@ -322,8 +328,14 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Starts the watcher.
+    /// Starts the watcher, or another one in the place of one that was killed.
     pub(super) fn watch_over(&mut self) -> io::Result<()> {
+        // Its descriptor is always ready now.
+        self.watcher = None;
+        if self.watchers == MOST_WATCHERS {
+            return Err(io::Error::other("it is killed again and again"));
+        }
+        self.watchers += 1;
         let mut notes = Notes::default();
         notes.folder(self.scratch.root());
         if let Some(copy) = &self.order.copy {
@@ -338,11 +350,13 @@ impl<'a> Executor<'a> {
         {
             notes.keep(&planned.label);
         }
-        for session in self.untold.drain(..) {
+        for &session in &self.sessions {
             notes.session(session);
         }
-        self.watcher = Some(Watcher::start(self.order.id.as_str(), notes)?);
-        Ok(())
+        let watcher = self
+            .watcher
+            .insert(Watcher::start(self.order.id.as_str(), notes)?);
+        self.capture.wait_for_watcher(watcher.over())
     }
 
     /// Whether the log is long already, however young the build is.
@@ -507,6 +521,21 @@ impl Launch<'_> {
         }
     }
 
+    /// What exactly was not found.
+    fn missing(&self, program: &str) -> String {
+        if spawn::find_program(program.as_ref(), &self.path, self.cwd).is_ok() {
+            format!(
+                "`{program}` is there, but not the interpreter that its first line names, or its loader"
+            )
+        } else if !program.contains('/') {
+            format!("`{program}` was not found in PATH")
+        } else if Path::new(program).is_absolute() {
+            format!("there is no file {program}")
+        } else {
+            format!("there is no file {program} in {}", self.cwd.display())
+        }
+    }
+
     fn explain(&self, program: &str, error: &io::Error) -> Ended {
         let user = |why: String| Ended::NotStarted {
             why,
@@ -516,10 +545,11 @@ impl Launch<'_> {
             return user(format!("there is no folder {}", self.cwd.display()));
         }
         match (error.kind(), &self.planned.command) {
-            (io::ErrorKind::NotFound, Command::Script { .. }) => {
-                user(format!("its shell `{program}` was not found in PATH"))
-            }
-            (io::ErrorKind::NotFound, _) => user(format!("`{program}` was not found in PATH")),
+            (io::ErrorKind::NotFound, Command::Script { .. }) => user(format!(
+                "its shell cannot be run: {}",
+                self.missing(program)
+            )),
+            (io::ErrorKind::NotFound, _) => user(self.missing(program)),
             (io::ErrorKind::PermissionDenied, _) => {
                 user(format!("`{program}` may not be executed"))
             }

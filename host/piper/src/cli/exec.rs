@@ -8,7 +8,7 @@ use super::{
 use crate::{
     exec::{self, Options, Runner, Telling, Workspace, exit_code},
     plugins::pipeline::Plugins,
-    ui::Ui,
+    ui::{Ui, quit::tidy_up_on_quit},
 };
 use anyhow::Context as _;
 use clap::Args;
@@ -18,7 +18,7 @@ use piper_core::{
     problem::Problem,
     wire::v1::Outcome,
 };
-use piper_engine::{secrets, signals::Signals};
+use piper_engine::{process::descriptors::Limit, secrets, signals::Signals};
 use std::{num::NonZeroU32, path::PathBuf, sync::Arc, thread};
 
 /// Run a pipeline or a step on this machine
@@ -54,6 +54,7 @@ pub struct ExecArgs {
 pub fn run(args: &ExecArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     // Before signals are held back: a value may come from a pipe that nobody writes to, and whoever waits in vain can interrupt.
     let request = args.request.parse().map_err(CliError::Problems)?;
+    tidy_up_on_quit();
     // Before there is a second thread, and before anything is made that a signal would leave behind.
     let signals = Signals::block().context("could not watch for signals")?;
     let code = run_builds(&request, args, global, ui, &signals);
@@ -82,7 +83,7 @@ fn run_builds(
         warn_of_unused_arguments(plan, ui);
     }
 
-    let jobs = args.jobs.map_or_else(cores, NonZeroU32::get);
+    let jobs = jobs(args, ui);
     let from_file = args.secrets.as_deref().map(secrets::read_file).transpose();
     let secrets = from_file.map_err(|error| {
         let message = match std::error::Error::source(&error) {
@@ -165,6 +166,19 @@ fn warn_of_unused_arguments(plan: &Plan, ui: &Ui) {
             step.label
         ));
     }
+}
+
+/// How many cores steps may take, as far as there are files to be opened for so many steps.
+fn jobs(args: &ExecArgs, ui: &Ui) -> u32 {
+    let limit = Limit::raise();
+    let (wanted, most) = (args.jobs.map_or_else(cores, NonZeroU32::get), limit.steps());
+    if wanted > most && args.jobs.is_some() {
+        ui.warn(&format!(
+            "at most {most} steps run at once, because this process may have only {} files open: raise the hard limit (`ulimit -Hn`) for more",
+            limit.files()
+        ));
+    }
+    wanted.min(most)
 }
 
 fn cores() -> u32 {

@@ -11,7 +11,7 @@ use crate::{
     ui::{OutputFormat, Ui, sanitize::words},
 };
 use piper_core::record::History;
-use piper_engine::clock;
+use piper_engine::{clock, scratch};
 
 /// The settings, with what holds without them.
 const HELP: &str = "\
@@ -48,6 +48,7 @@ pub fn run(args: &GcArgs, _global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError>
         .expendable(limits, now)
         .map_err(|error| CliError::Failed(error.into()))?;
     if !args.dry_run {
+        scratch::remove_abandoned();
         let ids: Vec<_> = old.builds.iter().map(|build| build.id).collect();
         history
             .remove(&ids)

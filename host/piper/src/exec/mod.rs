@@ -25,7 +25,7 @@ use piper_core::{
     plan::{Plan, cell_text},
     problem::Problem,
     project::VersionSource,
-    record::{BuildEnd, BuildSummary, Recorder as _},
+    record::{BuildSummary, Recorder as _},
     time::Timestamp,
     wire::{
         path::to_text,
@@ -206,12 +206,7 @@ impl<'a> Runner<'a> {
             Ok(report) => report,
             Err(error) => screen.give_up(&error),
         };
-        let end = BuildEnd {
-            outcome: report.outcome,
-            reason: report.reason.clone(),
-            duration: report.duration,
-            size: log.finish().bytes,
-        };
+        log.finish();
         // While signals are held back, and before a second one is meant: a copy would stay for ever.
         let kept_copy = if self.options.keep && report.outcome != Outcome::Succeeded {
             workspace.keep()
@@ -228,7 +223,7 @@ impl<'a> Runner<'a> {
             .join()
             .context("could not show the build, which is done");
         folders.tidy();
-        let trouble = self.recorder.end(order.id, end);
+        let trouble = self.recorder.end(order.id, clock.now().wall);
         if let Some(told) = told {
             for warning in told.end(&summary, report.outcome, kept.as_deref(), clock.now().wall) {
                 asides.warn(warning);

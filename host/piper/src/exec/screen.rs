@@ -9,18 +9,21 @@ use crate::ui::reporter::Reporter;
 use piper_core::{
     id::BuildId,
     log::{Record, mask::Masker},
-    time::Now,
+    time::{Monotonic, Now},
     wire::v1::{Annotation, Event, Line, Outcome},
 };
 use piper_engine::{
     clock::Clock,
-    logs::{LiveReader, LogHandle, Next},
+    logs::{Batch, LiveReader, LogHandle, Next, Run},
     runner::{Listener, Report},
 };
 use std::{
     collections::VecDeque,
     io, iter,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -31,6 +34,10 @@ const ABOUT_TO_STOP: Duration = Duration::from_millis(200);
 const GATHER: Duration = Duration::from_millis(4);
 /// Records of so many bytes do not gather: they would only leave the memory before they are shown.
 const LARGE: usize = 16 * 1024;
+/// How many of the last records are shown of what else is left out: a few screens. They are read all the same, so few of them.
+const LAST_RECORDS: u64 = 100;
+/// How many bytes of them: slow terminals take no more in a second or two.
+const LAST_BYTES: usize = 16 * 1024;
 /// How long the thread sleeps if it knows of nothing to come.
 const IDLE: Duration = Duration::from_secs(3600);
 const STACK: usize = 512 * 1024;
@@ -52,8 +59,6 @@ struct Waiting {
     hurry: bool,
     /// Everything is shown.
     finished: bool,
-    /// Records that are not shown yet are left out.
-    skip_backlog: bool,
     /// The thread waits for events alone, because there are no more records.
     listening: bool,
 }
@@ -62,6 +67,8 @@ struct Waiting {
 struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
+    /// Records that are not shown yet are left out, but for the last. Asked at each record, so it is not behind the lock.
+    skip_backlog: AtomicBool,
 }
 
 impl Queue {
@@ -125,6 +132,8 @@ impl Screen {
                 build,
                 clock,
                 events: VecDeque::new(),
+                shown: 0,
+                skipped: false,
                 ended: false,
                 finished: false,
             }
@@ -184,9 +193,9 @@ impl Screen {
         waiting.finished
     }
 
-    /// Leaves out what is not shown yet, but for how the build ended.
+    /// Leaves out what is not shown yet of a build that is over, but for the last lines and how it ended.
     pub(super) fn skip_backlog(&self) {
-        self.queue.lock().skip_backlog = true;
+        self.queue.skip_backlog.store(true, Ordering::Relaxed);
         self.queue.changed.notify_all();
     }
 
@@ -300,6 +309,10 @@ struct Show {
     build: BuildId,
     clock: Clock,
     events: VecDeque<Told>,
+    /// The number of the record that is shown next.
+    shown: u64,
+    /// The backlog was left out.
+    skipped: bool,
     /// There are no more records.
     ended: bool,
     /// The last event was shown.
@@ -309,7 +322,11 @@ struct Show {
 impl Show {
     fn run(mut self) {
         loop {
-            self.show_events(self.reader.position());
+            self.show_events(self.shown);
+            if self.is_to_skip() {
+                self.skip_backlog();
+                continue;
+            }
             if self.finished {
                 self.reporter.finish(self.clock.now().mono);
                 self.queue.lock().finished = true;
@@ -337,9 +354,9 @@ impl Show {
     fn show_events(&mut self, shown: u64) {
         let mut waiting = self.queue.lock();
         self.events.extend(waiting.told.drain(..));
-        let skipped = waiting.skip_backlog || waiting.hurry && self.reporter.is_deaf();
+        let is_in_vain = waiting.hurry && self.reporter.is_deaf();
         drop(waiting);
-        if skipped && !self.ended {
+        if is_in_vain && !self.ended {
             self.ended = true;
             self.say_what_is_left_out();
         }
@@ -376,10 +393,50 @@ impl Show {
         }
     }
 
+    /// The number after that of the last record that anybody told of.
+    fn log_end(&self) -> u64 {
+        self.events.iter().map(|told| told.after).max().unwrap_or(0)
+    }
+
+    fn is_to_skip(&self) -> bool {
+        !self.skipped && !self.finished && self.queue.skip_backlog.load(Ordering::Relaxed)
+    }
+
+    /// Shows the last of what is not shown yet, and says that the rest of it is left out.
+    fn skip_backlog(&mut self) {
+        self.skipped = true;
+        let end = self.log_end();
+        if end <= self.shown {
+            return;
+        }
+        let earliest = end.saturating_sub(LAST_RECORDS).max(self.shown);
+        self.reader.skip_to(earliest);
+        let mut batches = Vec::new();
+        loop {
+            match self.reader.next(Duration::ZERO) {
+                Next::Batch(batch) => batches.push(batch),
+                Next::Missed(_) => {}
+                Next::Idle | Next::End => break,
+            }
+        }
+        let first = first_of_last(&batches, earliest).unwrap_or(end);
+        let left_out = first - self.shown;
+        if left_out > 0 {
+            let message = format!(
+                "{left_out} lines are not shown here, because they came faster than they were read; all of them are in `piper logs {}`",
+                self.build.short()
+            );
+            self.reporter.leave_out(self.clock.now(), message);
+        }
+        self.shown = first;
+        for batch in batches {
+            self.show_batch(&batch);
+        }
+        self.shown = self.shown.max(end);
+    }
+
     fn say_what_is_left_out(&mut self) {
-        let shown = self.reader.position();
-        let left = self.events.iter().map(|told| told.after).max();
-        if left.is_some_and(|all| all > shown) {
+        if self.log_end() > self.shown {
             let message = format!(
                 "the rest of what was printed is not shown; all of it is in `piper logs {}`",
                 self.build.short()
@@ -391,35 +448,9 @@ impl Show {
 
     /// Shows the next records; returns how many bytes they had.
     fn show_records(&mut self, wait: Duration) -> usize {
-        let now = |clock: Clock| clock.now().mono;
         match self.reader.next(wait) {
             Next::Batch(batch) => {
-                let records = batch.records().map(|record| Record {
-                    seq: record.seq,
-                    at: record.at,
-                    step: record.source.step.0,
-                    r#try: record.source.r#try,
-                    marks: record.marks,
-                    text: record.text,
-                });
-                let mut records = records.peekable();
-                while let Some(first) = records.peek() {
-                    // What was told while this thread waited for records comes before them: a step's first line may be here
-                    // together with its start (test: it::cli::output::a_step_begins_before_its_first_line).
-                    self.show_events(first.seq);
-                    if self.finished {
-                        // Nobody wants to see the rest of what was interrupted.
-                        break;
-                    }
-                    let next = self.events.front().map_or(u64::MAX, |told| told.after);
-                    if next >= batch.end_seq() {
-                        // Nearly always: a million lines and no event among them.
-                        self.reporter.records(now(self.clock), records);
-                        break;
-                    }
-                    let before = iter::from_fn(|| records.next_if(|record| record.seq < next));
-                    self.reporter.records(now(self.clock), before);
-                }
+                self.show_batch(&batch);
                 return batch.runs().map(|(_, text)| text.len()).sum();
             }
             Next::Missed(range) => {
@@ -427,13 +458,82 @@ impl Show {
                 let message = format!(
                     "{count} lines of the log could not be read back and are not shown here"
                 );
-                self.reporter
-                    .event(self.clock.now(), &Event::Warning { message });
+                self.reporter.leave_out(self.clock.now(), message);
+                self.shown = range.end;
             }
             Next::Idle => {}
             Next::End => self.ended = true,
         }
         0
+    }
+
+    /// Shows those records of a batch that were not shown yet.
+    fn show_batch(&mut self, batch: &Batch) {
+        // What was told while this thread waited for records comes before them: a step's first line may be here together with its
+        // start (test: it::cli::output::a_step_begins_before_its_first_line).
+        self.show_events(self.shown.max(batch.first_seq()));
+        let now = self.clock.now().mono;
+        for (run, text) in batch.runs() {
+            // Nobody wants to see the rest of what was interrupted.
+            if self.finished || self.is_to_skip() {
+                break;
+            }
+            if run.end_seq() > self.shown {
+                self.show_run(now, run, text);
+            }
+        }
+        self.reporter.show(now);
+    }
+
+    /// Shows those records of a run that were not shown yet, as far as the backlog is not left out.
+    fn show_run(&mut self, now: Monotonic, run: &Run, text: &[u8]) {
+        let lines = Record {
+            seq: run.first_seq,
+            at: run.at,
+            step: run.source.step.0,
+            r#try: run.source.r#try,
+            marks: run.marks,
+            text,
+        };
+        // Nearly always: a million lines and no event among them.
+        if run.first_seq >= self.shown
+            && self.next_event() >= run.end_seq()
+            && self.reporter.whole_lines(now, &lines)
+        {
+            self.shown = run.end_seq();
+            return;
+        }
+        let from = self.shown;
+        let mut records = run
+            .records(text)
+            .skip_while(|record| record.seq < from)
+            .peekable();
+        while let Some(first) = records.peek().map(|record| record.seq) {
+            if self.next_event() <= first {
+                self.show_events(first);
+            }
+            if self.finished || self.is_to_skip() {
+                return;
+            }
+            let next = self.next_event();
+            let (queue, skipped, shown) = (&self.queue, self.skipped, &mut self.shown);
+            let is_to_skip = || !skipped && queue.skip_backlog.load(Ordering::Relaxed);
+            let before = iter::from_fn(|| {
+                let record = records.next_if(|record| record.seq < next && !is_to_skip())?;
+                *shown = record.seq + 1;
+                Some(Record {
+                    text: record.text,
+                    seq: record.seq,
+                    ..lines
+                })
+            });
+            self.reporter.records(now, before);
+        }
+    }
+
+    /// The number of the record before which the next event is shown.
+    fn next_event(&self) -> u64 {
+        self.events.front().map_or(u64::MAX, |told| told.after)
     }
 
     /// Lets more happen before it is shown, unless somebody waits.
@@ -454,4 +554,22 @@ impl Show {
             .changed
             .wait_timeout_while(waiting, wait, nothing);
     }
+}
+
+/// The number of the first of the last few records, none of them before `earliest`.
+fn first_of_last(batches: &[Arc<Batch>], earliest: u64) -> Option<u64> {
+    let records = batches.iter().flat_map(|batch| batch.records());
+    let mut sizes: Vec<(u64, usize)> = records
+        .skip_while(|record| record.seq < earliest)
+        .map(|record| (record.seq, record.text.len()))
+        .collect();
+    let (mut first, mut bytes) = sizes.pop()?;
+    while let Some((seq, size)) = sizes.pop() {
+        bytes += size;
+        if bytes > LAST_BYTES {
+            break;
+        }
+        first = seq;
+    }
+    Some(first)
 }

@@ -12,6 +12,7 @@ use piper_core::{
     record::{BuildSummary, Filter, History, HistoryError},
     time::Timestamp,
 };
+use piper_engine::scratch;
 use piper_store::{Error, Index};
 use std::{
     error, fs, io,
@@ -202,12 +203,13 @@ fn catch_up(
     Ok(())
 }
 
-/// Removes the builds in `place` that have been kept long enough; returns what the user should know.
+/// Removes the builds in `place` that have been kept long enough, and what killed ones left; returns what the user should know.
 pub(super) fn sweep(
     place: Place,
     limits: Limits,
     now: Timestamp,
 ) -> Result<Vec<String>, HistoryError> {
+    scratch::remove_abandoned();
     let mut history = LocalHistory::open(place, now)?;
     let expendable = history.expendable(limits, now)?;
     let ids: Vec<_> = expendable.builds.iter().map(|build| build.id).collect();

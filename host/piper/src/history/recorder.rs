@@ -6,17 +6,17 @@
 use super::{Place, chain, local::sweep, recent::Recent, settings};
 use piper_core::{
     id::BuildId,
-    record::{BuildEnd, BuildSummary, Recorder},
+    record::{BuildSummary, Recorder},
     time::Timestamp,
 };
-use std::{collections::HashMap, io, path::PathBuf};
+use std::{collections::HashSet, io, path::PathBuf};
 
 /// Keeps builds in a [`Place`].
 #[derive(Debug)]
 pub struct LocalRecorder {
     place: Result<Place, String>,
-    /// When those began that run.
-    running: HashMap<BuildId, Timestamp>,
+    /// Those that run and are kept.
+    running: HashSet<BuildId>,
     /// What the user was not told yet.
     warning: Option<String>,
 }
@@ -35,7 +35,7 @@ impl LocalRecorder {
     fn with(place: Result<Place, String>) -> Self {
         Self {
             place,
-            running: HashMap::new(),
+            running: HashSet::new(),
             warning: None,
         }
     }
@@ -58,7 +58,7 @@ impl Recorder for LocalRecorder {
     fn begin(&mut self, build: &BuildSummary) -> Option<PathBuf> {
         match self.ready().map(|place| place.file(build.id)) {
             Ok(file) => {
-                self.running.insert(build.id, build.created);
+                self.running.insert(build.id);
                 Some(file)
             }
             Err(why) => {
@@ -68,11 +68,11 @@ impl Recorder for LocalRecorder {
         }
     }
 
-    fn end(&mut self, build: BuildId, end: BuildEnd) -> Vec<String> {
+    fn end(&mut self, build: BuildId, now: Timestamp) -> Vec<String> {
         let mut warnings: Vec<String> = self.warning.take().into_iter().collect();
-        if let (Some(began), Ok(place)) = (self.running.remove(&build), &self.place) {
+        if let (true, Ok(place)) = (self.running.remove(&build), &self.place) {
             let size = Place::size(&place.file(build));
-            warnings.extend(tidy(place, began + end.duration, size));
+            warnings.extend(tidy(place, now, size));
         }
         warnings
     }

@@ -64,6 +64,8 @@ pub struct Lines {
     steps: BTreeMap<u32, StepLines>,
     /// Whether to keep the last lines of each step, in case it fails.
     keep_tails: bool,
+    /// Something was left out: of no step is it known that it printed nothing before.
+    left_out: bool,
 }
 
 /// What one step prints.
@@ -107,6 +109,7 @@ impl Lines {
             ambiguous: BTreeSet::new(),
             steps: BTreeMap::new(),
             keep_tails,
+            left_out: false,
         }
     }
 
@@ -194,6 +197,35 @@ impl Lines {
         }
     }
 
+    /// Adds many records of one try and one stream at once, whose text has its line ends; `false`, and nothing is added, if they
+    /// are to be looked at one by one. It is what makes a flood of short lines as cheap as its bytes.
+    pub fn whole_lines(&mut self, outputs: &mut Outputs, lines: &Record<'_>) -> bool {
+        let marks = lines.marks;
+        let is_plain = marks.ends_line()
+            && !marks.contains(Marks::PIPER)
+            && !marks.contains(Marks::DROPPED_BEFORE);
+        let Some(step) = self.steps.get(&lines.step) else {
+            return false;
+        };
+        let channel = &step.channels[marks.stream() as usize];
+        let passes = self.sharing == Sharing::Alone
+            && is_plain
+            && step.r#try == lines.r#try
+            && channel.sanitizer.lets_pass(lines.text);
+        if passes {
+            let sink = outputs.sink(channel.stream);
+            sink.buffer.extend_from_slice(lines.text);
+            sink.open = false;
+        }
+        passes
+    }
+
+    /// Ends what is open, because what comes next does not follow what came last.
+    pub fn leave_out(&mut self, outputs: &mut Outputs) {
+        self.finish(outputs);
+        self.left_out = true;
+    }
+
     /// Shows parts of lines that have waited long enough.
     pub fn expire(&mut self, outputs: &mut Outputs, now: Monotonic) {
         for channel in self.steps.values_mut().flat_map(|step| &mut step.channels) {
@@ -258,7 +290,10 @@ impl Lines {
         StepLines {
             r#try: record.r#try,
             channels: [Stream::Stdout, Stream::Stderr].map(channel),
-            tail: Tail::default(),
+            tail: Tail {
+                bytes: Vec::new(),
+                cut: self.left_out,
+            },
         }
     }
 

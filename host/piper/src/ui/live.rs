@@ -7,6 +7,7 @@ use super::{
     lines::Sharing,
     output::{Sink, Size},
     progress::{Progress, State, Step},
+    quit,
     style::{Paint, Style, width},
     text::Text,
 };
@@ -122,6 +123,7 @@ impl Live {
             talk.buffer.extend_from_slice(END_SYNCHRONIZED);
         }
         talk.flush();
+        quit::note_drawn(rows.len());
         self.drawn = rows;
         self.size = Some(size);
         self.last_frame = Some(now);

@@ -15,6 +15,7 @@ pub mod ndjson;
 pub mod output;
 pub mod problem;
 pub mod progress;
+pub mod quit;
 pub mod reporter;
 pub mod sanitize;
 pub mod sgr;

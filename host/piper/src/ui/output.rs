@@ -14,6 +14,9 @@ use std::{
 /// How much is collected before it is written: large enough that the system calls do not show, small enough to stay in the cache.
 const BUFFER: usize = 128 * 1024;
 
+/// The same for a terminal, which takes a few KiB at a time anyway: what stands here can not be left out any more when it falls behind.
+const TERMINAL_BUFFER: usize = 16 * 1024;
+
 /// The size of a terminal, in columns and rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
@@ -140,7 +143,11 @@ impl Sink {
 
     /// Whether enough has been collected to be worth writing.
     pub fn is_full(&self) -> bool {
-        self.buffer.len() >= BUFFER
+        let most = match self.face.terminal {
+            true => TERMINAL_BUFFER,
+            false => BUFFER,
+        };
+        self.buffer.len() >= most
     }
 
     /// Adds a line of piper's own words, and ends the line that is open, if there is one.

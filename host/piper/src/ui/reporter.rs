@@ -107,22 +107,45 @@ impl Reporter {
         }
     }
 
-    /// Shows log records.
-    pub fn records<'a>(&mut self, now: Monotonic, batch: impl IntoIterator<Item = Record<'a>>) {
+    /// Takes log records, to be shown when enough have gathered or at the next [`show`](Self::show).
+    pub fn records<'a>(&mut self, now: Monotonic, records: impl IntoIterator<Item = Record<'a>>) {
         match self {
             Self::People(people) => {
-                for record in batch {
+                for record in records {
                     people.record(now, &record);
                 }
-                people.show(now);
             }
             Self::Programs(stream) => {
-                for record in batch {
+                for record in records {
                     stream.record(&record);
                 }
-                stream.flush();
             }
         }
+    }
+
+    /// Takes many records of one try and one stream at once, whose text has its line ends; `false`, and none is taken, if they
+    /// are to be handed over one by one.
+    pub fn whole_lines(&mut self, now: Monotonic, lines: &Record<'_>) -> bool {
+        match self {
+            Self::People(people) => people.whole_lines(now, lines),
+            Self::Programs(_) => false,
+        }
+    }
+
+    /// Shows what was taken.
+    pub fn show(&mut self, now: Monotonic) {
+        match self {
+            Self::People(people) => people.show(now),
+            Self::Programs(stream) => stream.flush(),
+        }
+    }
+
+    /// Says that records are left out before the next one.
+    pub fn leave_out(&mut self, now: Now, message: String) {
+        if let Self::People(people) = self {
+            people.lines.leave_out(&mut people.outputs);
+        }
+        self.event(now, &Event::Warning { message });
     }
 
     /// Whether nobody reads what steps print any more.
@@ -225,6 +248,19 @@ impl People {
             .step(record.step)
             .map_or("", |step| step.label.as_str());
         self.lines.record(&mut self.outputs, now, label, record);
+        self.write_what_is_full(now);
+    }
+
+    fn whole_lines(&mut self, now: Monotonic, lines: &Record<'_>) -> bool {
+        let taken = self.lines.whole_lines(&mut self.outputs, lines);
+        if taken {
+            self.progress.heard(lines.step, now);
+            self.write_what_is_full(now);
+        }
+        taken
+    }
+
+    fn write_what_is_full(&mut self, now: Monotonic) {
         if self.live.is_none() {
             for stream in [Stream::Stdout, Stream::Stderr] {
                 let sink = self.outputs.sink(stream);

@@ -116,6 +116,15 @@ impl Sanitizer {
         }
     }
 
+    /// Whether these whole lines would pass as they are, all of them, for sure.
+    pub fn lets_pass(&self, lines: &[u8]) -> bool {
+        match self.policy {
+            Policy::Pass => true,
+            Policy::WithoutColor => self.held_len == 0 && memchr::memchr(ESC, lines).is_none(),
+            Policy::Terminal { .. } => false,
+        }
+    }
+
     /// Ends a line: nothing that it began goes on, except its colours, which the next line opens again.
     pub fn end_line(&mut self, out: &mut Vec<u8>) {
         match self.policy {

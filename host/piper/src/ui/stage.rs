@@ -266,6 +266,7 @@ impl Stage {
         };
         self.seq += 1;
         self.reporter.records(self.mono(), [record]);
+        self.reporter.show(self.mono());
     }
 
     pub(crate) fn line(&mut self, label: &str, text: &str) {

@@ -94,6 +94,86 @@ proptest! {
     }
 }
 
+/// What a step that is alone prints: whole lines, and pieces of lines; letters, and the parts of colours.
+fn runs() -> impl Strategy<Value = Vec<(Vec<Vec<u8>>, bool)>> {
+    let line = proptest::collection::vec(proptest::sample::select(&b"ab\x1b[1m\xff"[..]), 0..6);
+    let lines = proptest::collection::vec(line, 1..5);
+    let piece = proptest::collection::vec(any::<u8>(), 0..4).prop_map(|piece| vec![piece]);
+    proptest::collection::vec(
+        prop_oneof![
+            3 => lines.prop_map(|lines| (lines, true)),
+            1 => piece.prop_map(|piece| (piece, false)),
+        ],
+        0..20,
+    )
+}
+
+proptest! {
+    #[test]
+    fn many_lines_at_once_look_like_the_same_lines_one_by_one(runs in runs(), colorless: bool) {
+        let written = |at_once: bool| {
+            let (mut outputs, fake) = joined();
+            let mut lines = Lines::new(Sharing::Alone, true, false);
+            if colorless {
+                lines.is_colorless(0);
+            }
+            for (run, ends) in &runs {
+                let marks = if *ends { Marks::default() } else { Marks::CONTINUES };
+                let whole: Vec<u8> = run.iter().flat_map(|line| [&line[..], b"\n"].concat()).collect();
+                if at_once && lines.whole_lines(&mut outputs, &record(0, marks, &whole)) {
+                    continue;
+                }
+                for line in run {
+                    lines.record(&mut outputs, Monotonic::default(), "x", &record(0, marks, line));
+                }
+            }
+            let open = outputs.sink(Stream::Stdout).open;
+            lines.finish(&mut outputs);
+            outputs.flush();
+            let bytes = fake.bytes.borrow().clone();
+            (bytes, open)
+        };
+        prop_assert_eq!(written(true), written(false));
+    }
+}
+
+#[test]
+fn plain_lines_are_taken_at_once() {
+    let (mut outputs, fake) = joined();
+    let mut lines = Lines::new(Sharing::Alone, true, false);
+    let many = record(0, Marks::default(), b"b\nc\n");
+    assert!(
+        !lines.whole_lines(&mut outputs, &many),
+        "nobody knows the step yet"
+    );
+    lines.record(
+        &mut outputs,
+        Monotonic::default(),
+        "x",
+        &record(0, Marks::default(), b"a"),
+    );
+    assert!(lines.whole_lines(&mut outputs, &many));
+    outputs.flush();
+    assert_eq!(fake.text(), "a\nb\nc\n");
+}
+
+#[test]
+fn after_a_gap_nothing_goes_on_and_last_lines_are_not_all() {
+    let (mut outputs, fake) = joined();
+    let mut lines = Lines::new(Sharing::Labelled, true, true);
+    for (marks, text) in [(Marks::CONTINUES, "half"), (Marks::default(), "whole")] {
+        let record = record(0, marks, text.as_bytes());
+        lines.record(&mut outputs, Monotonic::default(), "x", &record);
+        if text == "half" {
+            lines.leave_out(&mut outputs);
+        }
+    }
+    let tail = lines.finish_step(&mut outputs, 0);
+    assert_eq!(tail.last(), (&b"whole\n"[..], 1, false));
+    outputs.flush();
+    assert_eq!(fake.text(), "x │ half\nx │ whole\n");
+}
+
 /// What steps with these labels print, each one line, on a terminal of so many columns or elsewhere.
 fn labelled(labels: &[&str], columns: Option<usize>) -> String {
     let fake = Fake::default();
