@@ -161,6 +161,59 @@ fn a_broken_line_does_not_hide_the_problems_of_the_others() {
     );
 }
 
+#[test_case("[steps]\na = \"x\n[pipelines.p]\nstep = 1", &["P0006:", "P0107:step"]; "a string")]
+#[test_case("[steps]\na = ['x'\nb = 1\n[pipelines.p]\nstep = 1", &["P0006:", "P0101:1", "P0107:step"]; "a list before a key")]
+#[test_case("[steps.a]\nrun = 'x'\nneeds = [\n 'x',\n\n[pipelines.p]\nstep = 1", &["P0006:", "P0107:step"]; "a list before a header")]
+#[test_case("[steps.a]\nneeds = [\"b]\nrum = 'x'\n[pipelines.p]\nstep = 1", &["P0006:", "P0107:rum", "P0107:step"]; "a string in a list")]
+#[test_case("[steps]\na = { run = 'x'\nb = 1\n[pipelines.p]\nstep = 1", &["P0006:", "P0101:1", "P0107:step"]; "a table")]
+#[test_case("[steps\na = 'x'\n[pipelines.p]\nstep = 1", &["P0006:", "P0107:step"]; "a header")]
+#[test_case("[steps.a b]\nrun = 'x'\n[pipelines.p]\nstep = 1", &["P0105:", "P0107:step"]; "a header with a space")]
+#[test_case("[steps.a:b]\nrun = 'x'\n[pipelines.p]\nstep = 1", &["P0105::", "P0107:step"]; "a header with a colon")]
+#[test_case("[steps.a]\nrum = 'x'\n[pipelines.p]\nabout = \"\"\"x\nstep = 1", &["P0107:rum", "P0006:\"\"\""]; "a text of several lines")]
+#[test_case("[steps]\na = 'x' y\nb = 1\n", &["P0002:", "P0101:1"]; "two values")]
+#[test_case("[steps]\na ['x']\nb = ['y'\nc = 1\n", &["P0004:", "P0006:", "P0101:1"]; "two of them")]
+fn what_is_not_closed_does_not_hide_the_problems_behind_it(text: &str, expected: &[&str]) {
+    assert_eq!(found(text), expected);
+}
+
+#[test]
+fn a_place_that_is_guessed_is_no_half_of_a_character() {
+    assert!(load_text("[[é\n[\"\"\"").has_errors());
+}
+
+#[test_case("[steps]\na = 'x'\n[steps.a]\nrun = 'y'", "a"; "a key and a header")]
+#[test_case("[steps.a]\nrun = 'y'\n[steps]\na = 'x'", "a"; "a header and a key")]
+#[test_case("steps.a.run = 'x'\n[steps.a]\nabout = 'y'", "a"; "a dotted key and a header")]
+#[test_case("[steps.a]\nenv = { A = 'b', A = 'c' }\nrun = 'x'", "A"; "in an inline table")]
+#[test_case("[steps.a]\nrun = 'x'\nenv.A = 'x'\nenv.A = 'y'", "A"; "two dotted keys")]
+#[test_case("[steps.'a']\nrun = 'y'\n[steps.a]\nabout = 'x'", "'a'"; "a quoted name")]
+fn a_key_that_is_here_twice_shows_the_first_time(text: &str, first: &str) {
+    let loaded = load_text(text);
+    let [problem] = loaded.problems.as_slice() else {
+        panic!("{:?}", loaded.problems)
+    };
+    let also: Vec<(&str, &str)> = problem
+        .also
+        .iter()
+        .map(|(at, label)| (&text[at.bytes.clone()], label.as_str()))
+        .collect();
+    assert_eq!(also, [(first, "the first time")]);
+    let second = problem.at.as_ref().unwrap().bytes.start;
+    assert_ne!(problem.also[0].0.bytes.start, second);
+}
+
+#[test]
+fn lines_that_were_not_looked_at_are_named() {
+    let loaded = load_text("[steps\na = 'x'\nb = 'x'\n\n[pipelines.p]\n");
+    assert_eq!(
+        loaded.problems[0].help,
+        [
+            "write `[steps]`",
+            "lines 1 to 3 were not looked at: once this is mended, more may be found"
+        ]
+    );
+}
+
 #[test]
 fn an_error_brings_no_others_that_are_only_its_children() {
     assert_eq!(
@@ -169,7 +222,7 @@ fn an_error_brings_no_others_that_are_only_its_children() {
     );
     assert_eq!(
         found("[steps.x]\nrun \"y\"\n[pipelines.p]\nsteps = [\"x\"]\n"),
-        ["P0004:run \"y\""]
+        ["P0004:"]
     );
     assert_eq!(found("[steps.x]\ncommand = \"y\"\n"), ["P0107:command"]);
     assert_eq!(found("[steps.x]\ninputs = [\"a\"]\n"), ["P0104:inputs"]);
