@@ -226,8 +226,17 @@ impl<'a> Syntax<'a> {
             let (Some(at), false) = (&problem.at, graph) else {
                 return true;
             };
+            // The parser makes something up in the place of a value that it cannot read, and says that it stands nowhere.
+            if at.bytes == (0..0) {
+                return false;
+            }
             let after = syntax.partition_point(|known| start(known) <= at.bytes.start);
-            after == 0 || at.source.text[start(&syntax[after - 1])..at.bytes.start].contains('\n')
+            let on_its_line = |known: &Problem| {
+                let (one, other) = (start(known), at.bytes.start);
+                !at.source.text[one.min(other)..one.max(other)].contains('\n')
+            };
+            let neighbours = &syntax[after.saturating_sub(1)..syntax.len().min(after + 1)];
+            !neighbours.iter().any(on_its_line)
         });
     }
 }

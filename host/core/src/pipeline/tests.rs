@@ -202,6 +202,23 @@ fn a_key_that_is_here_twice_shows_the_first_time(text: &str, first: &str) {
     assert_ne!(problem.also[0].0.bytes.start, second);
 }
 
+#[test_case("[steps.a]\nrun = 'x'\nstop-signal = 'SIGFOO'", "`stop-signal` of step `a` cannot be \"SIGFOO\"", "it is one of TERM, HUP, INT, QUIT, USR1, USR2"; "a signal as it is written")]
+#[test_case("[steps.a]\nrun = 'x'\nstop-signal = 'SIGTREM'", "`stop-signal` of step `a` cannot be \"SIGTREM\"", "did you mean `TERM`?"; "a signal nearly right")]
+#[test_case("[steps.a]\nrun = 'x'\nretry = { max = 1, on = ['sig'] }", "`on` of `retry` of step `a` cannot be \"sig\"", "did you mean `signal`?"; "a beginning")]
+#[test_case("[steps]\na = ''", "step `a` is empty", "write what belongs there, or remove what is empty"; "nothing")]
+#[test_case("[steps.a]\nrun = 'x'\ncpus = 0", "`cpus` of step `a` must be from 1 to 65536", "write a number from 1 to 65536, or leave the key out for what is usual"; "out of range")]
+#[test_case("[steps]\na = 'x'\rb = 'y'", "this is not TOML: carriage return must be followed by newline, expected newline", "a line ends with a line feed, or with a carriage return and a line feed"; "a carriage return alone")]
+#[test_case("[steps]\na == 'x'", "this is not TOML: extra `=`, expected nothing", "a line is a header `[name]`, a `key = value`, or a comment that begins with `#`"; "not TOML at all")]
+fn a_message_says_what_was_written_and_how_to_mend_it(text: &str, message: &str, help: &str) {
+    let problem = &load_text(text).problems[0];
+    assert_eq!(problem.message, message);
+    assert!(
+        problem.help.iter().any(|line| line == help),
+        "{:?}",
+        problem.help
+    );
+}
+
 #[test]
 fn lines_that_were_not_looked_at_are_named() {
     let loaded = load_text("[steps\na = 'x'\nb = 'x'\n\n[pipelines.p]\n");

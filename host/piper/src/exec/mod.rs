@@ -167,9 +167,14 @@ impl<'a> Runner<'a> {
         let warnings = screen::Warnings::default();
         for secret in too_short {
             let name = secret.name;
-            warnings.add(format!(
-                "the secret {name} is too short to be hidden in the log"
-            ));
+            let whence = match self.options.secrets.contains_key(&name) {
+                true => "the file of `--secrets`",
+                false => "your environment",
+            };
+            warnings.add(match order.secrets[&name].is_empty() {
+                true => format!("the secret {name} is empty in {whence}"),
+                false => format!("the secret {name} is too short to be hidden in the log"),
+            });
         }
         let (writer, log) = logs::start(LogOptions {
             file,

@@ -451,6 +451,8 @@ fn other_help(message: &str) -> &'static str {
         "a line ends with a line feed, or with a carriage return and a line feed"
     } else if message.starts_with("unexpected key or value") {
         "one key stands on a line; a text that contains its own quotes goes between `'` or `\"\"\"`"
+    } else if message.contains("visible characters") {
+        "a control character is written as an escape in \"…\", such as `\\u001b`"
     } else if message.starts_with("unexpected `=` in array") {
         "a list holds values only; a table in it is written `{ key = \"value\" }`"
     } else if message.starts_with("missing comma") {
@@ -460,6 +462,6 @@ fn other_help(message: &str) -> &'static str {
     } else if message.starts_with("unexpected leading zero") {
         "quote it if it is a text"
     } else {
-        ""
+        "a line is a header `[name]`, a `key = value`, or a comment that begins with `#`"
     }
 }
