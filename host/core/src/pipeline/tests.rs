@@ -181,6 +181,23 @@ fn a_place_that_is_guessed_is_no_half_of_a_character() {
     assert!(load_text("[[é\n[\"\"\"").has_errors());
 }
 
+#[test_case("[pipelines.p]\nsteps = ['a', 'b'\nabout = 'x'", "`]`", " 'b'", "['a'"; "at the end of a list")]
+#[test_case("[pipelines]\np = { steps = ['a', 'b' }\n", "`]`", " 'b'", "['a'"; "before what closes the table around it")]
+#[test_case("[pipelines]\np = { steps = ['a', ['b' }\n", "`]]`", " ['b'", "['a'"; "two before what closes the table around them")]
+#[test_case("[pipelines]\np = { steps = ['a'], about = 'b' # p\n", "`}`", " 'b'", "{ steps"; "at the end of a table")]
+#[test_case("[steps]\r\na = \"x\r\nb = 'y'\r\n", "`\"`", " \"x", "\"x\r"; "at the end of a string, with a carriage return")]
+fn the_caret_stands_where_something_is_missing(text: &str, what: &str, before: &str, begin: &str) {
+    let loaded = load_text(text);
+    let [problem] = loaded.problems.as_slice() else {
+        panic!("{:?}", loaded.problems)
+    };
+    assert_eq!(problem.label, Some(format!("{what} is missing here")));
+    let at = problem.at.as_ref().unwrap().bytes.start;
+    assert!(text[..at].ends_with(before), "{:?}", &text[..at]);
+    let also = problem.also[0].0.bytes.start;
+    assert!(text[also..].starts_with(begin), "{:?}", &text[also..]);
+}
+
 #[test_case("[steps]\na = 'x'\n[steps.a]\nrun = 'y'", "a"; "a key and a header")]
 #[test_case("[steps.a]\nrun = 'y'\n[steps]\na = 'x'", "a"; "a header and a key")]
 #[test_case("steps.a.run = 'x'\n[steps.a]\nabout = 'y'", "a"; "a dotted key and a header")]

@@ -74,7 +74,9 @@ impl Mistake {
         } else if begins(&[
             "invalid basic string, expected `\"`",
             "invalid literal string, expected `'`",
-        ]) {
+        ]) || (begins(&["invalid basic string", "invalid literal string"])
+            && wrong.starts_with('\r'))
+        {
             Self::StringNotClosed
         } else if begins(&["recursion limit", "cannot recurse"]) {
             Self::TooDeep
@@ -291,9 +293,10 @@ impl SyntaxError {
     }
 
     fn bracket_not_closed(&self, text: &str) -> Words {
-        let end = open::last_end(text, self.lost.clone());
-        let closers = Open::at_end_of(&text[self.lost.start..end]).closers();
-        let what = if text[self.begin..].starts_with('{') {
+        // The parser can only know one that the scan finds too; else the place is the parser's.
+        let (end, begin, closers) = Open::missing(text, self.lost.clone())
+            .unwrap_or_else(|| (self.at.start, self.begin, "]".to_owned()));
+        let what = if text[begin..].starts_with('{') {
             "an inline table"
         } else {
             "a list"
@@ -302,7 +305,7 @@ impl SyntaxError {
             message: format!("{what} is not closed"),
             at: end..end,
             label: format!("`{closers}` is missing here"),
-            also: Some((self.begin..self.begin + 1, "begins here")),
+            also: Some((begin..begin + 1, "begins here")),
             help: format!("end it with `{closers}`"),
         }
     }

@@ -11,6 +11,8 @@ pub(super) struct Open {
     pub(super) brackets: Vec<(usize, char)>,
     /// Where the string begins in which the text ends.
     pub(super) string: Option<usize>,
+    /// The first bracket that closes something around what is open.
+    clash: Option<usize>,
 }
 
 impl Open {
@@ -46,10 +48,33 @@ impl Open {
             b'[' => self.brackets.push((at, ']')),
             b'{' => self.brackets.push((at, '}')),
             closer => {
-                self.brackets
+                let popped = self
+                    .brackets
                     .pop_if(|(_, wanted)| *wanted == char::from(closer));
+                if popped.is_none() && !self.brackets.is_empty() {
+                    self.clash.get_or_insert(at);
+                }
             }
         }
+    }
+
+    /// Where something is missing in `part` of the text, which begins before a bracket that is not closed, with where that begins
+    /// and what is missing: before the first bracket that closes something around it, or else at the end.
+    pub(super) fn missing(text: &str, part: Range<usize>) -> Option<(usize, usize, String)> {
+        let clash = Self::at_end_of(&text[part.clone()]).clash;
+        let end = clash.map_or(part.end, |clash| part.start + clash);
+        let mut open = Self::at_end_of(&text[part.start..end]);
+        if let Some(closer) = clash.and_then(|_| text[end..].chars().next())
+            && let Some(around) = open
+                .brackets
+                .iter()
+                .rposition(|(_, wanted)| *wanted == closer)
+        {
+            open.brackets.drain(..=around);
+        }
+        let (begin, _) = *open.brackets.first()?;
+        let at = last_end(text, part.start..end);
+        Some((at, part.start + begin, open.closers()))
     }
 
     /// What closes all of it.
