@@ -129,23 +129,17 @@ impl StepRef {
 }
 
 /// Whether a step can be called so: names with or without cells, a planner's before those that it planned.
-fn is_label(mut label: &str) -> bool {
-    loop {
-        let end = label.find(['[', '/']).unwrap_or(label.len());
-        if StepName::parse(&label[..end]).is_err() {
-            return false;
-        }
-        label = &label[end..];
-        if label.starts_with('[') {
-            // A cell's value may hold a slash.
-            label = match label.find("]/") {
-                Some(close) => &label[close + 1..],
-                None => return label.ends_with(']'),
-            };
-        }
-        match label.strip_prefix('/') {
-            Some(planned) => label = planned,
-            None => return label.is_empty(),
+fn is_label(label: &str) -> bool {
+    let names = |text: &str| text.split('/').all(|name| StepName::parse(name).is_ok());
+    match label.split_once('[') {
+        None => names(label),
+        // A cell's value may hold anything, what ends a cell included: only behind the last one there are surely names.
+        Some((before, cell)) => {
+            names(before)
+                && (cell.ends_with(']')
+                    || cell
+                        .rsplit_once("]/")
+                        .is_some_and(|(_, planned)| names(planned)))
         }
     }
 }
@@ -284,6 +278,19 @@ mod tests {
                 attempt,
                 step,
             })
+    }
+
+    #[test_case("a[x=]/]", true; "a value that looks like the end of a cell")]
+    #[test_case("a[x=]/]/b", true; "and a planned step behind it")]
+    #[test_case("a[x=b]/c[y=d]", true; "cells of a planner and of its step")]
+    #[test_case("a[x=b]/c/d", true; "planned by what was planned")]
+    #[test_case("a/b", true; "planned")]
+    #[test_case("a[x=b", false; "no end")]
+    #[test_case("a[x=b]c", false; "a name behind a cell")]
+    #[test_case("a[x=b]/", false; "no name behind a slash")]
+    #[test_case("", false; "nothing")]
+    fn a_step_with_any_cell_has_an_address(label: &str, is: bool) {
+        assert_eq!(is_label(label), is);
     }
 
     proptest! {

@@ -3,13 +3,26 @@
 /// Returns the candidate that is nearest to `word`, if one is near enough to be a slip of the hand.
 ///
 /// Among equally near ones the first wins. Words that differ only in case or in `-` against `_` are always near.
+/// If none is, it is the only one that begins with `word`.
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let written = word;
     let word = fold(word);
     let length = word.chars().count();
     // One slip in three letters: fewer finds nothing in short names, more finds what nobody meant.
     let mut limit = (length / 3).clamp(1, 3);
     let mut best = None;
+    // A beginning is no slip of the hand, but as good if only one begins so.
+    let mut longer = Vec::new();
     for candidate in candidates {
+        if length >= SHORTEST_BEGINNING
+            && longer.len() < 2
+            && candidate
+                .as_bytes()
+                .get(..written.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(written.as_bytes()))
+        {
+            longer.push(candidate);
+        }
         // The distance is at least the difference of the lengths, which costs nothing to see.
         if candidate.len().abs_diff(word.len()) > 4 * limit {
             continue;
@@ -27,8 +40,14 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             limit = distance;
         }
     }
-    best
+    best.or(match *longer {
+        [only] => Some(only),
+        _ => None,
+    })
 }
+
+/// From how many letters on a beginning stands for a whole word.
+const SHORTEST_BEGINNING: usize = 3;
 
 fn fold(word: &str) -> String {
     word.to_lowercase().replace('_', "-")
@@ -60,6 +79,7 @@ mod tests {
     #[test_case("Needs", Some("needs"))]
     #[test_case("allow_failure", Some("allow-failure"))]
     #[test_case("need", Some("needs"))]
+    #[test_case("allow", Some("allow-failure"); "a beginning")]
     #[test_case("xyz", None)]
     #[test_case("", None)]
     #[test_case("a", None)]

@@ -20,6 +20,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// It is a device, a pipe, a socket or a folder.
+    #[error("{path} is not a regular file")]
+    NotAFile {
+        /// What it is.
+        path: PathBuf,
+    },
     /// Others could read it.
     #[error("{path} can be read by others: run `chmod 600 {path}`")]
     Open {
@@ -64,6 +70,9 @@ pub fn read_file(path: &Path) -> Result<Secrets, Error> {
         .open(path)
         .map_err(read)?;
     let meta = file.metadata().map_err(read)?;
+    if !meta.is_file() {
+        return Err(Error::NotAFile { path: path_buf() });
+    }
     // SAFETY: takes nothing, and cannot fail.
     if meta.uid() != unsafe { libc::geteuid() } {
         return Err(Error::Foreign { path: path_buf() });
@@ -112,6 +121,14 @@ mod tests {
         let (_dir, path) = file("A=b\n", 0o640);
         let error = read_file(&path).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_as_such() {
+        for path in ["/dev/zero", "/"] {
+            let error = read_file(Path::new(path)).unwrap_err().to_string();
+            assert_eq!(error, format!("{path} is not a regular file"));
+        }
     }
 
     #[test]

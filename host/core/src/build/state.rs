@@ -411,7 +411,10 @@ impl Build {
         match cancelled {
             Some(CancelReason::Timeout) => {
                 let limit = crate::time::Human(self.plan.timeout.unwrap_or_default());
-                (Outcome::Failed, Some(format!("took longer than {limit}")))
+                // Only pipelines have one.
+                let name = self.plan.target.name();
+                let why = format!("took longer than {limit}, the `timeout` of pipeline `{name}`");
+                (Outcome::Failed, Some(why))
             }
             Some(CancelReason::Signal(_)) => (Outcome::Cancelled, Some("interrupted".to_owned())),
             None if self.counts.errored > 0 => {

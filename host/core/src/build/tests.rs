@@ -427,6 +427,24 @@ fn a_cancel_asks_what_runs_runs_always_steps_and_a_second_one_kills() {
 }
 
 #[test]
+fn a_build_that_took_too_long_names_the_setting() {
+    let mut world = World::new(
+        Plan {
+            timeout: Some(Duration::from_secs(5)),
+            ..list(&["a"])
+        },
+        1,
+    );
+    world.pass(5);
+    world.end("a", Ended::Signal(15));
+    let (_, why) = world.build.verdict(Some(CancelReason::Timeout));
+    assert_eq!(
+        why.as_deref(),
+        Some("took longer than 5.0s, the `timeout` of pipeline `build`")
+    );
+}
+
+#[test]
 fn a_build_that_takes_too_long_fails() {
     let mut world = World::new(
         Plan {

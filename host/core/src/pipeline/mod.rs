@@ -22,6 +22,7 @@ use toml::de::DeTable;
 use decode::Author;
 pub use duration::{guess as guess_duration, parse as parse_duration};
 pub use locate::{Located, locate};
+use read::Syntax;
 pub use read::{quoted, text};
 pub use schema::schema;
 
@@ -92,16 +93,25 @@ pub fn decode_tables<T>(
     source: &Arc<Source>,
     decode: impl FnOnce(&DeTable<'_>) -> (T, Vec<Problem>),
 ) -> (Option<T>, Vec<Problem>) {
-    let mut syntax = read::parse(&source.text);
-    let masked = syntax.without_bad_lines(&source.text);
-    if let Some(masked) = &masked {
-        syntax = syntax.complete(read::parse(masked));
+    decode_syntax(source, read::parse(&source.text), &source.text, decode)
+}
+
+/// Decodes what was parsed from `text`: the source's, with blanks for what hides others.
+fn decode_syntax<T>(
+    source: &Arc<Source>,
+    mut syntax: Syntax<'_>,
+    text: &str,
+    decode: impl FnOnce(&DeTable<'_>) -> (T, Vec<Problem>),
+) -> (Option<T>, Vec<Problem>) {
+    if let Some((text, blanked)) = syntax.blank(text) {
+        let syntax = read::parse(&text).after(blanked);
+        return decode_syntax(source, syntax, &text, decode);
     }
     let (table, mut problems) = syntax.finish(source);
     let mut decoded = None;
     if let Some(table) = table {
         let (value, mut found) = decode(&table);
-        read::Syntax::remove_children(&problems, &mut found);
+        Syntax::remove_children(&problems, &mut found);
         problems.extend(found);
         decoded = Some(value);
     }

@@ -71,7 +71,7 @@ pub fn run(_args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliErr
         }
         OutputFormat::Text => {
             if !problems.is_empty() {
-                ui.complain(&problem::text(problems, ui.err.color, here.as_deref()));
+                ui.complain(&problem::all(problems, ui.err.color, here.as_deref()));
             }
             // Where there is no file, there is nothing to sum up.
             if loaded.is_some() {

@@ -4,6 +4,7 @@ use crate::{cli::CliError, exit_code, ui::Ui};
 use piper_core::{
     codes::{self, CODES},
     problem::{Code, Problem},
+    suggest,
 };
 
 /// Explain the code of an error, or list all codes
@@ -48,13 +49,13 @@ fn parse(text: &str) -> Option<Code> {
 
 fn unknown(code: &str) -> Problem {
     let near = parse(code).and_then(|code| {
-        CODES
-            .iter()
-            .min_by_key(|(known, ..)| known.0.abs_diff(code.0))
+        let known: Vec<String> = CODES.iter().map(|(code, ..)| code.to_string()).collect();
+        let near = suggest::closest(&code.to_string(), known.iter().map(String::as_str))?;
+        codes::find(parse(near)?).zip(parse(near))
     });
     let problem = Problem::error(codes::UNKNOWN_CODE, format!("there is no code `{code}`"));
     let problem = match near {
-        Some((near, title, _)) => problem.help(format!("the nearest is {near}: {title}")),
+        Some(((title, _), near)) => problem.help(format!("did you mean {near}: {title}?")),
         None => problem,
     };
     problem.help("`piper explain` lists all codes")
@@ -73,5 +74,15 @@ mod tests {
     #[test_case("99999", None; "too large")]
     fn a_code_is_read_as_people_write_it(text: &str, code: Option<u16>) {
         assert_eq!(parse(text), code.map(Code));
+    }
+
+    #[test_case("P0170", Some("P0107"); "two digits swapped")]
+    #[test_case("P9999", None; "far from all")]
+    fn only_a_near_code_is_suggested(code: &str, near: Option<&str>) {
+        let help = unknown(code).help;
+        let suggested = help
+            .iter()
+            .find_map(|line| line.strip_prefix("did you mean "));
+        assert_eq!(suggested.map(|line| &line[..5]), near);
     }
 }

@@ -45,7 +45,7 @@ pub struct LogsArgs {
     #[arg(long, value_name = "A-B", value_parser = lines, allow_hyphen_values = true, conflicts_with = "tail")]
     lines: Option<RangeInclusive<u64>>,
     /// Only the last N lines of what there is
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_hyphen_values = true)]
     tail: Option<u64>,
     /// Print the very bytes that the steps wrote
     #[arg(long, conflicts_with = "timestamps")]
@@ -77,6 +77,11 @@ fn since(text: &str) -> Result<Since, String> {
         .ok_or_else(|| {
             "give a duration such as `10m`, or a time such as `2026-01-31T14:00:00Z`".to_owned()
         })
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| "write how many lines from the end, such as 20".to_owned())
 }
 
 fn lines(text: &str) -> Result<RangeInclusive<u64>, String> {

@@ -181,9 +181,14 @@ impl<'a> Runner<'a> {
         );
         for secret in too_short {
             let name = secret.name;
-            asides.warn(format!(
-                "the secret {name} is too short to be hidden in the log"
-            ));
+            let whence = match self.options.secrets.contains_key(&name) {
+                true => "the file of `--secrets`",
+                false => "your environment",
+            };
+            asides.warn(match order.secrets[&name].is_empty() {
+                true => format!("the secret {name} is empty in {whence}"),
+                false => format!("the secret {name} is too short to be hidden in the log"),
+            });
         }
         let (writer, log) = logs::start(LogOptions {
             file,

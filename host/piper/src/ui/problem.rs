@@ -13,7 +13,7 @@ use std::{
 };
 use unicode_width::UnicodeWidthChar;
 
-/// How many problems are shown to people: whoever has more mends these first.
+/// How many problems keep a command from its work on the screen: whoever has more mends these first.
 const MOST_SHOWN: usize = 20;
 
 /// The widest snippet, in columns; a longer line is cut around its place.
@@ -25,27 +25,30 @@ const LONGEST: usize = 1_000;
 /// How many columns a tab takes in a snippet.
 const TAB: &str = "    ";
 
-/// Renders problems for people; `directory` is where paths are shown from.
+/// Renders the first problems for people; `directory` is where paths are shown from.
 pub fn text(problems: &[Problem], color: bool, directory: Option<&Path>) -> String {
+    let shown = problems.len().min(MOST_SHOWN);
+    let mut out = all(&problems[..shown], color, directory);
+    if let more @ 1.. = problems.len() - shown {
+        let _ = writeln!(out, "\n… and {more} more; `piper check` shows all of them");
+    }
+    out
+}
+
+/// Renders every problem for people, however many there are.
+pub fn all(problems: &[Problem], color: bool, directory: Option<&Path>) -> String {
     let mut locator = Locator::default();
     let mut out = String::new();
     let mut painter = Painter {
         out: &mut out,
         color,
     };
-    for problem in problems.iter().take(MOST_SHOWN) {
+    for problem in problems {
         painter.problem(problem, directory, &mut locator);
         painter.out.push('\n');
     }
-    if let Some(more @ 1..) = problems.len().checked_sub(MOST_SHOWN) {
-        let _ = writeln!(
-            out,
-            "… and {more} more; `piper check --output json` gives all of them"
-        );
-    } else {
-        // No empty line behind the last one.
-        out.pop();
-    }
+    // No empty line behind the last one.
+    out.pop();
     out
 }
 

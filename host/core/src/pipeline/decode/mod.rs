@@ -460,7 +460,9 @@ impl Decoder<'_> {
     }
 
     fn report_empty(&mut self, message: impl Into<String>, at: Range<usize>) {
-        self.report(Problem::error(codes::EMPTY, message), at, "nothing here");
+        let problem = Problem::error(codes::EMPTY, message)
+            .help("write what belongs there, or remove what is empty");
+        self.report(problem, at, "nothing here");
     }
 }
 

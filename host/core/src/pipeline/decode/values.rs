@@ -234,7 +234,10 @@ impl Decoder<'_> {
             Problem::error(
                 codes::OUT_OF_RANGE,
                 format!("`{name}` of {owner} must be from {min} to {max}"),
-            ),
+            )
+            .help(format!(
+                "write a number from {min} to {max}, or leave the key out for what is usual"
+            )),
             node.span(),
             "out of range",
         );
@@ -288,12 +291,10 @@ impl Decoder<'_> {
             return None;
         };
         // Signals are called either way by people and tools.
-        let word = if name == "stop-signal" {
-            text.strip_prefix("SIG").unwrap_or(text)
-        } else {
-            text
-        };
-        self.word(fields.owner, name, words, word, node)
+        let word = text
+            .strip_prefix("SIG")
+            .filter(|word| name == "stop-signal" && words.contains(word));
+        self.word(fields.owner, name, words, word.unwrap_or(text), node)
     }
 
     /// `text` if it is one of `words`.
@@ -314,7 +315,8 @@ impl Decoder<'_> {
             format!("`{name}` of {owner} cannot be {shown:?}"),
         )
         .help(format!("it is one of {}", words.join(", ")));
-        if let Some(near) = suggest::closest(text, words.iter().copied()) {
+        if let Some(near) = suggest::closest(text.trim_start_matches("SIG"), words.iter().copied())
+        {
             problem = problem.help(format!("did you mean `{near}`?"));
         }
         self.report(problem, node.span(), "not one of its values");

@@ -162,7 +162,9 @@ fn after_twenty_problems_the_rest_is_counted() {
     let problems = vec![Problem::error(codes::BAD_NAME, "x"); 23];
     let shown = text(&problems, false, None);
     assert_eq!(shown.matches("error[P0105]").count(), 20);
-    assert!(shown.ends_with("\n… and 3 more; `piper check --output json` gives all of them\n"));
+    assert!(shown.ends_with("\n… and 3 more; `piper check` shows all of them\n"));
+    let shown = all(&problems, false, None);
+    assert_eq!(shown.matches("error[P0105]").count(), 23);
 }
 
 #[test]
