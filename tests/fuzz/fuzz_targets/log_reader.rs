@@ -86,7 +86,7 @@ fn follow() {
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     let size = fuzzer_mutate(data, size, max_size);
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         mend_checksums(&mut data[..size]);
     }
     size

@@ -6,10 +6,17 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 use piper_core::{pipeline, problem::Span};
 use std::path::{Path, PathBuf};
 
-// The file alone: the crate `piper` would have every fuzzer wait for SQLite to be built with a sanitizer.
+// The files alone: the crate `piper` would have every fuzzer wait for SQLite to be built with a sanitizer.
 #[rustfmt::skip]
 #[path = "../../../host/piper/src/ui/problem.rs"]
 mod problem;
+#[rustfmt::skip]
+#[expect(dead_code, reason = "not all of it is used here")]
+#[path = "../../../host/piper/src/ui/sanitize.rs"]
+mod sanitize;
+#[rustfmt::skip]
+#[path = "../../../host/piper/src/ui/sgr.rs"]
+mod sgr;
 
 /// What is slow is slow with this much already.
 const LARGEST: usize = 64 * 1024;
