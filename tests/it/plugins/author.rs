@@ -51,10 +51,10 @@ fn what_is_begun_in_rust_builds_and_does_what_it_must(kind: &str) {
     env.write(
         "piper.toml",
         format!(
-            "[steps]\nunit = {{ run = \"cargo test\", cwd = \"{name}\", pass-env = [\"*\"] }}\n"
+            "[steps]\nunit = {{ run = \"cargo test\", cwd = \"{name}\" }}\n"
         ),
     );
-    env.call(&["exec", "unit"])
+    env.call(&["exec", "unit", "--pass-env-all"])
         .env("CARGO_TARGET_DIR", &target)
         .patiently()
         .finish()

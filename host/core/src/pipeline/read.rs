@@ -64,9 +64,10 @@ pub(super) fn parse(text: &str) -> Syntax<'_> {
     let start = |error: &Error| error.span().map_or(0, |at| at.start);
     found.sort_by_key(start);
     let swallower = swallower(text, &found);
+    // What is missing at the end of the text is a mistake as well.
     let end = swallower
         .as_ref()
-        .map_or(text.len(), |error| error.lost.start);
+        .map_or(usize::MAX, |error| error.lost.start);
     let mut errors: Vec<SyntaxError> = Vec::new();
     // A table that is here twice is merged by the parser, which then complains of each of its keys too.
     let mut merged_until = 0;

@@ -751,10 +751,25 @@ fn no_pattern_of_the_schema_lets_a_line_end_slip_in_behind_its_end() {
 
 const VALID: &str = include_str!("../../../../tests/fixtures/pipelines/valid/everything.toml");
 
+/// What the parser of TOML refuses is not taken for a file with less in it.
+fn refuses_what_toml_refuses(text: &str) {
+    let is_toml = toml::from_str::<toml::Table>(text).is_ok();
+    assert!(is_toml || load_text(text).has_errors(), "{text:?}");
+}
+
+#[test_case("x"; "a word at the end")]
+#[test_case("[steps]\na"; "a key at the end")]
+#[test_case("[steps]\na ="; "a key without a value at the end")]
+#[test_case("[steps"; "an open table at the end")]
+#[test_case("a = \"\\"; "an open text at the end")]
+fn what_is_missing_at_the_end_of_the_file_is_a_mistake(text: &str) {
+    refuses_what_toml_refuses(text);
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "\\PC*") {
-        load_text(&text);
+        refuses_what_toml_refuses(&text);
     }
 
     #[test]
@@ -764,7 +779,7 @@ proptest! {
             0..12,
         ),
     ) {
-        load_text(&lines.join("\n"));
+        refuses_what_toml_refuses(&lines.join("\n"));
     }
 
     #[test]
@@ -782,6 +797,7 @@ proptest! {
             let end = text.ceil_char_boundary((start + length).min(text.len()));
             text.replace_range(start..end, &new);
         }
+        refuses_what_toml_refuses(&text);
         let loaded = load_text(&text);
         prop_assert_eq!(loaded.project.is_some(), !loaded.has_errors());
         for problem in &loaded.problems {
