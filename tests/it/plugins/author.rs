@@ -50,16 +50,15 @@ fn what_is_begun_in_rust_builds_and_does_what_it_must(kind: &str) {
         .succeeds();
     env.write(
         "piper.toml",
-        format!(
-            "[steps]\nunit = {{ run = \"cargo test\", cwd = \"{name}\" }}\n"
-        ),
+        format!("[steps]\nunit = {{ run = \"cargo test\", cwd = \"{name}\" }}\n"),
     );
-    env.call(&["exec", "unit", "--pass-env-all"])
+    let tested = env
+        .call(&["exec", "unit", "--pass-env-all"])
         .env("CARGO_TARGET_DIR", &target)
         .patiently()
         .finish()
-        .succeeds()
-        .says("1 passed");
+        .succeeds();
+    assert!(tested.out().contains("1 passed"), "{}", tested.out());
     let done = plugin(&env, &["-C", &name, "build"])
         .env("CARGO_TARGET_DIR", &target)
         .patiently()

@@ -37,8 +37,8 @@ mod tests {
         let fake = Fake::new();
         fake.answer("POST https://chat.example/room", 200, "ok");
         fake.config(json!({"url": "https://chat.example/room"}));
-        let build = json!({"project": "hello", "pipeline": "test", "outcome": "failed"});
-        let events = vec![event("build.finished", json!({"build": build}))];
+        let body = json!({"project": "hello", "target": "test", "end": {"outcome": "failed"}});
+        let events = vec![event("build.finished", body)];
         assert_eq!(fake.notify::<Chat, _>(json!({}), events).unwrap(), []);
         assert_eq!(fake.requests()[0].json()["text"], "hello test: failed");
     }
