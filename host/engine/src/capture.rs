@@ -464,7 +464,9 @@ impl Capture {
         }
         let how = match &mut r#try.what.leader {
             Leader::Process(child) => child.end(),
-            Leader::Task(task) => task.as_mut().map(|task| task.end().into()),
+            Leader::Task(task) => task
+                .as_mut()
+                .map(|task| task.end().said_as(|words| self.log.masked(words)).into()),
         };
         let Some(how) = how else { return };
         r#try.end = Some((how, now));

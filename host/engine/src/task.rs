@@ -89,6 +89,22 @@ pub enum TaskEnd {
     },
 }
 
+impl TaskEnd {
+    /// The same end in other words.
+    #[must_use]
+    pub fn said_as(self, other: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Passed => Self::Passed,
+            Self::Failed(why) => Self::Failed(other(why)),
+            Self::Skipped(why) => Self::Skipped(other(why)),
+            Self::Errored { why, passing } => Self::Errored {
+                why: other(why),
+                passing,
+            },
+        }
+    }
+}
+
 impl From<TaskEnd> for Ended {
     fn from(end: TaskEnd) -> Self {
         let said = |why: String| match why.trim() {

@@ -80,6 +80,9 @@ impl TaskHost for Fake {
                     writeln!(err, "looking").unwrap();
                     return TaskEnd::Failed("3 tests failed".to_owned());
                 }
+                "telling failure" => {
+                    return TaskEnd::Failed("hunter22hunter22 is wrong".to_owned());
+                }
                 "silent failure" => return TaskEnd::Failed(String::new()),
                 "skip" => return TaskEnd::Skipped("no reports".to_owned()),
                 "secret" => writeln!(out, "the secret is hunter22hunter22").unwrap(),
@@ -264,6 +267,7 @@ fn a_build_is_a_short_one_however_long_was_prepared_for_it() {
 
 #[test_case("pass", Exit::Status(0), Outcome::Succeeded; "passes")]
 #[test_case("fail", Exit::Failed("3 tests failed".into()), Outcome::Failed; "fails")]
+#[test_case("telling failure", Exit::Failed("*** is wrong".into()), Outcome::Failed; "fails and tells a secret")]
 #[test_case("silent failure", Exit::Failed("it does not say why".into()), Outcome::Failed; "fails and does not say why")]
 #[test_case("skip", Exit::Skipped("no reports".into()), Outcome::Succeeded; "has nothing to do")]
 #[test_case("break", Exit::Errored("trap".into()), Outcome::Errored; "breaks")]

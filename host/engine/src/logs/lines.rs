@@ -120,6 +120,14 @@ impl LogWriter {
         }
     }
 
+    /// What is said of a step outside of its log, without the secrets.
+    pub fn masked(&self, words: String) -> String {
+        match &self.masker {
+            Some(masker) => masker.text(words),
+            None => words,
+        }
+    }
+
     /// Makes a source known; both its streams are open from now on.
     pub fn register(&mut self, step: StepIx, r#try: u32, label: &str) -> SourceId {
         let id = SourceId(self.next_source);
