@@ -26,7 +26,8 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
         return Corpus::Reject;
     }
     // What the parser of TOML refuses is not taken for a file with less in it.
-    let is_toml = str::from_utf8(bytes).is_ok_and(|text| toml::from_str::<toml::Table>(text).is_ok());
+    let is_toml =
+        str::from_utf8(bytes).is_ok_and(|text| toml::from_str::<toml::Table>(text).is_ok());
     let loaded = pipeline::load_bytes(PathBuf::from("/work/piper.toml"), bytes.to_vec());
     assert_eq!(loaded.project.is_none(), loaded.has_errors());
     assert!(is_toml || loaded.has_errors());
