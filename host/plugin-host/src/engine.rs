@@ -75,6 +75,15 @@ impl Host {
             .map_err(Clone::clone)
     }
 
+    /// Begins to make the engine beside whatever the caller does next; for when it is known that a plugin will be loaded.
+    pub fn warm(&self) {
+        let host = self.clone();
+        // Nobody waits for it: whoever needs the engine makes it, or gets what was made. Without a thread, it is made then.
+        let _ = thread::Builder::new()
+            .name("plugin-warm".into())
+            .spawn(move || _ = host.running());
+    }
+
     /// Whether a plugin was loaded yet.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {

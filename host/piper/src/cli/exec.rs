@@ -19,7 +19,7 @@ use piper_core::{
     wire::v1::Outcome,
 };
 use piper_engine::{process::descriptors::Limit, secrets, signals::Signals};
-use std::{num::NonZeroU32, path::PathBuf, sync::Arc, thread};
+use std::{mem, num::NonZeroU32, path::PathBuf, sync::Arc, thread};
 
 /// Run a pipeline or a step on this machine
 #[derive(Debug, Args)]
@@ -131,6 +131,8 @@ fn run_builds(
             break;
         }
     }
+    // To take the engine of WebAssembly apart costs as much as a step, and the process ends anyway.
+    mem::forget(plugins);
     Ok(exit_code(worst))
 }
 

@@ -95,6 +95,7 @@ impl Plugins {
         if !has_plugins(&plan) {
             return Ok(plan);
         }
+        self.host.warm();
         let params = params(&plan);
         plan::expand(&loaded.project, &loaded.source, plan, |step, call| {
             let table = table(step);

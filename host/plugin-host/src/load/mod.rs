@@ -162,16 +162,21 @@ impl Host {
 }
 
 fn template(running: &Running, component: &Component, kinds: &[Kind]) -> Result<Template, Error> {
-    let mut linker = running.linker.clone();
-    let unknown = stub::fill(&mut linker, &running.engine, component)
-        .map_err(|error| Error::Misfit(format!("{error:#}")))?;
+    let unknown = stub::unknown(&running.engine, component);
     if !unknown.is_empty() {
         return Err(Error::Imports { imports: unknown });
     }
-    let pre = linker
-        .instantiate_pre(component)
-        .map_err(|error| Error::Misfit(format!("{error:#}")))?;
-    Template::new(pre, kinds).map_err(|error| Error::Misfit(format!("{error:#}")))
+    let misfit = |error: wasmtime::Error| Error::Misfit(format!("{error:#}"));
+    let pre = match running.linker.instantiate_pre(component) {
+        Ok(pre) => pre,
+        // Something is not there. A linker of its own costs as much as all else of loading, and few plugins need one.
+        Err(_) => {
+            let mut linker = running.linker.clone();
+            stub::fill(&mut linker, &running.engine, component).map_err(misfit)?;
+            linker.instantiate_pre(component).map_err(misfit)?
+        }
+    };
+    Template::new(pre, kinds).map_err(misfit)
 }
 
 /// Names for people.

@@ -5,7 +5,7 @@
 use crate::{
     crash::Unsupported,
     instance::Sandbox,
-    linker::{has_wasi, ours, track},
+    linker::{has_wasi, ours},
     log::Level,
 };
 use std::sync::{
@@ -20,35 +20,40 @@ use wasmtime::{
     },
 };
 
-/// Links stubs for what is of the contract and unknown here. Returns the imports that nobody can answer.
+/// The imports that nobody can answer.
+pub(super) fn unknown(engine: &Engine, component: &Component) -> Vec<String> {
+    let mut unknown = Vec::new();
+    for (name, import) in component.component_type().imports(engine) {
+        let is_known = match import.ty {
+            ComponentItem::ComponentInstance(_) => name.starts_with("piper:") || has_wasi(name),
+            // Types that a world names have no implementation.
+            ComponentItem::Type(_) => true,
+            _ => false,
+        };
+        if !is_known {
+            unknown.push(name.to_owned());
+        }
+    }
+    unknown
+}
+
+/// Links stubs for what is of the contract and unknown here.
 pub(super) fn fill(
     linker: &mut Linker<Sandbox>,
     engine: &Engine,
     component: &Component,
-) -> Result<Vec<String>> {
-    let mut unknown = Vec::new();
-    let component_type = component.component_type();
-    for (name, import) in component_type.imports(engine) {
-        let is_ours = name.starts_with("piper:");
-        match import.ty {
-            ComponentItem::ComponentInstance(instance) if is_ours => {
-                // Our own instance of the same track, so that what we have and what we lack are found in one place.
-                let at = ours(name).unwrap_or(name);
-                if at == name || track(at) == track(name) {
-                    fill_instance(&mut linker.instance(at)?, engine, name, &instance)?;
-                }
-            }
-            ComponentItem::ComponentInstance(_) if name.starts_with("wasi:") => {
-                if !has_wasi(name) {
-                    unknown.push(name.to_owned());
-                }
-            }
-            // Types that a world names have no implementation.
-            ComponentItem::Type(_) => {}
-            _ => unknown.push(name.to_owned()),
+) -> Result<()> {
+    for (name, import) in component.component_type().imports(engine) {
+        if !name.starts_with("piper:") {
+            continue;
+        }
+        if let ComponentItem::ComponentInstance(instance) = import.ty {
+            // Our own instance of the same track, so that what we have and what we lack are found in one place.
+            let at = ours(name).unwrap_or(name);
+            fill_instance(&mut linker.instance(at)?, engine, name, &instance)?;
         }
     }
-    Ok(unknown)
+    Ok(())
 }
 
 fn fill_instance(

@@ -172,7 +172,7 @@ impl Secrets {
             bound,
             placeholders: HashMap::new(),
             adopted: Vec::new(),
-            scanner: Scanner::new([]),
+            scanner: Scanner::new(),
         }
     }
 
@@ -303,7 +303,7 @@ impl Secrets {
         }
         let placeholder = format!("{PREFIX}{random:032x}");
         self.placeholders.insert(placeholder.clone(), meaning);
-        self.scanner = Scanner::new(self.placeholders.keys().map(String::as_str));
+        self.scanner.add(&placeholder);
         Ok(placeholder)
     }
 }

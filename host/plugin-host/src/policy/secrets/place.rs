@@ -6,6 +6,7 @@
 //! placeholder is worthless to whoever gets it, and a plugin that wants to send garbage can.
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use std::sync::OnceLock;
 
 /// What every placeholder begins with.
 pub const PREFIX: &str = "piper-secret-";
@@ -43,31 +44,43 @@ pub(super) fn find(text: &[u8]) -> Vec<std::ops::Range<usize>> {
 
 /// Finds traces of placeholders.
 pub(super) struct Scanner {
-    patterns: AhoCorasick,
+    shapes: Vec<Vec<u8>>,
+    /// Made when the first text is looked at: most calls send nothing, and to make it costs more than all else that a small one does.
+    patterns: OnceLock<AhoCorasick>,
 }
 
 impl Scanner {
-    /// Finds traces of any placeholder, and of these in particular.
-    pub(super) fn new<'a>(placeholders: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut patterns = shapes(PREFIX);
-        for placeholder in placeholders {
-            let digits = &placeholder[PREFIX.len()..];
-            for part in [&digits[..TELLING], &digits[TELLING..]] {
-                patterns.extend(shapes(part));
-            }
+    /// Finds what every placeholder begins with.
+    pub(super) fn new() -> Self {
+        Self {
+            shapes: shapes(PREFIX),
+            patterns: OnceLock::new(),
         }
-        // Letters of base64 have a case, but what is found too much here is refused only if a plugin wrote nearly that.
-        let patterns = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .ascii_case_insensitive(true)
-            .build(patterns)
-            .expect("a few hundred short patterns are not too many");
-        Self { patterns }
+    }
+
+    /// Finds parts of this placeholder, too.
+    pub(super) fn add(&mut self, placeholder: &str) {
+        let digits = &placeholder[PREFIX.len()..];
+        for part in [&digits[..TELLING], &digits[TELLING..]] {
+            self.shapes.extend(shapes(part));
+        }
+        self.patterns = OnceLock::new();
+    }
+
+    fn patterns(&self) -> &AhoCorasick {
+        self.patterns.get_or_init(|| {
+            // Letters of base64 have a case, but what is found too much here is refused only if a plugin wrote nearly that.
+            AhoCorasick::builder()
+                .match_kind(MatchKind::Standard)
+                .ascii_case_insensitive(true)
+                .build(&self.shapes)
+                .expect("a few thousand short patterns are not too many")
+        })
     }
 
     /// Whether a trace of a placeholder is in the text.
     pub(super) fn finds_in(&self, text: &[u8]) -> bool {
-        if self.patterns.is_match(text) {
+        if self.patterns().is_match(text) {
             return true;
         }
         let mut text = text.to_vec();
@@ -76,7 +89,7 @@ impl Scanner {
             if decoded.len() == text.len() {
                 return false;
             }
-            if self.patterns.is_match(&decoded) {
+            if self.patterns().is_match(&decoded) {
                 return true;
             }
             text = decoded;
