@@ -446,22 +446,31 @@ fn receive(listener: &TcpListener, status: &str) -> String {
     String::from_utf8(request).unwrap()
 }
 
+/// A server that gives these answers to as many requests; its origin, and what it was asked.
+pub(super) fn listen<const N: usize>(
+    answers: [&'static str; N],
+) -> (String, thread::JoinHandle<[String; N]>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let asked = thread::spawn(move || answers.map(|status| receive(&listener, status)));
+    (origin, asked)
+}
+
+/// What lets `webhook` post to a server of this machine, with its key in `KEY`.
+pub(super) fn webhook_grants(origin: &str) -> String {
+    format!(
+        "[plugins.webhook]\nconfig = {{ url = \"{origin}/hook\" }}\nallow.http = [\"POST {origin}/hook\"]\n\
+         allow.private-network = [\"127.0.0.1/32\"]\nsecrets.signing-key = {{ from = \"env:KEY\" }}\n"
+    )
+}
+
 #[test]
 fn a_webhook_hears_of_a_failure_signed_and_again_if_it_was_busy() {
     let env = TestEnv::new(
         "[steps]\nbad = 'echo why; exit 3'\n[pipelines]\nbuild = { steps = [\"bad\"] }\n[notify.team]\nuses = \"webhook\"\n",
     );
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let origin = format!("http://{}", listener.local_addr().unwrap());
-    write_grants(
-        &env,
-        &format!(
-            "[plugins.webhook]\nconfig = {{ url = \"{origin}/hook\" }}\nallow.http = [\"POST {origin}/hook\"]\n\
-             allow.private-network = [\"127.0.0.1/32\"]\nsecrets.signing-key = {{ from = \"env:KEY\" }}\n"
-        ),
-    );
-    let receiver =
-        thread::spawn(move || ["503 Busy", "204 Done"].map(|status| receive(&listener, status)));
+    let (origin, receiver) = listen(["503 Busy", "204 Done"]);
+    write_grants(&env, &webhook_grants(&origin));
     let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     cached(env.call(&["exec", "--notify"]))
         .env("KEY", key)

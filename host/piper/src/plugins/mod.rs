@@ -24,7 +24,7 @@ mod runner;
 pub(crate) mod settings;
 pub mod standing;
 pub(crate) mod talk;
-mod used;
+pub(crate) mod used;
 
 use crate::history::base;
 use piper_core::problem::Problem;

@@ -106,7 +106,7 @@ impl Place<'_> {
 }
 
 /// A pointer for people: `files[0].name`.
-fn readable(pointer: &str) -> String {
+pub(crate) fn readable(pointer: &str) -> String {
     let mut text = String::new();
     for part in pointer.split('/').skip(1) {
         let part = part.replace("~1", "/").replace("~0", "~");

@@ -60,7 +60,7 @@ const LARGEST_PLAN: usize = 1 << 20;
 pub(super) async fn judge(subject: &Subject<'_>) -> Vec<Judged> {
     let mut judged = Vec::new();
     for kind in subject.plugin.kinds() {
-        for name in subject.names(*kind) {
+        for name in names(subject.manifest, *kind) {
             let case = Case {
                 subject,
                 kind: *kind,
@@ -88,44 +88,42 @@ pub(super) async fn judge(subject: &Subject<'_>) -> Vec<Judged> {
     judged
 }
 
-impl Subject<'_> {
-    /// What the manifest calls the plugin's things of a kind; one without a name if it says nothing.
-    fn names(&self, kind: Kind) -> Vec<String> {
-        let steps = |role: Role| {
-            let steps = self.manifest.iter().flat_map(|manifest| &manifest.steps);
-            steps
-                .filter(move |step| step.role == role)
-                .map(|step| step.name.as_ref())
-        };
-        let names: Vec<_> = match (kind, self.manifest) {
-            (Kind::StepPlanner, _) => steps(Role::Planner).collect(),
-            (Kind::StepRunner, _) => steps(Role::Runner).collect(),
-            (Kind::TriggerPoll, Some(manifest)) => manifest
-                .triggers
-                .iter()
-                .map(|one| one.name.as_ref())
-                .collect(),
-            (Kind::TriggerWebhook, Some(manifest)) => manifest
-                .webhooks
-                .iter()
-                .map(|one| one.name.as_ref())
-                .collect(),
-            (Kind::Notifier, Some(manifest)) => manifest
-                .notifiers
-                .iter()
-                .map(|one| one.name.as_ref())
-                .collect(),
-            (_, _) => Vec::new(),
-        };
-        let names = names
-            .into_iter()
-            .map(|name| name.map_or_else(String::new, ToString::to_string));
-        let mut names: Vec<String> = names.collect();
-        if names.is_empty() {
-            names.push(String::new());
-        }
-        names
+/// What the manifest calls the plugin's things of a kind; one without a name if it says nothing.
+pub(super) fn names(manifest: Option<&Manifest>, kind: Kind) -> Vec<String> {
+    let steps = |role: Role| {
+        let steps = manifest.iter().flat_map(|manifest| &manifest.steps);
+        steps
+            .filter(move |step| step.role == role)
+            .map(|step| step.name.as_ref())
+    };
+    let names: Vec<_> = match (kind, manifest) {
+        (Kind::StepPlanner, _) => steps(Role::Planner).collect(),
+        (Kind::StepRunner, _) => steps(Role::Runner).collect(),
+        (Kind::TriggerPoll, Some(manifest)) => manifest
+            .triggers
+            .iter()
+            .map(|one| one.name.as_ref())
+            .collect(),
+        (Kind::TriggerWebhook, Some(manifest)) => manifest
+            .webhooks
+            .iter()
+            .map(|one| one.name.as_ref())
+            .collect(),
+        (Kind::Notifier, Some(manifest)) => manifest
+            .notifiers
+            .iter()
+            .map(|one| one.name.as_ref())
+            .collect(),
+        (_, _) => Vec::new(),
+    };
+    let names = names
+        .into_iter()
+        .map(|name| name.map_or_else(String::new, ToString::to_string));
+    let mut names: Vec<String> = names.collect();
+    if names.is_empty() {
+        names.push(String::new());
     }
+    names
 }
 
 type Rules = Vec<(&'static str, Outcome)>;
