@@ -499,6 +499,17 @@ fn a_webhook_hears_of_a_failure_signed_and_again_if_it_was_busy() {
 }
 
 #[test]
+fn who_asks_for_rules_and_runs_a_step_hears_that_they_are_about_pipelines() {
+    let env = TestEnv::new("[steps]\ngood = 'true'\n[pipelines]\nbuild = { steps = [\"good\"] }\n");
+    piper(&env, &["exec", "good", "--notify"])
+        .succeeds()
+        .complains("rules are about pipelines, and `good` is a step");
+    piper(&env, &["exec", "build", "--notify"])
+        .succeeds()
+        .never_says("rules are about pipelines");
+}
+
+#[test]
 fn a_notifier_that_fails_costs_a_line_and_not_the_build() {
     let env = TestEnv::new(
         "[steps]\ngood = 'true'\n[pipelines]\nbuild = { steps = [\"good\"] }\n[notify.team]\nuses = \"webhook\"\non = [\"always\"]\n",

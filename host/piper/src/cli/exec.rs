@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use clap::Args;
 use piper_core::{
     codes,
-    plan::{Plan, Request},
+    plan::{Plan, Request, Target},
     problem::Problem,
     wire::v1::Outcome,
 };
@@ -81,6 +81,11 @@ fn run_builds(
     } = load_requested(request, global, ui)?;
     for plan in &plans {
         warn_of_unused_arguments(plan, ui);
+        if let (true, Target::Step(name)) = (args.notify, &plan.target) {
+            ui.warn(&format!(
+                "`--notify` tells nobody of this: rules are about pipelines, and `{name}` is a step"
+            ));
+        }
     }
 
     let jobs = jobs(args, ui);
