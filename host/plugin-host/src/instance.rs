@@ -118,7 +118,7 @@ impl Sandbox {
                 ),
                 table,
                 space: Space::new(&limits),
-                meter: Arc::new(Meter::new()),
+                meter: Arc::default(),
                 brake,
                 log,
                 services: invocation.services.clone(),

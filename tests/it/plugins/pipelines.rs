@@ -446,6 +446,19 @@ fn receive(listener: &TcpListener, status: &str) -> String {
     String::from_utf8(request).unwrap()
 }
 
+#[test]
+fn a_cache_that_cannot_be_written_costs_time_and_not_the_build() {
+    let env = TestEnv::new(
+        "[steps]\nread = { uses = \"junit\", with = { files = [], allow-missing = true } }\n",
+    );
+    env.call(&["exec", "read"])
+        .env("XDG_CACHE_HOME", "/dev/null/cache")
+        .finish()
+        .succeeds()
+        .complains("plugins are compiled anew for each build")
+        .complains("Not a directory");
+}
+
 /// A server that gives these answers to as many requests; its origin, and what it was asked.
 pub(super) fn listen<const N: usize>(
     answers: [&'static str; N],

@@ -1,11 +1,16 @@
 //! `piper explain`: what a code means and how to mend what it stands for.
 
-use crate::{cli::CliError, exit_code, ui::Ui};
+use crate::{
+    cli::CliError,
+    exit_code,
+    ui::{OutputFormat, Ui},
+};
 use piper_core::{
     codes::{self, CODES},
     problem::{Code, Problem},
     suggest,
 };
+use serde_json::json;
 
 /// Explain the code of an error, or list all codes
 #[derive(Debug, clap::Args)]
@@ -21,19 +26,30 @@ pub struct ExplainArgs {
 ///
 /// When standard output cannot be written to, or the code is unknown.
 pub fn run(args: &ExplainArgs, ui: &Ui) -> Result<u8, CliError> {
-    let Some(code) = &args.code else {
-        let lines: Vec<String> = CODES
-            .iter()
-            .map(|(code, title, _)| format!("{code}  {title}"))
-            .collect();
+    let is_json = ui.format == OutputFormat::Json;
+    let object = |code: &str, title: Option<&str>, text: &str| {
+        json!({ "v": 1, "type": "code", "code": code, "title": title, "text": text.trim_end() })
+            .to_string()
+    };
+    let Some(wanted) = &args.code else {
+        let line = |(code, title, page): &(Code, &str, &str)| match is_json {
+            true => object(&code.to_string(), Some(title), page),
+            false => format!("{code}  {title}"),
+        };
+        let lines: Vec<String> = CODES.iter().map(line).collect();
         ui.print(&lines.join("\n"))?;
         return Ok(exit_code::SUCCESS);
     };
-    let page = match parse(code).and_then(codes::find) {
-        Some((_, page)) => page,
-        None => family(code).ok_or_else(|| unknown(code))?,
-    };
-    ui.print(page.trim_end())?;
+    let known = parse(wanted).and_then(|code| {
+        let (title, page) = codes::find(code)?;
+        Some((code.to_string(), Some(title), page))
+    });
+    let known = known.or_else(|| Some((wanted.clone(), None, family(wanted)?)));
+    let (code, title, page) = known.ok_or_else(|| unknown(wanted))?;
+    ui.print(&match is_json {
+        true => object(&code, title, page),
+        false => page.trim_end().to_owned(),
+    })?;
     Ok(exit_code::SUCCESS)
 }
 

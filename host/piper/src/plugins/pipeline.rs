@@ -312,6 +312,11 @@ impl Plugins {
             .load(&self.host)
             .map_err(|error| place.all(error))?;
         let mut loaded = self.loaded.borrow_mut();
+        if let Some(why) = plugin.not_kept().filter(|_| loaded.is_empty()) {
+            self.ui.warn(&format!(
+                "plugins are compiled anew for each build, which takes seconds: {why}"
+            ));
+        }
         Ok(loaded.entry(component.digest).or_insert(plugin).clone())
     }
 

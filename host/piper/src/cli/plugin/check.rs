@@ -211,10 +211,8 @@ fn report(
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     match ui.format {
         OutputFormat::Json => {
-            for mut object in problem::json(problems, here.as_deref()) {
-                object["v"] = json!(1);
-                object["type"] = json!("problem");
-                ui.print(&object.to_string())?;
+            for line in problem::json_lines(problems, here.as_deref()) {
+                ui.print(&line)?;
             }
             let mut object = json!({ "v": 1, "type": "plugin.checked", "file": title, "errors": errors, "warnings": warnings });
             if let Some((plugin, _)) = found {
