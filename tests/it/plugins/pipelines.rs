@@ -339,6 +339,30 @@ fn a_planner_says_which_steps_run_and_plan_shows_them() {
     piper(&env, &["graph", "both"]).succeeds();
 }
 
+#[test_case(&["--step", "both/two"], "second\n"; "one")]
+#[test_case(&["--from-step", "both/two"], "second\nthird\n"; "from one on")]
+#[test_case(&["--step", "both"], "first\nsecond\n"; "all")]
+#[test_case(&["--step", "both/one", "--step", "last"], "first\nthird\n"; "one and another")]
+fn steps_that_a_planner_planned_are_selected_like_any_other(args: &[&str], said: &str) {
+    let env = project(
+        "[steps.both]\nuses = \"odd/everything\"\n\
+         [steps.both.with.steps]\none = { run = \"echo first\" }\ntwo = { run = \"echo second\", needs = [\"one\"] }\n\
+         [steps]\nlast = 'echo third'\n[pipelines]\nbuild = { steps = [\"both\", \"last\"] }\n",
+    );
+    let call = [&["exec", "-q"], args].concat();
+    let done = piper(&env, &call).succeeds();
+    let lines: Vec<String> = done
+        .out()
+        .lines()
+        .filter_map(|line| Some(format!("{}\n", line.rsplit("│ ").next()?)))
+        .collect();
+    assert_eq!(lines.concat(), said);
+    piper(&env, &["exec", "--step", "both/three"])
+        .exits(2)
+        .complains("error[P0312]")
+        .complains("its steps are `both/one`");
+}
+
 #[test]
 fn what_a_planner_answers_wrongly_is_shown_at_its_step() {
     let env = project(
