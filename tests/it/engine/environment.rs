@@ -1,6 +1,6 @@
 //! What a step sees: variables, parameters, its folder, its shell, its version.
 
-use crate::support::{TestEnv, have};
+use crate::support::{Call, Terminal, TestEnv, have};
 use std::collections::BTreeSet;
 use test_case::test_case;
 
@@ -101,6 +101,8 @@ fn two_terminals_give_a_step_the_same_environment() {
         .env("TERM", "xterm")
         .env("EDITOR", "vi")
         .env("CI", "no")
+        .env("XDG_SESSION_ID", "1")
+        .env("LC_TERMINAL", "iTerm2")
         .finish();
     let two = env
         .call(&["exec"])
@@ -112,6 +114,8 @@ fn two_terminals_give_a_step_the_same_environment() {
         .env("FORCE_COLOR", "0")
         .env("SHLVL", "7")
         .env("OLDPWD", "/")
+        .env("XDG_SEAT", "seat0")
+        .env("XDG_VTNR", "7")
         .finish();
     let (one, two) = (one.succeeds(), two.succeeds());
     assert_eq!(environment(&one.out()), environment(&two.out()));
@@ -127,6 +131,24 @@ fn two_terminals_give_a_step_the_same_environment() {
         one.out()
     );
     one.never_says("EDITOR").never_says("TERM=");
+}
+
+#[test_case(""; "with pipes")]
+#[test_case("tty = true, "; "with the keyboard")]
+fn a_step_has_no_file_open_but_the_standard_ones(kind: &str) {
+    let env = TestEnv::new(&format!(
+        "[steps]\nfds = {{ {kind}run = 'ls /proc/$$/fd' }}\n"
+    ));
+    let piper = env!("CARGO_BIN_EXE_piper");
+    let script = format!("{piper} exec fds 3</etc/passwd 77<piper.toml");
+    let shell = Call::of(&env, "/bin/bash".as_ref()).args(&["-c", &script]);
+    let mut terminal = Terminal::start(shell);
+    assert!(terminal.finish().success(), "{}", terminal.sent());
+    let log = env.piper(&["logs", "@", "--raw"]).succeeds();
+    assert_eq!(
+        log.out().split_whitespace().collect::<Vec<_>>(),
+        ["0", "1", "2"]
+    );
 }
 
 #[test]
