@@ -29,7 +29,7 @@ use std::{
     collections::{HashMap, HashSet},
     ffi::{CString, OsStr, OsString},
     fs::File,
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Read as _},
     os::{fd::AsFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -445,6 +445,17 @@ impl<'a> Executor<'a> {
     }
 }
 
+/// Whether what the system cannot execute is no script: its first line has a zero byte, which is how shells tell. What cannot be read
+/// is left to the shell, which says so.
+fn is_binary(program: &Path) -> bool {
+    const LOOKED_AT: usize = 80;
+    let mut head = [0; LOOKED_AT];
+    let read = File::open(program).and_then(|mut file| file.read(&mut head));
+    let head = &head[..read.unwrap_or(0)];
+    let line = head.split(|byte| *byte == b'\n').next();
+    line.is_some_and(|line| line.contains(&0))
+}
+
 /// The machine's fault.
 fn machine(what: &str, error: &io::Error) -> Ended {
     Ended::NotStarted {
@@ -475,10 +486,15 @@ struct Launch<'a> {
 impl Launch<'_> {
     fn start(&self, stdio: spawn::Stdio<'_>) -> Result<crate::process::Child, Ended> {
         // If the program cannot be started without a shell, the shell says so in its own words: nobody can tell the difference.
-        if let Some(words) = self.planned.command.without_shell()
-            && let Ok(child) = self.start_argv(&words, stdio)
-        {
-            return Ok(child);
+        if let Some(words) = self.planned.command.without_shell() {
+            match self.start_argv(&words, stdio) {
+                Ok(child) => return Ok(child),
+                // Except for what is no script either: some shells would take it for one all the same.
+                Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
+                    return Err(self.explain(words[0], &error));
+                }
+                Err(_) => {}
+            }
         }
         let argv = self.planned.command.argv();
         self.start_argv(&argv, stdio)
@@ -506,9 +522,14 @@ impl Launch<'_> {
             stdio,
         };
         match spawn.start() {
-            // A script without a first line that names its interpreter: sh runs it, as execvp would.
-            Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
-                let mut through_sh = vec![CString::from(c"sh"), program.clone()];
+            // A script without a first line that names its interpreter: sh runs it, as execvp would, and calls it as it was called.
+            Err(error)
+                if error.raw_os_error() == Some(libc::ENOEXEC)
+                    && !is_binary(OsStr::from_bytes(program.as_bytes()).as_ref()) =>
+            {
+                let as_written = argv[0].contains('/') && !argv[0].starts_with('-');
+                let script = if as_written { &c_argv[0] } else { &program };
+                let mut through_sh = vec![CString::from(c"sh"), script.clone()];
                 through_sh.extend_from_slice(&c_argv[1..]);
                 spawn::Spawn {
                     program: c"/bin/sh",
@@ -553,12 +574,15 @@ impl Launch<'_> {
             (io::ErrorKind::PermissionDenied, _) => {
                 user(format!("`{program}` may not be executed"))
             }
+            _ if error.raw_os_error() == Some(libc::ENOEXEC) => user(format!(
+                "`{program}` cannot be executed: it is no script, and no program of this system (exec format error)"
+            )),
             (io::ErrorKind::ArgumentListTooLong, _) => {
                 user("its arguments and environment are too long for the system".to_owned())
             }
             _ if matches!(
                 error.raw_os_error(),
-                Some(libc::ENOTDIR | libc::ELOOP | libc::ENOEXEC | libc::ETXTBSY)
+                Some(libc::ENOTDIR | libc::ELOOP | libc::ETXTBSY)
             ) =>
             {
                 user(format!("`{program}` could not be executed: {error}"))
