@@ -166,3 +166,14 @@ fn a_code_is_explained_to_programs_too() {
         }
     }
 }
+
+#[test_case("plan"; "in the plan")]
+#[test_case("list"; "in the list")]
+fn words_are_shown_as_somebody_could_type_them(command: &str) {
+    let env = TestEnv::new(
+        "[steps]\nshow = { argv = [\"printf\", \"[%s]\\n\", \"it's\"] }\n[pipelines]\nbuild = { steps = ['show'] }\n",
+    );
+    let done = env.piper(&[command]).succeeds();
+    let typed = r"printf $'[%s]\n' 'it'\''s'";
+    assert!(done.out().contains(typed), "{}", done.out());
+}
