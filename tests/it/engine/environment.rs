@@ -1,7 +1,7 @@
 //! What a step sees: variables, parameters, its folder, its shell, its version.
 
 use crate::support::{Call, Terminal, TestEnv, have};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, os::unix::fs::symlink};
 use test_case::test_case;
 
 const PARAMS: &str = "[steps]
@@ -216,6 +216,29 @@ fn every_step_starts_in_the_root_or_in_its_own_folder_and_knows_where_it_was_cal
         .finish()
         .succeeds()
         .says(&said);
+}
+
+#[test_case("{ run = 'pwd', cwd = 'lnk' }"; "the link itself")]
+#[test_case("{ run = 'pwd', cwd = 'a/lnk/ssl' }"; "a folder below a link")]
+fn a_step_does_not_start_outside_of_the_workspace_by_a_link(step: &str) {
+    let env = TestEnv::new(&format!("[steps]\ns = {step}\n"));
+    env.write("a/file", "");
+    for link in ["lnk", "a/lnk"] {
+        symlink("/etc", env.path(link)).unwrap();
+    }
+    env.piper(&["exec", "s"])
+        .exits(1)
+        .says("")
+        .complains("leads out of the workspace, to /etc");
+}
+
+#[test]
+fn a_link_inside_of_the_workspace_is_a_folder_like_others() {
+    let env = TestEnv::new("[steps]\ns = { run = 'pwd', cwd = 'lnk' }\n");
+    env.write("a/file", "");
+    symlink("a", env.path("lnk")).unwrap();
+    let said = format!("{}\n", env.path("lnk").display());
+    env.piper(&["exec", "s"]).succeeds().says(&said);
 }
 
 #[test]

@@ -79,10 +79,7 @@ impl<'a> Executor<'a> {
     pub(super) fn start(&mut self, step: StepIx, r#try: u32) -> Result<(), Ended> {
         let order = self.order;
         let planned = &order.plan.steps[step.index()];
-        let cwd = planned.cwd.as_ref().map_or_else(
-            || order.workspace.clone(),
-            |below| order.workspace.join(below),
-        );
+        let cwd = self.cwd(planned)?;
         let outputs = self
             .scratch
             .outputs(planned)
@@ -106,12 +103,11 @@ impl<'a> Executor<'a> {
             env: environment::to_block(&vars),
         };
         let (child, streams) = if planned.tty && io::stdin().is_terminal() {
-            let pty =
-                pty::Pty::open().map_err(|e| machine("could not open a terminal for it", &e))?;
+            let pty = pty::Pty::open().map_err(|e| machine("could not open its terminal", &e))?;
             let master = pty
                 .master
                 .try_clone()
-                .map_err(|e| machine("could not open a terminal for it", &e))?;
+                .map_err(|e| machine("could not open its terminal", &e))?;
             let child = launch.start(spawn::Stdio::Terminal(pty.path()))?;
             // Without it the step runs all the same, and hears nothing.
             self.keyboard = Keyboard::give(step, master, &mut self.capture).ok();
@@ -152,7 +148,30 @@ impl<'a> Executor<'a> {
             // Nobody would see its end.
             spawn::discard(leader);
             self.ended(step);
-            machine("could not watch it", &e)
+            machine("could not be watched", &e)
+        })
+    }
+
+    /// The folder in which a step starts. The file cannot say one outside of the workspace, but a link there can.
+    fn cwd(&self, planned: &PlannedStep) -> Result<PathBuf, Ended> {
+        let workspace = &self.order.workspace;
+        let Some(below) = &planned.cwd else {
+            return Ok(workspace.clone());
+        };
+        let cwd = workspace.join(below);
+        // One that is not there is told by whatever cannot start in it.
+        let (Ok(real), Ok(workspace)) = (cwd.canonicalize(), workspace.canonicalize()) else {
+            return Ok(cwd);
+        };
+        if real.starts_with(&workspace) {
+            return Ok(cwd);
+        }
+        Err(Ended::NotStarted {
+            why: format!(
+                "its `cwd` `{below}` leads out of the workspace, to {}; a step that works there goes there itself, with `cd`",
+                real.display()
+            ),
+            fault: Fault::User,
         })
     }
 
@@ -198,7 +217,7 @@ impl<'a> Executor<'a> {
             leader: Leader::Task(Some(task)),
             streams: [Some(stdout), Some(stderr)],
         });
-        watched.map_err(|e| machine("could not watch it", &e))
+        watched.map_err(|e| machine("could not be watched", &e))
     }
 
     fn vars(
@@ -271,7 +290,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Notes that a try is over. What is wrong with the outputs that it left makes a success a failure.
+    /// Notes that a try is over. What it did wrong with its outputs makes a success a failure.
     pub(super) fn ended(&mut self, step: StepIx) -> Option<String> {
         self.running.remove(&step);
         if self
