@@ -196,6 +196,7 @@ fn a_refusal_says_what_to_mend(code: &str, word: &str) {
 }
 
 #[test_case(json!({"files": "nothing/*"}), "/options/files"; "no file")]
+#[test_case(json!({"files": ["a", "nothing/*"]}), "/options/files/1"; "no file for one of two")]
 #[test_case(json!({"files": "a", "strip": "target"}), "/options/strip"; "nothing to leave out")]
 #[test_case(json!({"files": "a", "prefix": "../other"}), "/options/prefix"; "a prefix that leads up")]
 #[test_case(json!({"files": "a", "prefix": "a//b"}), "/options/prefix"; "a prefix with a hole")]

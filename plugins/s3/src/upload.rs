@@ -134,23 +134,11 @@ impl Queue<'_> {
 
 impl Upload {
     fn paths(&self) -> Result<BTreeSet<String>> {
-        let mut paths = BTreeSet::new();
-        for pattern in &self.files.0 {
-            let mut has_matched = false;
-            for path in files::glob([pattern]) {
-                has_matched = true;
-                paths.insert(path?);
-            }
-            if !has_matched && !self.allow_missing {
-                return Err(Failure::invalid(
-                    "s3.no-files",
-                    format_args!("no file matches `{pattern}`"),
-                )
-                .at("/options/files")
-                .help("if it may be missing: `allow-missing = true`"));
-            }
-        }
-        Ok(paths)
+        self.files
+            .paths("files", |mistake| match self.allow_missing {
+                true => Ok(()),
+                false => Err(mistake.help("if it may be missing: `allow-missing = true`")),
+            })
     }
 
     /// The key of a file, without the prefix.
