@@ -41,7 +41,7 @@ pub enum Signature {
 ///
 /// # Errors
 ///
-/// `policy.secret`: not declared or not granted.
+/// `policy.secret`: not declared or not granted. `policy.secret-use`: granted, but not for this. `secret.unset`: its source has no value.
 pub fn placeholder(name: &str) -> Result<String> {
     host::secret_placeholder(name)
 }
