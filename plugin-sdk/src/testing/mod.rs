@@ -39,6 +39,8 @@
 mod digest;
 mod effects;
 pub(crate) mod imports;
+mod placeholders;
+mod requests;
 mod schema;
 mod world;
 
@@ -62,6 +64,7 @@ use serde_json::{Map, Value};
 use std::{cell::RefCell, marker::PhantomData, rc::Rc};
 use world::World;
 
+pub use placeholders::SecretUse;
 pub use world::{Answer, Line, Mail, Ran, Request};
 
 thread_local! {
@@ -171,9 +174,17 @@ impl Fake {
         self.change(|world| world.files.insert(path.to_owned(), content.into()));
     }
 
-    /// Grants a secret.
+    /// Grants a secret for headers and for all that is computed with it, but for no path and no body.
     pub fn secret(&self, name: &str, value: &str) {
-        self.change(|world| world.secrets.insert(name.to_owned(), value.to_owned()));
+        use SecretUse::{AnyHeader, Hmac, Reveal, Sign, Verify};
+        self.secret_for(name, value, &[AnyHeader, Hmac, Sign, Verify, Reveal]);
+    }
+
+    /// Grants a secret for these uses alone, as the manifest asks for them. Answers name the URL with the value in it.
+    pub fn secret_for(&self, name: &str, value: &str, uses: &[SecretUse]) {
+        let (value, uses) = (value.to_owned(), uses.to_vec());
+        let secret = placeholders::Secret { value, uses };
+        self.change(|world| world.secrets.insert(name.to_owned(), secret));
     }
 
     /// Grants a command and says how it ends.
