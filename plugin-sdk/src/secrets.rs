@@ -37,7 +37,8 @@ pub enum Signature {
     EdDsa,
 }
 
-/// Text that stands for a secret in a request's header; worthless anywhere else.
+/// Text that stands for a secret in a request: in the header that the manifest names, in the path, or in a body that is JSON or a form,
+/// whichever is granted. Worthless anywhere else.
 ///
 /// # Errors
 ///

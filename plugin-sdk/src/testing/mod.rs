@@ -33,6 +33,8 @@
 //! against their schemas and defaults are filled in, as the host does. Where the two differ, the fake is the stricter: it has no retries, no
 //! patience, and answers every mistake that it can see. Of the host's limits it knows those that a plugin's code must know; sizes in
 //! all, rates and time it does not count. A secret's signature is made up: it says which key signed what, and nothing can verify it.
+//! Requests are judged with the codes that the host answers; what a real grant allows is not looked at, so a test says what it stands for
+//! with [`Fake::answer`] and [`Fake::secret_for`].
 //!
 //! One fake at a time in each thread, which is what tests have.
 
