@@ -285,6 +285,15 @@ impl step_runner::Guest for Odd {
                 status: rest.into(),
                 message: String::new(),
             }),
+            "nap" => {
+                control::sleep_ms(50)?;
+                passed("slept")
+            }
+            "dice" => {
+                let thrown = wasip2::random::random::get_random_u64().to_string();
+                step_context::set_output("thrown", &thrown)?;
+                passed("threw them")
+            }
             "outputs" => {
                 for at in 0..100 {
                     step_context::set_output(&format!("o{at}"), "x")?;

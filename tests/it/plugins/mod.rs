@@ -2,6 +2,7 @@
 
 mod author;
 mod calls;
+mod conformance;
 mod facts;
 mod grants;
 mod look;
