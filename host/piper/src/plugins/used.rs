@@ -200,22 +200,29 @@ pub(crate) struct Used {
 /// A call of a plugin as it is used: all but what is said of the build at hand.
 #[derive(Debug, Clone)]
 pub(super) struct Draft {
-    /// Without facts.
+    /// Without its facts.
     call: Call,
-    /// What the plugin is told of itself.
-    plugin: Value,
+    common: Map<String, Value>,
 }
 
 impl Draft {
     /// The call with these facts, and with those that every call has.
     pub(super) fn call(&self, mut facts: Value) -> Call {
-        facts["plugin"] = self.plugin.clone();
-        facts["piper"] = json!({ "version": env!("CARGO_PKG_VERSION") });
+        for (name, fact) in &self.common {
+            facts[name] = fact.clone();
+        }
         Call {
             facts: facts.to_string(),
             ..self.call.clone()
         }
     }
+}
+
+/// The facts of every call: which plugin is called, and by which piper.
+pub(crate) fn common_facts(manifest: &Manifest) -> Map<String, Value> {
+    let plugin = json!({ "name": manifest.name.as_str(), "version": manifest.version });
+    let piper = json!({ "version": env!("CARGO_PKG_VERSION") });
+    Map::from_iter([("plugin".to_owned(), plugin), ("piper".to_owned(), piper)])
 }
 
 /// One of the things that a plugin can be used as.
@@ -328,7 +335,6 @@ impl Used {
 
     /// How it is called here.
     pub(super) fn draft(&self) -> Draft {
-        let manifest = &self.found.manifest;
         Draft {
             call: Call {
                 name: self.name.clone(),
@@ -336,7 +342,7 @@ impl Used {
                 options: self.options.to_string(),
                 ..Call::default()
             },
-            plugin: json!({ "name": manifest.name.as_str(), "version": manifest.version }),
+            common: common_facts(&self.found.manifest),
         }
     }
 
