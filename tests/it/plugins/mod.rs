@@ -2,6 +2,8 @@
 
 mod author;
 mod calls;
+mod conformance;
+mod facts;
 mod grants;
 mod look;
 mod pipelines;

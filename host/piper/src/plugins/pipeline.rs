@@ -35,7 +35,7 @@ use piper_engine::clock::Clock;
 use piper_plugin_host::{
     CallError, Host, Invocation, Plugin,
     effect::{Binding, Configured, EffectOptions, Effects, secrets::Values, state::FileState},
-    kind::{Call, Kind},
+    kind::Kind,
     policy::{
         grant::Effective,
         source::PluginDigest,
@@ -231,7 +231,9 @@ impl Plugins {
         Ok(Rule {
             plugin,
             binding: self.bind(&used, &invocation.limits),
-            call: used.call(&json!({ "rule": { "name": name.as_str() } })),
+            call: used
+                .draft()
+                .call(json!({ "rule": { "name": name.as_str() } })),
             invocation,
         })
     }
@@ -277,12 +279,7 @@ impl Plugins {
             return Ok(plugin);
         }
         let invocation = self.invocation(used, Kind::ConfigCheck);
-        let call = Call {
-            name: used.name.clone(),
-            config: used.config.to_string(),
-            options: used.options.to_string(),
-            ..Call::default()
-        };
+        let call = used.draft().call(json!({}));
         let said = wait(plugin.check_config(&invocation, call))
             .map_err(|error| vec![place.uses(cannot_wait(&error))])?
             .map_err(|error| vec![self.broke(place, used, "check", &error)])?;
@@ -339,7 +336,7 @@ impl Plugins {
             vec![place.uses(Problem::error(codes::BAD_ANSWER, message))]
         })?;
         let facts = json!({ "step": { "path": step.label }, "params": params, "files": files });
-        let call = used.call(&facts);
+        let call = used.draft().call(facts);
         wait(plugin.plan(&self.invocation(used, Kind::StepPlanner), call))
             .map_err(|error| vec![place.uses(cannot_wait(&error))])?
             .map_err(|error| vec![self.broke(place, used, "plan", &error)])
@@ -412,7 +409,7 @@ impl Plugins {
             title: used.title().to_owned(),
             plugin,
             binding: self.bind(&used, &limits),
-            call: used.call(&Value::Null),
+            draft: used.draft(),
             name: used.found.component.name.clone(),
             grants_file: self.grants_file(),
             limits,
@@ -441,17 +438,6 @@ impl Plugins {
         // Without it, a call that keeps something fails with a code of its own; the build need not.
         let store: Arc<dyn StateStore> = Arc::new(opened.ok()?);
         Some(store)
-    }
-}
-
-impl Used {
-    fn call(&self, facts: &Value) -> Call {
-        Call {
-            name: self.name.clone(),
-            config: self.config.to_string(),
-            options: self.options.to_string(),
-            facts: facts.to_string(),
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A try is a thread with one instance of the plugin. What it prints goes into the step's pipes as a process's words would, so that all
 //! that the engine does with them (times, masking, the log) is the same.
 
-use super::{annotation, limits};
+use super::{annotation, limits, used::Draft};
 use crate::{exec::Asides, ui::text::pointed};
 use piper_core::{build::Fault, id::PluginName, plan::PlannedStep};
 use piper_engine::{
@@ -14,7 +14,7 @@ use piper_engine::{
 use piper_plugin_host::{
     CallError, Cancel, Failure, FailureKind, Invocation, Limits, Plugin,
     effect::{Binding, Surroundings, exec::Children, files::Places},
-    kind::{Call, Status, Verdict},
+    kind::{Status, Verdict},
     log::{Level, Line, Receiver},
     service::StepContext,
 };
@@ -46,8 +46,7 @@ pub(super) struct Prepared {
     pub(super) plugin: Plugin,
     pub(super) binding: Binding,
     pub(super) limits: Limits,
-    /// All of the call but its facts.
-    pub(super) call: Call,
+    pub(super) draft: Draft,
     pub(super) name: Option<PluginName>,
     pub(super) grants_file: String,
 }
@@ -93,7 +92,7 @@ impl TaskHost for Runner {
         };
         let cancel = Cancel::new();
         let asked = cancel.clone();
-        let work = move || prepared.run(around, said, cancel, &facts);
+        let work = move || prepared.run(around, said, cancel, facts);
         match ThreadTask::start("plugin", move || asked.cancel(), work) {
             Ok(task) => Ok(Box::new(task)),
             Err(error) => Err(not_started(format!("no thread for its plugin: {error}"))),
@@ -102,7 +101,7 @@ impl TaskHost for Runner {
 }
 
 impl Prepared {
-    fn run(&self, around: Surroundings, said: Arc<Said>, cancel: Cancel, facts: &Value) -> TaskEnd {
+    fn run(&self, around: Surroundings, said: Arc<Said>, cancel: Cancel, facts: Value) -> TaskEnd {
         let services = match self.binding.services(around) {
             Ok(services) => services,
             Err(error) => return errored(format!("its folder cannot be opened: {error}"), false),
@@ -113,11 +112,7 @@ impl Prepared {
             log: Arc::clone(&said) as Arc<dyn Receiver>,
             cancel,
         };
-        let call = Call {
-            facts: facts.to_string(),
-            ..self.call.clone()
-        };
-        match super::wait(self.plugin.run(&invocation, call)) {
+        match super::wait(self.plugin.run(&invocation, self.draft.call(facts))) {
             Ok(Ok(verdict)) => {
                 if verdict.status == Status::Passed && !verdict.message.is_empty() {
                     said.print(false, format!("{}\n", verdict.message).into_bytes());

@@ -21,7 +21,7 @@ use piper_core::{
     project as value, suggest,
 };
 use piper_plugin_host::{
-    kind::Kind,
+    kind::{Call, Kind},
     load::Description,
     policy::{
         files::Patterns,
@@ -29,7 +29,7 @@ use piper_plugin_host::{
         source::PluginSource,
     },
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 /// The place of the project file at which a plugin is used: a table with `uses` and `with`.
@@ -197,6 +197,34 @@ pub(crate) struct Used {
     open: Vec<String>,
 }
 
+/// A call of a plugin as it is used: all but what is said of the build at hand.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    /// Without its facts.
+    call: Call,
+    common: Map<String, Value>,
+}
+
+impl Draft {
+    /// The call with these facts, and with those that every call has.
+    pub(super) fn call(&self, mut facts: Value) -> Call {
+        for (name, fact) in &self.common {
+            facts[name] = fact.clone();
+        }
+        Call {
+            facts: facts.to_string(),
+            ..self.call.clone()
+        }
+    }
+}
+
+/// The facts of every call: which plugin is called, and by which piper.
+pub(crate) fn common_facts(manifest: &Manifest) -> Map<String, Value> {
+    let plugin = json!({ "name": manifest.name.as_str(), "version": manifest.version });
+    let piper = json!({ "version": env!("CARGO_PKG_VERSION") });
+    Map::from_iter([("plugin".to_owned(), plugin), ("piper".to_owned(), piper)])
+}
+
 /// One of the things that a plugin can be used as.
 struct Type<'m> {
     name: Option<&'m PluginName>,
@@ -303,6 +331,19 @@ impl Used {
     pub(crate) fn plugin_name(&self) -> &PluginName {
         let name = self.found.component.name.as_ref();
         name.unwrap_or(&self.found.manifest.name)
+    }
+
+    /// How it is called here.
+    pub(super) fn draft(&self) -> Draft {
+        Draft {
+            call: Call {
+                name: self.name.clone(),
+                config: self.config.to_string(),
+                options: self.options.to_string(),
+                ..Call::default()
+            },
+            common: common_facts(&self.found.manifest),
+        }
     }
 
     /// What it lacks to be called.
