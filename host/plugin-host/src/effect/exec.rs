@@ -130,10 +130,11 @@ impl Commands {
             family.clone(),
             command.timeout,
             kill,
-            ended,
+            (ended, self.files.clone()),
         )));
         Ok(Arc::new(Running {
             family,
+            files: self.files.clone(),
             stdout,
             stderr,
             exit,
@@ -485,7 +486,7 @@ async fn attend(
     family: Family,
     patience: Option<Duration>,
     mut kill: watch::Receiver<bool>,
-    ended: watch::Sender<Option<CommandExit>>,
+    (ended, files): (watch::Sender<Option<CommandExit>>, Option<Folders>),
 ) {
     let began = Instant::now();
     let over = patience.map(|patience| began + patience);
@@ -522,6 +523,9 @@ async fn attend(
         }
     };
     drop(awaited);
+    if let Some(files) = files {
+        files.count_anew();
+    }
     ended.send_replace(Some(CommandExit {
         status: status
             .filter(|_| reason.is_none())
@@ -541,6 +545,7 @@ fn how(status: Option<ExitStatus>) -> &'static str {
 /// A command that was started.
 struct Running {
     family: Family,
+    files: Option<Folders>,
     stdout: Arc<Stream>,
     stderr: Arc<Stream>,
     exit: watch::Receiver<Option<CommandExit>>,
@@ -584,6 +589,9 @@ impl Drop for Running {
         for pid in self.family.members() {
             // SAFETY: the call takes two numbers.
             unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
+        if let Some(files) = &self.files {
+            files.count_anew();
         }
     }
 }

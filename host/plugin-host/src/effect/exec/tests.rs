@@ -3,7 +3,7 @@
 use super::*;
 use crate::effect::{
     Surroundings,
-    files::Places,
+    files::{Cache, Places},
     secrets::Values,
     tests::{Names, Said, bind, effective, effects_with_path},
 };
@@ -13,8 +13,10 @@ struct Shell {
     workspace: tempfile::TempDir,
     /// In the operator's `PATH`, after the workspace's `bin`.
     tools: tempfile::TempDir,
+    cache: tempfile::TempDir,
     said: Arc<Said>,
     exec: Arc<dyn Exec>,
+    files: Arc<dyn crate::service::Files>,
 }
 
 const ASKS: &str = r#"
@@ -26,18 +28,20 @@ argv = ["applet", "-c"]
 why = "test"
 [[permission.files]]
 workspace = "write"
+cache = true
 why = "test"
 "#;
 
 const GRANTED: &str = r#"
 allow.exec = [["sh", "-c"], ["applet", "-c"]]
-allow.files = { workspace = "write" }
+allow.files = { workspace = "write", cache = true }
 "#;
 
 impl Shell {
     fn new() -> Self {
         let workspace = tempfile::tempdir().unwrap();
         let tools = tempfile::tempdir().unwrap();
+        let cache = tempfile::tempdir().unwrap();
         let said = Arc::new(Said::default());
         let path = format!(
             "{}/bin:{}:/usr/local/bin:/usr/bin:/bin",
@@ -49,6 +53,10 @@ impl Shell {
         let services = binding.services(Surroundings {
             places: Places {
                 workspace: Some(workspace.path().to_owned()),
+                cache: Some(Cache {
+                    path: cache.path().to_owned(),
+                    quota: 1_000,
+                }),
                 ..Places::default()
             },
             environment: vec![
@@ -58,11 +66,14 @@ impl Shell {
             step: Some(said.clone()),
             children: None,
         });
+        let services = services.unwrap();
         Self {
             workspace,
             tools,
+            cache,
             said,
-            exec: services.unwrap().exec.unwrap(),
+            exec: services.exec.unwrap(),
+            files: services.files.unwrap(),
         }
     }
 
@@ -274,6 +285,32 @@ async fn files_and_folders_are_those_of_the_plugin() {
     for command in outside {
         assert_eq!(shell_of.refused(command).await.code, "policy.fs");
     }
+}
+
+#[tokio::test]
+async fn what_a_command_wrote_counts_in_the_cache() {
+    let shell_of = Shell::new();
+    let write = |path: &str, bytes: usize| shell_of.files.write(path.into(), 0, vec![b'x'; bytes]);
+    write("/cache/a", 100).await.unwrap();
+    let command = Command {
+        stdout_file: Some("/cache/b".into()),
+        ..shell("head -c 600 /dev/zero")
+    };
+    let process = shell_of.exec.start(command).await.unwrap();
+    process.wait().await.unwrap();
+    assert_eq!(write("/cache/c", 301).await.unwrap_err().code, "fs.full");
+    write("/cache/c", 300).await.unwrap();
+    let command = Command {
+        cwd: Some("/cache".into()),
+        ..shell("rm b")
+    };
+    let process = shell_of.exec.start(command).await.unwrap();
+    process.wait().await.unwrap();
+    write("/cache/c", 900).await.unwrap();
+    assert_eq!(
+        fs::metadata(shell_of.cache.path().join("c")).unwrap().len(),
+        900
+    );
 }
 
 #[tokio::test]
