@@ -351,6 +351,8 @@ impl step_runner::Guest for Odd {
             "wasi-http" => passed(wasi_http()),
             "fetch" => hostile::fetch(rest, &call),
             "follow" => hostile::follow(&call),
+            "draft" => hostile::draft(rest),
+            "park" => hostile::park(&call),
             "wasi-fetch" => hostile::wasi_fetch(rest, &call),
             "race" => hostile::race(rest.parse().unwrap_or_default()),
             "leak" => hostile::leak(&call),

@@ -162,6 +162,14 @@ impl Commands {
             })
         });
         granted.ok_or_else(|| {
+            let by_words = |program: &str| Some(PathBuf::from(program));
+            if let Some(name) = self.effective.granted_program(argv, by_words) {
+                let message = format!(
+                    "there is no program {} in piper's own `PATH`: install it, or set `PATH` for piper itself",
+                    shown(name)
+                );
+                return Failure::new(FailureKind::Permanent, "exec.not-found", message);
+            }
             let words: Vec<String> = argv.iter().map(|word| command::quote(word)).collect();
             let words = words.join(" ");
             let message = format!(

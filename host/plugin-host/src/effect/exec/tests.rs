@@ -210,6 +210,20 @@ async fn a_granted_name_is_found_in_the_operators_path_not_in_the_steps() {
     assert_eq!(all(&process).await, format!("{}\n", found.display()));
 }
 
+#[tokio::test]
+async fn a_granted_program_that_is_not_there_is_missed_and_not_refused() {
+    let shell_of = Shell::new();
+    let command = Command {
+        argv: ["applet", "-c"].map(str::to_owned).into(),
+        ..Command::default()
+    };
+    let missed = shell_of.refused(command).await;
+    assert_eq!(
+        (missed.kind, missed.code.as_str()),
+        (FailureKind::Permanent, "exec.not-found")
+    );
+}
+
 /// As with busybox and the proxies of rustup, where the name says what the file is to do.
 #[tokio::test]
 async fn of_a_file_that_is_many_programs_only_the_granted_one_is_started() {
