@@ -4,6 +4,9 @@
 //! Each folder is a descriptor, and every path is resolved below it by the kernel (`openat2`): no link, no `..` and no renaming while
 //! it is resolved leads out. Nothing here waits for what is no file: a FIFO is refused and not read.
 
+mod quota;
+
+use self::quota::Quota;
 use super::blocking;
 use crate::{
     failure::{Failure, FailureKind},
@@ -24,7 +27,7 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -77,12 +80,6 @@ struct Root {
     quota: Option<Quota>,
 }
 
-struct Quota {
-    bytes: u64,
-    /// What is there, counted when something is written first.
-    used: Mutex<Option<u64>>,
-}
-
 /// What is wanted of a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Want {
@@ -103,10 +100,7 @@ impl Folders {
             io::Result::Ok(Root {
                 dir: Dir::open_ambient_dir(path, ambient_authority())?,
                 is_writable,
-                quota: quota.map(|bytes| Quota {
-                    bytes,
-                    used: Mutex::default(),
-                }),
+                quota: quota.map(Quota::new),
             })
         };
         let workspace = places.workspace.as_deref();
@@ -429,49 +423,6 @@ impl Root {
         must_be_file(path, &file)?;
         Ok(file)
     }
-}
-
-impl Quota {
-    fn take(&self, dir: &Dir, bytes: u64) -> Result<(), Failure> {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = used.map_or_else(|| size(dir, 0), Ok);
-        let before = before.map_err(|error| failure("/cache", &error))?;
-        let after = before.saturating_add(bytes);
-        *used = Some(before);
-        if after > self.bytes {
-            let message = format!(
-                "the folder `/cache` has {before} bytes, and {} are allowed",
-                self.bytes
-            );
-            return Err(Failure::new(FailureKind::Permanent, "fs.full", message));
-        }
-        *used = Some(after);
-        Ok(())
-    }
-
-    fn give_back(&self, bytes: u64) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        *used = used.map(|used| used.saturating_sub(bytes));
-    }
-
-    fn forget(&self) {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
-/// The bytes of all files below a folder.
-fn size(dir: &Dir, depth: usize) -> io::Result<u64> {
-    let mut sum = 0;
-    for entry in dir.entries()? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() && depth < DEEPEST {
-            sum += size(&entry.open_dir()?, depth + 1)?;
-        } else if kind.is_file() {
-            sum += entry.metadata()?.len();
-        }
-    }
-    Ok(sum)
 }
 
 /// A file that is not there yet; dropping it leaves nothing behind.
