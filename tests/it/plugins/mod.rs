@@ -2,6 +2,7 @@
 
 mod author;
 mod calls;
+mod folders;
 mod grants;
 mod look;
 mod pipelines;
