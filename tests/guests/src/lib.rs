@@ -326,6 +326,14 @@ impl step_runner::Guest for Odd {
                 passed(format!("{lost} are lost"))
             }
             "read" => passed(format!("{:?}", files::read("secret.txt", 0, 100)?)),
+            "keep" => {
+                let mut kept = files::read("/cache/kept", 0, 100).unwrap_or_default();
+                let before = kept.len();
+                kept.push(b'x');
+                files::write("/cache/kept", 0, &kept)?;
+                files::write("/out/sub/made.txt", 0, b"made")?;
+                passed(format!("kept {before} before"))
+            }
             "report" => {
                 step_context::report(rest, &[call.options])?;
                 passed("reported")
@@ -368,6 +376,8 @@ impl step_runner::Guest for Odd {
             "wasi-http" => passed(wasi_http()),
             "fetch" => hostile::fetch(rest, &call),
             "follow" => hostile::follow(&call),
+            "draft" => hostile::draft(rest),
+            "park" => hostile::park(&call),
             "wasi-fetch" => hostile::wasi_fetch(rest, &call),
             "race" => hostile::race(rest.parse().unwrap_or_default()),
             "leak" => hostile::leak(&call),

@@ -4,6 +4,7 @@ mod author;
 mod calls;
 mod conformance;
 mod facts;
+mod folders;
 mod grants;
 mod look;
 mod pipelines;

@@ -47,6 +47,7 @@ use std::{
     cell::{OnceCell, RefCell},
     collections::BTreeMap,
     env, fmt,
+    path::PathBuf,
     rc::Rc,
     sync::{Arc, OnceLock},
 };
@@ -412,8 +413,19 @@ impl Plugins {
             draft: used.draft(),
             name: used.found.component.name.clone(),
             grants_file: self.grants_file(),
+            files: used.found.standing.effective.files,
+            cache: self.plugin_cache(&used),
             limits,
         })
+    }
+
+    /// The folder that a plugin keeps files in. Another digest is another plugin, whatever its name, and finds nothing of the first.
+    fn plugin_cache(&self, used: &Used) -> Option<PathBuf> {
+        let digest = used.found.component.digest.to_string();
+        let digest = digest.trim_start_matches("sha256:");
+        let name = used.plugin_name().as_str();
+        let folder = self.places.plugin_cache.as_ref()?.join(name);
+        Some(folder.join(digest.get(..16).unwrap_or(digest)))
     }
 
     /// The effects of a plugin as it is granted.

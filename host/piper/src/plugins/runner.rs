@@ -13,9 +13,14 @@ use piper_engine::{
 };
 use piper_plugin_host::{
     CallError, Cancel, Failure, FailureKind, Invocation, Limits, Plugin,
-    effect::{Binding, Surroundings, exec::Children, files::Places},
+    effect::{
+        Binding, Surroundings,
+        exec::Children,
+        files::{Cache, Places},
+    },
     kind::{Status, Verdict},
     log::{Level, Line, Receiver},
+    policy::files::FilesRule,
     service::StepContext,
 };
 use serde_json::{Value, json};
@@ -24,9 +29,13 @@ use std::{
     ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
-    path::PathBuf,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
+
+/// How many bytes a plugin may have in its `/cache`: what large tools keep, and no disk is full of it.
+const CACHE_QUOTA: u64 = 1 << 30;
 
 /// Runs the steps of one plan that are plugins.
 #[derive(Debug)]
@@ -49,6 +58,10 @@ pub(super) struct Prepared {
     pub(super) draft: Draft,
     pub(super) name: Option<PluginName>,
     pub(super) grants_file: String,
+    /// Which folders were granted to it.
+    pub(super) files: FilesRule,
+    /// What it sees as `/cache`, if that was granted.
+    pub(super) cache: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -72,16 +85,16 @@ impl TaskHost for Runner {
         let said = Arc::new(Said {
             streams: [job.stdout, job.stderr].map(|pipe| Mutex::new(File::from(pipe))),
             outputs: job.outputs,
-            reports: reports_folder(job.vars, job.step),
+            reports: of_step(job.vars, "reports", job.step),
             step: job.step.label.clone(),
             r#try: job.r#try,
             asides: self.asides.clone(),
         });
+        let places = prepared.places(job.cwd, job.vars, job.step);
+        let places =
+            places.map_err(|error| not_started(format!("its folders cannot be made: {error}")))?;
         let around = Surroundings {
-            places: Places {
-                workspace: Some(job.cwd.to_owned()),
-                ..Places::default()
-            },
+            places,
             environment: job
                 .vars
                 .iter()
@@ -101,6 +114,29 @@ impl TaskHost for Runner {
 }
 
 impl Prepared {
+    /// Its folders, of which those that are its own are made: `/out` beside the artifacts of the build, `/cache` for this user alone.
+    fn places(&self, workspace: &Path, vars: &Vars, step: &PlannedStep) -> io::Result<Places> {
+        let out = of_step(vars, "out", step).filter(|_| self.files.out);
+        if let Some(out) = &out {
+            fs::create_dir_all(out)?;
+        }
+        let cache = self.cache.clone().filter(|_| self.files.cache);
+        if let Some(cache) = &cache {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(cache)?;
+        }
+        Ok(Places {
+            workspace: Some(workspace.to_owned()),
+            out,
+            cache: cache.map(|path| Cache {
+                path,
+                quota: CACHE_QUOTA,
+            }),
+        })
+    }
+
     fn run(&self, around: Surroundings, said: Arc<Said>, cancel: Cancel, facts: Value) -> TaskEnd {
         let services = match self.binding.services(around) {
             Ok(services) => services,
@@ -188,8 +224,8 @@ fn facts(about: &Value, step: &PlannedStep, r#try: u32, vars: &Vars) -> Value {
     })
 }
 
-/// Where a step's reports go: beside the artifacts of its build.
-fn reports_folder(vars: &Vars, step: &PlannedStep) -> Option<PathBuf> {
+/// A step's own folder of this kind, beside the artifacts of its build.
+fn of_step(vars: &Vars, kind: &str, step: &PlannedStep) -> Option<PathBuf> {
     let artifacts = vars.get(OsStr::new("PIPER_ARTIFACTS"))?;
     // A label may have slashes and brackets, and none of them is to make a folder.
     let name: String = step
@@ -197,7 +233,7 @@ fn reports_folder(vars: &Vars, step: &PlannedStep) -> Option<PathBuf> {
         .chars()
         .map(|c| if c == '/' { '+' } else { c })
         .collect();
-    Some(PathBuf::from(artifacts).join("reports").join(name))
+    Some(PathBuf::from(artifacts).join(kind).join(name))
 }
 
 /// The engine adopts and reaps what steps leave behind; what a plugin started is waited for by the plugin.

@@ -131,6 +131,7 @@ impl Granted {
             found.map(|(_, value)| (*value).to_owned())
         };
         let effects = Effects::new(EffectOptions {
+            path: "/usr/bin:/bin".into(),
             resolver: Arc::new(Here),
             trust: Trust::default(),
             now: || Now {
