@@ -90,6 +90,19 @@ fn a_step_that_a_plugin_runs_is_a_step_like_any_other() {
 }
 
 #[test]
+fn what_a_plugin_points_at_is_named_from_the_top_of_the_project() {
+    let env = project("[steps.greet]\nuses = \"odd/hello\"\ncwd = \"docs\"\n");
+    env.write("docs/a.rs", "");
+    piper(&env, &["exec", "greet"]).succeeds();
+    let log = env.piper(&["logs", "@", "--step", "greet"]).succeeds();
+    assert!(
+        log.out().contains("docs/a.rs:3: warning: hm"),
+        "{}",
+        log.out()
+    );
+}
+
+#[test]
 fn a_project_may_call_its_plugin_by_a_name_of_its_own() {
     let env = project(
         "[steps]\na = { uses = \"mine/hello\" }\n[plugins.mine]\nuse = \"./ci/odd.wasm\"\n",

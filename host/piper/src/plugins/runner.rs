@@ -87,6 +87,7 @@ impl TaskHost for Runner {
             outputs: job.outputs,
             reports: of_step(job.vars, "reports", job.step),
             step: job.step.label.clone(),
+            below: job.step.cwd.clone(),
             r#try: job.r#try,
             asides: self.asides.clone(),
         });
@@ -155,7 +156,14 @@ impl Prepared {
                 }
                 ended(verdict)
             }
-            Ok(Err(error)) => self.broke(&error),
+            Ok(Err(error)) => {
+                if let CallError::Failed(failure) = &error
+                    && let Some(stack) = stack(failure)
+                {
+                    said.print(true, format!("{stack}\n").into_bytes());
+                }
+                self.broke(&error)
+            }
             Err(error) => errored(format!("cannot wait for a plugin: {error}"), true),
         }
     }
@@ -175,7 +183,10 @@ impl Prepared {
                 }
             }
             CallError::Crashed(crash) => {
-                let mut why = format!("plugin `{title}`: {} ({})", crash.message, crash.code);
+                let mut why = format!(
+                    "plugin `{title}`: its `{}` ended: {} ({})",
+                    crash.call, crash.message, crash.code
+                );
                 let line = limits::line_to_change(
                     crash.code,
                     self.name.as_ref(),
@@ -193,6 +204,13 @@ impl Prepared {
             }
         }
     }
+}
+
+/// Where in the plugin it failed, if its language says so.
+fn stack(failure: &Failure) -> Option<String> {
+    let details: Value = serde_json::from_str(failure.details.as_deref()?).ok()?;
+    let stack = details["stack"].as_str()?.trim();
+    (!stack.is_empty()).then(|| stack.to_owned())
 }
 
 fn ended(verdict: Verdict) -> TaskEnd {
@@ -256,6 +274,8 @@ struct Said {
     outputs: PathBuf,
     reports: Option<PathBuf>,
     step: String,
+    /// The folder of the workspace that it works in, if it is not the workspace itself.
+    below: Option<String>,
     r#try: u32,
     asides: Asides,
 }
@@ -305,7 +325,11 @@ impl StepContext for Said {
             let found = items
                 .iter()
                 .filter_map(|item| annotation::read(step, r#try, item));
-            for annotation in found {
+            for mut annotation in found {
+                if let (Some(below), Some(file)) = (&self.below, &mut annotation.file) {
+                    // Whoever reads it stands at the top of the project.
+                    *file = Path::new(below).join(&file).to_string_lossy().into_owned();
+                }
                 self.write(true, format!("{}\n", pointed(&annotation)).as_bytes());
                 self.asides.annotate(annotation);
             }
@@ -334,5 +358,21 @@ impl Receiver for Said {
             true,
             format!("{level}{}{fields}\n", line.message).as_bytes(),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    #[test_case(Some(r#"{"stack":"run@plugin.js:8\n"}"#), Some("run@plugin.js:8"))]
+    #[test_case(Some(r#"{"stack":""}"#), None; "an empty one")]
+    #[test_case(Some("{}"), None; "other details")]
+    #[test_case(None, None; "no details")]
+    fn where_a_plugin_failed_is_shown_if_it_says_so(details: Option<&str>, expected: Option<&str>) {
+        let mut failure = Failure::new(FailureKind::Permanent, "exception", "no");
+        failure.details = details.map(str::to_owned);
+        assert_eq!(stack(&failure).as_deref(), expected);
     }
 }
