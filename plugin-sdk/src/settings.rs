@@ -34,7 +34,7 @@
 //! `#[settings]` derives `Debug`, `Clone` and serde's traits and makes the schema, which [`plugin!`](crate::plugin!) puts into the compiled
 //! component: the host checks what users wrote, points at the place of a mistake and fills defaults in before any code of the plugin runs.
 //! Doc comments become descriptions, `in_flight` is written `in-flight`, an `Option` may be left out, and keys that no field has are
-//! refused. `#[setting(…)]` at a field knows `default`, `default = literal`, `name = "…"`, `min`, `max` and `pattern`.
+//! refused. `#[setting(…)]` at a field knows `default`, `default = literal`, `default = [literal, …]`, `name = "…"`, `min`, `max` and `pattern`.
 //!
 //! The schema is not made by `schemars`: that makes it while a program runs, and a plugin's must be in the component before it does.
 
@@ -270,6 +270,27 @@ impl From<Texts> for OneOrMore {
             Texts::One(text) => vec![text],
             Texts::More(texts) => texts,
         })
+    }
+}
+
+impl From<&str> for OneOrMore {
+    fn from(text: &str) -> Self {
+        Self(vec![text.to_owned()])
+    }
+}
+
+impl FromIterator<String> for OneOrMore {
+    fn from_iter<I: IntoIterator<Item = String>>(texts: I) -> Self {
+        Self(texts.into_iter().collect())
+    }
+}
+
+impl<'a> IntoIterator for &'a OneOrMore {
+    type Item = &'a String;
+    type IntoIter = std::slice::Iter<'a, String>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
     }
 }
 

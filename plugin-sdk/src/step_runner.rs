@@ -324,6 +324,13 @@ impl Annotation {
         self.column = Some(column);
         self
     }
+
+    /// Up to this line, from 1.
+    #[must_use]
+    pub fn end_line(mut self, line: u32) -> Self {
+        self.end_line = Some(line);
+        self
+    }
 }
 
 /// Reads a call and runs it.

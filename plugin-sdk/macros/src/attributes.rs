@@ -1,6 +1,11 @@
 //! What is written at a field: its doc comment and `#[setting(…)]`.
 
-use syn::{Attribute, Error, Expr, ExprLit, ExprUnary, Lit, LitStr, Meta, UnOp};
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{
+    Attribute, Error, Expr, ExprLit, ExprUnary, Lit, LitStr, Meta, Token, UnOp, bracketed,
+    parse::ParseStream, punctuated::Punctuated, token::Bracket,
+};
 
 /// The doc comment, lines joined, paragraphs kept.
 pub(crate) fn doc(attributes: &[Attribute]) -> Option<String> {
@@ -38,10 +43,10 @@ pub(crate) fn doc(attributes: &[Attribute]) -> Option<String> {
 pub(crate) enum Preset {
     /// The type's own default; not in the schema.
     OfType,
-    /// A literal; in the schema too.
+    /// A literal, or several in brackets; in the schema too.
     Literal {
-        value: Expr,
-        is_text: bool,
+        /// As an expression that becomes the field's type by itself.
+        value: TokenStream,
         json: String,
     },
 }
@@ -66,7 +71,7 @@ impl Setting {
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("default") {
                     setting.default = Some(match meta.input.peek(syn::Token![=]) {
-                        true => preset(meta.value()?.parse()?)?,
+                        true => preset(meta.value()?)?,
                         false => Preset::OfType,
                     });
                 } else if meta.path.is_ident("name") {
@@ -87,7 +92,33 @@ impl Setting {
     }
 }
 
-fn preset(value: Expr) -> syn::Result<Preset> {
+fn preset(input: ParseStream<'_>) -> syn::Result<Preset> {
+    if !input.peek(Bracket) {
+        let (value, is_text, json) = literal(input.parse()?)?;
+        let value = match is_text {
+            true => quote!(::core::convert::From::from(#value)),
+            false => quote!(#value),
+        };
+        return Ok(Preset::Literal { value, json });
+    }
+    let inside;
+    bracketed!(inside in input);
+    let items = Punctuated::<Expr, Token![,]>::parse_terminated(&inside)?;
+    let items: Vec<_> = items.into_iter().map(literal).collect::<syn::Result<_>>()?;
+    let values = items.iter().map(|(value, ..)| value);
+    let json: Vec<_> = items.iter().map(|(.., json)| json.as_str()).collect();
+    let into = match items.iter().all(|(_, is_text, _)| *is_text) {
+        true => quote!(.map(::core::convert::Into::into)),
+        false => quote!(),
+    };
+    Ok(Preset::Literal {
+        value: quote!(::core::iter::IntoIterator::into_iter([#(#values),*])#into.collect()),
+        json: format!("[{}]", json.join(",")),
+    })
+}
+
+/// A literal, whether it is a text, and it as JSON.
+fn literal(value: Expr) -> syn::Result<(Expr, bool, String)> {
     let (is_text, json) = match &value {
         Expr::Lit(ExprLit {
             lit: Lit::Str(text),
@@ -99,11 +130,7 @@ fn preset(value: Expr) -> syn::Result<Preset> {
         }) => (false, value.value.to_string()),
         other => (false, number(other)?),
     };
-    Ok(Preset::Literal {
-        value,
-        is_text,
-        json,
-    })
+    Ok((value, is_text, json))
 }
 
 /// A number as JSON writes it.

@@ -56,19 +56,11 @@ pub(crate) fn of_struct(
                 (#key, <#ty as ::piper_plugin::settings::Setting>::OPTIONAL)
             }),
             Some(Preset::OfType) => field.attrs.push(parse_quote!(#[serde(default)])),
-            Some(Preset::Literal {
-                value,
-                is_text,
-                json,
-            }) => {
+            Some(Preset::Literal { value, json }) => {
                 head.push_str(&format!("\"default\":{json},"));
                 let function = format_ident!("__{}_{}", name, ident);
                 let path = function.to_string();
                 field.attrs.push(parse_quote!(#[serde(default = #path)]));
-                let value = match is_text {
-                    true => quote!(::core::convert::From::from(#value)),
-                    false => quote!(#value),
-                };
                 functions.extend(quote! {
                     #[doc(hidden)]
                     #[expect(non_snake_case, reason = "the name is the type's and the field's")]

@@ -174,3 +174,29 @@ fn patterns_become_paths(patterns: &[&str], missed: &[&str], expected: &[&str]) 
     assert!(paths.unwrap().iter().eq(expected));
     assert_eq!(told.into_inner(), missed);
 }
+
+#[settings]
+struct Lists {
+    #[setting(default = ["a/**", "b"])]
+    files: Vec<String>,
+    #[setting(default = [1, 2])]
+    numbers: Vec<u8>,
+    #[setting(default = "src/**")]
+    one: OneOrMore,
+    #[setting(default = ["c", "d"])]
+    more: OneOrMore,
+}
+
+#[test]
+fn a_default_may_be_a_list() {
+    let lists: Lists = read("{}", "/options").unwrap();
+    assert_eq!(lists.files, ["a/**", "b"]);
+    assert_eq!(lists.numbers, [1, 2]);
+    assert_eq!((&lists.one).into_iter().collect::<Vec<_>>(), ["src/**"]);
+    assert_eq!(lists.more.0, ["c", "d"]);
+    let schema = schema_of::<Lists>();
+    let default = |name: &str| schema["properties"][name]["default"].clone();
+    assert_eq!(default("files"), json!(["a/**", "b"]));
+    assert_eq!(default("numbers"), json!([1, 2]));
+    assert_eq!(default("one"), json!("src/**"));
+}

@@ -4,6 +4,7 @@ use crate::{
     failure::{Failure, Result},
     settings::{Setting, schema},
 };
+use regex_lite::Regex;
 use serde_json::{Map, Value};
 
 /// The settings with their defaults, or `invalid` at the first mistake.
@@ -43,6 +44,16 @@ fn check(value: &mut Value, schema: &Value, at: &str) -> Result<()> {
                 at,
                 format!("{value} is beyond the {bound}, {}", schema[bound]),
             );
+        }
+    }
+    if let (Some(text), Some(pattern)) = (value.as_str(), schema["pattern"].as_str()) {
+        let regex = Regex::new(pattern).map_err(|error| {
+            let message =
+                format!("the pattern `{pattern}` is none that can be tried here: {error}");
+            Failure::invalid("settings", message).at(at)
+        })?;
+        if !regex.is_match(text) {
+            return wrong(at, format!("{value} does not match `{pattern}`"));
         }
     }
     match value {

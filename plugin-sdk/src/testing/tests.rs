@@ -355,6 +355,27 @@ impl StepRunner for Reports {
     }
 }
 
+#[settings]
+struct Word {
+    #[setting(pattern = "^[A-Z]+$")]
+    word: String,
+}
+impl StepRunner for Word {
+    fn run(&self, _: &Step) -> Result<Verdict> {
+        Ok(match self.word.is_empty() {
+            true => Verdict::failed("no word"),
+            false => Verdict::passed(),
+        })
+    }
+}
+
+#[test]
+fn a_text_that_does_not_match_its_pattern_is_refused_before_the_plugin_sees_it() {
+    let fake = Fake::new();
+    assert_eq!(code(fake.run::<Word, _>(json!({"word": "x"}))), "settings");
+    assert!(fake.run::<Word, _>(json!({"word": "X"})).is_ok());
+}
+
 #[test_case(1, "step.output-name")]
 #[test_case(2, "step.report-item")]
 #[test_case(3, "step.report-kind")]
