@@ -121,7 +121,7 @@ mod tests {
 
     #[test_case("limit.cpu", Limits::default(), Some("limits.cpu = \"10s\""))]
     #[test_case("limit.memory", Limits::default(), Some("limits.memory = \"256MiB\""))]
-    #[test_case("limit.time", Limits::of_planner(), Some("limits.wall = \"4s\""))]
+    #[test_case("limit.time", Limits::of_planner(), Some("limits.wall = \"20s\""))]
     #[test_case("limit.cpu", Limits { cpu: CPU_CEILING, ..Limits::default() }, Some("as high as it can be"); "at the ceiling")]
     #[test_case("limit.stack", Limits::default(), None; "not to be changed")]
     #[test_case("plugin.trap", Limits::default(), None; "no limit")]
