@@ -92,7 +92,7 @@ fn edit(text: &str, grants: &grant::Grants) {
 fn hold(manifest: &manifest::Manifest, grants: &grant::Grants) {
     for grant in grants.plugins.values() {
         let Ok(effective) =
-            grant::Effective::new(manifest, Some(grant), grant::Origins::Operator, None)
+            grant::Effective::new(manifest, Some(grant), grant::Origins::Operator)
         else {
             continue;
         };

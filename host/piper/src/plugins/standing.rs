@@ -57,7 +57,7 @@ impl Catalogue {
         let builtin = (component.origin == Origin::Builtin)
             .then(|| self.with_ceiling(held.cloned().unwrap_or_else(nothing)));
         let effective =
-            Effective::new(manifest, builtin.as_ref().or(held), origins, None).map_err(unfit)?;
+            Effective::new(manifest, builtin.as_ref().or(held), origins).map_err(unfit)?;
         // What a new digest lacks is said beside what the old one had, and with the configuration that is meant for it.
         let compared = match written {
             Some(grant) if is_project && grant.digest.is_none() => PluginGrant {

@@ -15,7 +15,7 @@ use crate::policy::{
 use piper_core::{codes, id::PluginName, problem::Problem};
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-/// What a plugin may do: declared, used by the project and granted.
+/// What a plugin may do: what is declared *and* granted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Effective {
     /// Requests that may be sent.
@@ -34,8 +34,9 @@ pub struct Effective {
     pub vcs: bool,
     /// Its secrets.
     pub secrets: BTreeMap<String, EffectiveSecret>,
-    /// A command must be in each of these sets: two names may be the same program, which no words show.
-    exec: Vec<Vec<ArgvRule>>,
+    /// The commands that are declared and those that are granted; one must be in both sets: two names may be the same program, which no
+    /// words show.
+    exec: [Vec<ArgvRule>; 2],
 }
 
 /// A secret that is declared and granted.
@@ -63,7 +64,7 @@ pub enum Origins<'a> {
 }
 
 impl Effective {
-    /// Computes it. `project` is how far a project limits its own use of the plugin, if it does.
+    /// Computes it.
     ///
     /// # Errors
     ///
@@ -72,7 +73,6 @@ impl Effective {
         manifest: &Manifest,
         grant: Option<&PluginGrant>,
         origins: Origins<'_>,
-        project: Option<&Allow>,
     ) -> Result<Self, TemplateError> {
         let grant = grant.filter(|grant| match origins {
             Origins::Operator => true,
@@ -85,41 +85,20 @@ impl Effective {
             Origins::Project { ceiling, .. } => given.allow.union(ceiling),
         };
         let asked = &manifest.permissions;
-        let mut http = http_rule::intersection(&declared(manifest, given)?, &allow.http);
-        let mut files = asked.files_rule().intersection(allow.files);
-        let mut exec = vec![
-            asked.exec.iter().map(|asked| asked.what.clone()).collect(),
-            allow.exec,
-        ];
-        let may = |asked: bool, granted: bool, used: fn(&Allow) -> bool| {
-            asked && granted && project.is_none_or(used)
-        };
-        let state = may(asked.state.is_some(), allow.state, |project| project.state);
-        let builds = may(asked.builds.is_some(), allow.builds, |project| {
-            project.builds
-        });
-        let vcs = may(asked.vcs.is_some(), allow.vcs, |project| project.vcs);
-        let mut mail = if asked.mail.is_some() {
-            allow.mail
-        } else {
-            Vec::new()
-        };
-        if let Some(project) = project {
-            http = http_rule::intersection(&http, &project.http);
-            files = files.intersection(project.files);
-            exec.push(project.exec.clone());
-            mail.retain(|account| project.mail.contains(account));
-        }
+        let declared_commands = asked.exec.iter().map(|asked| asked.what.clone());
         Ok(Self {
-            http,
+            http: http_rule::intersection(&declared(manifest, given)?, &allow.http),
             private_networks: allow.private_networks,
-            files,
-            state,
-            mail,
-            builds,
-            vcs,
+            files: asked.files_rule().intersection(allow.files),
+            state: asked.state.is_some() && allow.state,
+            mail: match asked.mail {
+                Some(_) => allow.mail,
+                None => Vec::new(),
+            },
+            builds: asked.builds.is_some() && allow.builds,
+            vcs: asked.vcs.is_some() && allow.vcs,
             secrets: secrets(manifest, given),
-            exec,
+            exec: [declared_commands.collect(), allow.exec],
         })
     }
 
@@ -129,11 +108,9 @@ impl Effective {
         argv: &[String],
         resolve: impl Fn(&str) -> Option<PathBuf>,
     ) -> bool {
-        !self.exec.is_empty()
-            && self
-                .exec
-                .iter()
-                .all(|rules| rules.iter().any(|rule| rule.matches(argv, &resolve)))
+        self.exec
+            .iter()
+            .all(|rules| rules.iter().any(|rule| rule.matches(argv, &resolve)))
     }
 }
 

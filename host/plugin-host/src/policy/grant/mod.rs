@@ -1,8 +1,8 @@
 //! `$XDG_CONFIG_HOME/piper/plugins.toml`: what the operator grants, and what follows from it.
 //!
 //! Only this file gives a plugin anything. It is the operator's own, never a repository's, and all in it is literal. What a plugin may
-//! do at last is what it declares, the project uses *and* the operator grants ([`Effective`]); what is lacking is told with the
-//! command that gives it ([`Missing`]). Nothing here reads or writes a file.
+//! do at last is what it declares *and* the operator grants ([`Effective`]): a project that uses it neither adds to that nor takes from it.
+//! What is lacking is told with the command that gives it ([`Missing`]). Nothing here reads or writes a file.
 
 mod decode;
 mod edit;

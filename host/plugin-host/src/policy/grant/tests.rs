@@ -172,7 +172,7 @@ fn what_holds_is_declared_and_granted() {
         "{ELASTIC}[[permission.files]]\nworkspace = \"write\"\nwhy = \"write\"\n\
         [[permission.exec]]\nargv = [\"git\"]\nwhy = \"look\"\n[[permission.state]]\nwhy = \"remember\"\n"
     ));
-    let effective = Effective::new(&manifest, Some(&es), Origins::Operator, None).unwrap();
+    let effective = Effective::new(&manifest, Some(&es), Origins::Operator).unwrap();
     assert_eq!(
         effective.http,
         [rule("POST https://logs.example.com:9200/_bulk")]
@@ -198,34 +198,10 @@ fn what_holds_is_declared_and_granted() {
     };
     assert!(effective.allows_command(&command(&["git", "fetch", "--all"]), resolve));
     assert!(!effective.allows_command(&command(&["git", "push"]), resolve));
-    let nothing = Effective::new(&manifest, None, Origins::Operator, None).unwrap();
+    let nothing = Effective::new(&manifest, None, Origins::Operator).unwrap();
     assert_eq!(nothing.http, []);
     assert!(!nothing.allows_command(&command(&["git", "fetch"]), resolve));
     assert!(!Effective::default().allows_command(&command(&["git"]), resolve));
-}
-
-#[test]
-fn a_project_can_narrow_and_never_widen() {
-    let es = grant(FILE);
-    let manifest = manifest(ELASTIC);
-    let wide = Allow {
-        http: vec![rule("https://*")],
-        ..Allow::default()
-    };
-    let effective = |project: &Allow| {
-        Effective::new(&manifest, Some(&es), Origins::Operator, Some(project))
-            .unwrap()
-            .http
-    };
-    assert_eq!(effective(&wide), []);
-    let wide = Allow {
-        http: vec![rule("https://*:9200")],
-        ..wide
-    };
-    assert_eq!(
-        effective(&wide),
-        [rule("POST https://logs.example.com:9200/_bulk")]
-    );
 }
 
 #[test]
@@ -245,7 +221,6 @@ fn a_projects_plugin_gets_a_grant_by_its_digest_only() {
                 digest,
                 ceiling: &ceiling,
             },
-            None,
         )
         .unwrap()
     };
@@ -268,9 +243,7 @@ fn a_grant_without_a_digest_is_not_for_projects() {
         ceiling: &Allow::default(),
     };
     assert_eq!(
-        Effective::new(&manifest, Some(&es), origins, None)
-            .unwrap()
-            .http,
+        Effective::new(&manifest, Some(&es), origins).unwrap().http,
         []
     );
 }
@@ -521,7 +494,7 @@ proptest! {
             allow: Allow { http: granted.clone(), ..Allow::default() },
             ..PluginGrant::default()
         };
-        let effective = Effective::new(&manifest, Some(&grant), Origins::Operator, None).unwrap();
+        let effective = Effective::new(&manifest, Some(&grant), Origins::Operator).unwrap();
         for rule in &effective.http {
             prop_assert!(granted.iter().any(|wider| wider.covers(rule)));
             prop_assert!(declared.iter().any(|wider| wider.covers(rule)));
