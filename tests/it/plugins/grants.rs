@@ -203,3 +203,32 @@ fn a_server_that_is_not_there_is_no_fault_of_the_user() {
         .exits(3)
         .complains("cannot fetch `https://127.0.0.1:1/a.wasm`");
 }
+
+#[test_case(&["--mail", "ops"], "mail"; "mail")]
+#[test_case(&["--builds"], "builds"; "builds")]
+#[test_case(&["--vcs"], "vcs"; "mirrors")]
+fn what_no_host_gives_cannot_be_granted(args: &[&str], kind: &str) {
+    let env = project();
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    plugin(&env, &[&["grant", "odd", "--yes"], args].concat())
+        .finish()
+        .exits(2)
+        .complains("error[P0104]")
+        .complains(&format!("this version of piper gives {kind} to nobody"));
+    assert!(!grants(&env).exists());
+}
+
+#[test]
+fn a_plugin_that_needs_what_no_host_gives_says_so_wherever_it_is_looked_at() {
+    let env = project();
+    env.write(
+        "odd.wasm",
+        component(&format!("{MANIFEST}[[permission.mail]]\nwhy = \"write\"\n")),
+    );
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    let said = "mail, which this version of piper gives to nobody";
+    for look in [&["inspect", "odd"][..], &["list"]] {
+        let out = plugin(&env, look).finish().succeeds().out();
+        assert!(out.contains(said), "{out}");
+    }
+}

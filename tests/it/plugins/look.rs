@@ -38,7 +38,7 @@ fn what_is_granted_and_what_is_missing_is_in_the_json() {
         &env,
         &format!(
             "[plugins.odd]\ndigest = \"{digest}\"\nconfig = {{ url = \"https://logs.example.com\" }}\nlimits.cpu = \"9s\"\n\
-             allow.http = [\"POST https://logs.example.com\"]\nallow.builds = true\n"
+             allow.http = [\"POST https://logs.example.com\"]\nallow.exec = [[\"git\"]]\n"
         ),
     );
     let done = plugin(&env, &["inspect", "odd", "--output", "json"])
@@ -67,7 +67,7 @@ fn what_is_granted_and_what_is_missing_is_in_the_json() {
             "state "
         ]
     );
-    assert_eq!(words("unused"), ["builds "]);
+    assert_eq!(words("unused"), ["exec git"]);
     assert_eq!(
         (&seen["origin"], &seen["limits"][0]["cpu_ms"]),
         (&"project".into(), &9000.into())

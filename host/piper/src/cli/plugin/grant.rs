@@ -63,17 +63,15 @@ pub(super) struct GrantArgs {
     /// A more dangerous use of a secret: NAME=path, NAME=body or NAME=reveal
     #[arg(long = "use", value_name = "NAME=USE")]
     uses: Vec<String>,
-    /// An account by which the host sends mail for it
-    #[arg(long, value_name = "ACCOUNT")]
-    mail: Vec<String>,
     /// To keep something from call to call
     #[arg(long)]
     state: bool,
-    /// To look at builds
-    #[arg(long)]
+    /// Something that a manifest may ask for and this version does not give
+    #[arg(long, hide = true)]
+    mail: Option<Option<String>>,
+    #[arg(long, hide = true)]
     builds: bool,
-    /// To look at the host's mirrors of repositories
-    #[arg(long)]
+    #[arg(long, hide = true)]
     vcs: bool,
     /// Requests to any host are meant
     #[arg(long)]
@@ -192,10 +190,10 @@ impl Wanted {
             ("--secret", &args.secret),
             ("--to", &args.to),
             ("--use", &args.uses),
-            ("--mail", &args.mail),
         ];
         let flags = [
             ("--state", args.state),
+            ("--mail", args.mail.is_some()),
             ("--builds", args.builds),
             ("--vcs", args.vcs),
         ];
@@ -209,11 +207,11 @@ impl Wanted {
         Self(lists.chain(flags).collect())
     }
 
-    /// All that is missing. Which account sends mail, nobody but the operator knows.
+    /// All that is missing.
     fn missing(missing: &[Missing]) -> Self {
-        let known = missing.iter().filter(|missing| missing.option != "--mail");
         Self(
-            known
+            missing
+                .iter()
                 .map(|missing| (missing.option, missing.value.clone()))
                 .collect(),
         )
@@ -246,10 +244,8 @@ impl Wanted {
                     .map_err(|fault| Box::new(fault.into_problem())),
                 "--files" => files(value).map(Addition::Files),
                 "--exec" => command(value).map(Addition::Exec),
-                "--mail" => Ok(Addition::Mail(value.clone())),
                 "--state" => Ok(Addition::State),
-                "--builds" => Ok(Addition::Builds),
-                "--vcs" => Ok(Addition::Vcs),
+                "--mail" | "--builds" | "--vcs" => Err(not_given(option)),
                 option => {
                     problems.extend(secrets.take(option, value).err().map(|problem| *problem));
                     continue;
@@ -374,6 +370,15 @@ fn pair<'a>(option: &str, value: &'a str) -> Result<(&'a str, &'a str), Box<Prob
     })
 }
 
+/// What a manifest may ask for and no host of this version gives.
+fn not_given(option: &str) -> Box<Problem> {
+    let kind = option.trim_start_matches('-');
+    let message =
+        format!("`{option}` cannot be granted: this version of piper gives {kind} to nobody");
+    let problem = Problem::error(codes::NOT_IMPLEMENTED, message);
+    Box::new(problem.help("leave it away; a plugin that needs it needs a later version of piper"))
+}
+
 fn files(text: &str) -> Result<FilesRule, Box<Problem>> {
     let nothing = FilesRule::default();
     match text.split_once('=') {
@@ -485,17 +490,6 @@ impl Shown<'_> {
                         "a command runs outside the sandbox, with your rights",
                     )
                     .into_owned(),
-            );
-        }
-        let mails = self
-            .standing
-            .difference
-            .missing
-            .iter()
-            .any(|missing| missing.option == "--mail");
-        if mails && !self.wanted.0.iter().any(|(option, _)| *option == "--mail") {
-            lines.push(
-                "it also wants mail sent: say by which account with --mail ACCOUNT".to_owned(),
             );
         }
         lines.join("\n")

@@ -30,12 +30,6 @@ pub enum Addition {
     Exec(ArgvRule),
     /// To keep something.
     State,
-    /// To have mail sent by this account.
-    Mail(String),
-    /// To look at builds.
-    Builds,
-    /// To look at the host's mirrors.
-    Vcs,
     /// To use a secret, by the plugin's name for it.
     Secret(String, SecretGrant),
 }
@@ -110,11 +104,6 @@ fn apply(plugin: &mut dyn TableLike, addition: &Addition) -> Result<(), EditErro
             }
         }
         Addition::State => set(allow(plugin)?, "state", true),
-        Addition::Builds => set(allow(plugin)?, "builds", true),
-        Addition::Vcs => set(allow(plugin)?, "vcs", true),
-        Addition::Mail(account) => push(allow(plugin)?, "mail", account.clone(), |known| {
-            known == account
-        })?,
         Addition::Secret(name, grant) => {
             let secrets = table(plugin, "secrets", dotted())?;
             secret(table(secrets, name, inline())?, grant)?;

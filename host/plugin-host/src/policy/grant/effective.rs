@@ -26,12 +26,6 @@ pub struct Effective {
     pub files: FilesRule,
     /// Whether it may keep something from call to call.
     pub state: bool,
-    /// The accounts by which the host sends mail for it.
-    pub mail: Vec<String>,
-    /// Whether it may look at builds.
-    pub builds: bool,
-    /// Whether it may look at the host's mirrors.
-    pub vcs: bool,
     /// Its secrets.
     pub secrets: BTreeMap<String, EffectiveSecret>,
     /// The commands that are declared and those that are granted; one must be in both sets: two names may be the same program, which no
@@ -91,12 +85,6 @@ impl Effective {
             private_networks: allow.private_networks,
             files: asked.files_rule().intersection(allow.files),
             state: asked.state.is_some() && allow.state,
-            mail: match asked.mail {
-                Some(_) => allow.mail,
-                None => Vec::new(),
-            },
-            builds: asked.builds.is_some() && allow.builds,
-            vcs: asked.vcs.is_some() && allow.vcs,
             secrets: secrets(manifest, given),
             exec: [declared_commands.collect(), allow.exec],
         })
@@ -157,6 +145,17 @@ pub struct Missing {
     pub optional: bool,
 }
 
+/// Something that is asked for and that no host of this version gives, so that nobody can grant it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unavailable {
+    /// The kind of permission.
+    pub kind: &'static str,
+    /// Why the plugin asks for it.
+    pub why: String,
+    /// Whether it works without it.
+    pub optional: bool,
+}
+
 /// How what was granted differs from what is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Difference {
@@ -164,6 +163,8 @@ pub struct Difference {
     pub missing: Vec<Missing>,
     /// Granted and not asked for (any more), as option and value.
     pub unused: Vec<(&'static str, String)>,
+    /// Asked for, and not to be had in this version.
+    pub unavailable: Vec<Unavailable>,
     /// The digest that the grant names, if the plugin has another.
     pub was: Option<PluginDigest>,
 }
@@ -189,28 +190,25 @@ impl Difference {
         difference.files_and_commands(manifest, grant);
         difference.secrets(manifest, grant)?;
         let asked = &manifest.permissions;
-        difference.flag("--state", asked.state.as_ref(), grant.allow.state);
-        difference.flag("--builds", asked.builds.as_ref(), grant.allow.builds);
-        difference.flag("--vcs", asked.vcs.as_ref(), grant.allow.vcs);
-        match &asked.mail {
-            Some(asked) if grant.allow.mail.is_empty() => {
-                difference.lacks("--mail", "ACCOUNT".to_owned(), asked)
-            }
-            Some(_) => {}
-            None => difference.unused.extend(
-                grant
-                    .allow
-                    .mail
-                    .iter()
-                    .map(|account| ("--mail", account.clone())),
-            ),
+        match &asked.state {
+            Some(asked) if !grant.allow.state => difference.lacks("--state", String::new(), asked),
+            None if grant.allow.state => difference.unused.push(("--state", String::new())),
+            Some(_) | None => {}
         }
+        difference.unavailable = unavailable(manifest).collect();
         Ok(difference)
     }
 
     /// Whether the plugin works with what is granted, and is the one to which it was.
     pub fn is_fine(&self) -> bool {
-        self.was.is_none() && self.missing.iter().all(|missing| missing.optional)
+        self.was.is_none()
+            && self.unusable().is_none()
+            && self.missing.iter().all(|missing| missing.optional)
+    }
+
+    /// That without which the plugin does not work and which this version does not have.
+    pub fn unusable(&self) -> Option<&Unavailable> {
+        self.unavailable.iter().find(|asked| !asked.optional)
     }
 
     /// The command that grants all that is missing; nothing if nothing is.
@@ -258,6 +256,16 @@ impl Difference {
             Some(_) => codes::PLUGIN_CHANGED,
             None => codes::NOT_GRANTED,
         };
+        let (code, message) = match self.unusable() {
+            Some(asked) => (
+                codes::NOT_IMPLEMENTED,
+                format!(
+                    "plugin `{name}` asks for {}, which this version of piper gives to nobody",
+                    asked.kind
+                ),
+            ),
+            None => (code, message),
+        };
         let mut problem = Problem::error(code, message);
         problem
             .help
@@ -275,14 +283,6 @@ impl Difference {
             why: asked.why.clone(),
             optional: asked.optional,
         });
-    }
-
-    fn flag(&mut self, option: &'static str, asked: Option<&Asked<()>>, granted: bool) {
-        match asked {
-            Some(asked) if !granted => self.lacks(option, String::new(), asked),
-            None if granted => self.unused.push((option, String::new())),
-            _ => {}
-        }
     }
 
     fn http(&mut self, manifest: &Manifest, grant: &PluginGrant) -> Result<(), TemplateError> {
@@ -385,6 +385,24 @@ impl Difference {
     }
 }
 
+/// What is declared and served by nothing yet: the daemon will.
+fn unavailable(manifest: &Manifest) -> impl Iterator<Item = Unavailable> {
+    let all = &manifest.permissions;
+    let kinds = [
+        ("mail", &all.mail),
+        ("builds", &all.builds),
+        ("vcs", &all.vcs),
+    ];
+    kinds.into_iter().filter_map(|(kind, asked)| {
+        let asked = asked.as_ref()?;
+        Some(Unavailable {
+            kind,
+            why: asked.why.clone(),
+            optional: asked.optional,
+        })
+    })
+}
+
 /// The single origins that rules name, each once.
 fn origins(rules: &[HttpRule]) -> impl Iterator<Item = Origin> {
     let origin = |rule: &HttpRule| match rule.host() {
@@ -406,15 +424,23 @@ impl fmt::Display for Difference {
             writeln!(f, "  was {was}")?;
         }
         for missing in &self.missing {
-            let optional = if missing.optional { " (optional)" } else { "" };
+            let optional = optional(missing.optional);
             let what = join(missing.option, &missing.value);
             writeln!(f, "+ {what}{optional}: {}", printable(&missing.why))?;
+        }
+        for asked in &self.unavailable {
+            let (optional, why) = (optional(asked.optional), printable(&asked.why));
+            writeln!(f, "! {}{optional}, not in this version: {why}", asked.kind)?;
         }
         for (option, value) in &self.unused {
             writeln!(f, "- {}", join(option, value))?;
         }
         Ok(())
     }
+}
+
+fn optional(is_optional: bool) -> &'static str {
+    if is_optional { " (optional)" } else { "" }
 }
 
 fn join(option: &str, value: &str) -> String {

@@ -10,7 +10,7 @@ mod effective;
 
 pub use decode::load;
 pub use edit::{Addition, EditError, add};
-pub use effective::{Difference, Effective, EffectiveSecret, Missing, Origins};
+pub use effective::{Difference, Effective, EffectiveSecret, Missing, Origins, Unavailable};
 
 use super::{
     exec::ArgvRule,
@@ -74,12 +74,6 @@ pub struct Allow {
     pub exec: Vec<ArgvRule>,
     /// To keep something from call to call.
     pub state: bool,
-    /// The accounts by which the host sends mail for it.
-    pub mail: Vec<String>,
-    /// To look at builds.
-    pub builds: bool,
-    /// To look at the host's mirrors of sources.
-    pub vcs: bool,
 }
 
 impl Allow {
@@ -97,16 +91,12 @@ impl Allow {
     /// What is allowed by one or the other.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        let both = |one: &[String], two: &[String]| [one, two].concat();
         Self {
             http: [&self.http[..], &other.http].concat(),
             private_networks: [&self.private_networks[..], &other.private_networks].concat(),
             files: self.files.union(other.files),
             exec: [&self.exec[..], &other.exec].concat(),
             state: self.state || other.state,
-            mail: both(&self.mail, &other.mail),
-            builds: self.builds || other.builds,
-            vcs: self.vcs || other.vcs,
         }
     }
 }
@@ -191,8 +181,6 @@ pub struct Limits {
     pub http_total: Option<Duration>,
     /// Bytes of state.
     pub state: Option<u64>,
-    /// Bytes of a delivery to a webhook.
-    pub webhook_body: Option<u64>,
 }
 
 #[cfg(test)]

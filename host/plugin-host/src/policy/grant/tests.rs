@@ -69,7 +69,6 @@ allow.private-network = [
 ]
 allow.files = { workspace = "read", out = true }
 allow.exec = [["git", "fetch"]]
-allow.mail = ["ops"]
 secrets.api-key = { from = "env:ES_API_KEY", to = ["https://logs.example.com:9200"] }
 secrets.sign = { from = "file:/etc/piper/wh", strip = "whsec_", decode = "base64", use = ["reveal"] }
 limits = { memory = "256MiB", wall = "1m" }
@@ -141,6 +140,10 @@ fn an_empty_file_grants_reading_the_workspace_to_projects_and_nothing_else() {
 #[test_case("[plugins.es]\nsecrets.a = { from = \"env:A\", use = [\"all\"] }", "P0108:\"all\""; "an unknown use")]
 #[test_case("[plugins.es]\ndigest = \"sha256:12\"", "P0614:sha256:12"; "not a digest")]
 #[test_case("[plugins.\"e s\"]", "P0105:\"e s\""; "not a name")]
+#[test_case("[plugins.es]\nallow.mail = [\"ops\"]", "P0104:[\"ops\"]"; "mail, which nothing sends")]
+#[test_case("[plugins.es]\nallow.builds = false", "P0104:false"; "builds, which nothing shows")]
+#[test_case("[policy.project-plugins]\nvcs = true", "P0104:true"; "mirrors, which nothing has")]
+#[test_case("[plugins.es]\nlimits.webhook-body = \"1MiB\"", "P0104:\"1MiB\""; "deliveries, which nothing takes")]
 #[test_case("[policy]\nprojects = {}", "P0107:projects"; "an unknown policy")]
 fn what_is_wrong_has_a_place_and_nothing_is_granted(text: &str, expected: &str) {
     assert_eq!(found(text), [expected]);
@@ -183,7 +186,6 @@ fn what_holds_is_declared_and_granted() {
         "writing is not granted, the folder not asked for"
     );
     assert!(!effective.state, "not granted");
-    assert!(effective.mail.is_empty(), "not asked for");
     assert_eq!(
         effective.secrets.keys().collect::<Vec<_>>(),
         ["api-key"],
@@ -251,7 +253,7 @@ fn a_grant_without_a_digest_is_not_for_projects() {
 #[test]
 fn what_is_missing_is_told_with_the_command_that_grants_it() {
     let es = grant(
-        "[plugins.es]\nconfig.url = \"https://logs.example.com:9200\"\nallow.http = [\"GET https://old.example.com\"]\nallow.vcs = true",
+        "[plugins.es]\nconfig.url = \"https://logs.example.com:9200\"\nallow.http = [\"GET https://old.example.com\"]\nallow.private-network = []",
     );
     let manifest = manifest(&format!(
         "{ELASTIC}[[permission.state]]\nwhy = \"remember\"\noptional = true\n\
@@ -269,7 +271,7 @@ fn what_is_missing_is_told_with_the_command_that_grants_it() {
          + to api-key=https://logs.example.com:9200: log in\n\
          + state (optional): remember\n\
          - http GET https://old.example.com\n\
-         - vcs\n"
+"
     );
     assert_eq!(
         difference.command(&name("es")).unwrap(),
@@ -291,6 +293,26 @@ fn what_is_missing_is_told_with_the_command_that_grants_it() {
             .unwrap()
             .starts_with("to grant it: piper plugin grant es --http ")
     );
+}
+
+#[test]
+fn what_no_host_gives_is_told_and_cannot_be_granted() {
+    let difference = |optional: &str| {
+        let asks = format!(
+            "[[permission.mail]]\nwhy = \"write\"\n{optional}[[permission.vcs]]\nwhy = \"look\"\noptional = true\n"
+        );
+        Difference::new(&manifest(&asks), &PluginGrant::default(), None).unwrap()
+    };
+    let needs = difference("");
+    assert_eq!(
+        needs.to_string(),
+        "! mail, not in this version: write\n! vcs (optional), not in this version: look\n"
+    );
+    assert_eq!(needs.command(&name("es")), None);
+    let problem = needs.problem(&name("es")).unwrap();
+    assert_eq!(problem.code, codes::NOT_IMPLEMENTED);
+    assert!(problem.message.contains("asks for mail"), "{problem:?}");
+    assert!(difference("optional = true\n").is_fine());
 }
 
 #[test]
@@ -349,8 +371,8 @@ fn an_addition_leaves_the_rest_of_the_file_as_it_is() {
             "    \"10.2.0.0/16\",\n    \"10.3.0.0/16\",\n",
         )
         .replace(
-            "allow.mail = [\"ops\"]\n",
-            "allow.mail = [\"ops\"]\nallow.state = true\n",
+            "allow.exec = [[\"git\", \"fetch\"]]\n",
+            "allow.exec = [[\"git\", \"fetch\"]]\nallow.state = true\n",
         );
     assert_eq!(edited, expected);
 }
@@ -408,9 +430,6 @@ fn additions() -> impl Strategy<Value = Addition> {
             ArgvRule::parse(&words).ok().map(Addition::Exec)
         }),
         Just(Addition::State),
-        Just(Addition::Builds),
-        Just(Addition::Vcs),
-        "[a-z]{1,5}".prop_map(Addition::Mail),
         any::<[u8; 32]>().prop_map(|bytes| Addition::Digest(PluginDigest(bytes))),
         ("[a-z]{1,3}", uses).prop_map(move |(name, uses)| Addition::Secret(name, secret(uses))),
     ]
@@ -427,9 +446,6 @@ fn holds(grant: &PluginGrant, addition: &Addition) -> bool {
         Addition::Files(rule) => allow.files.covers(*rule),
         Addition::Exec(rule) => allow.exec.contains(rule),
         Addition::State => allow.state,
-        Addition::Builds => allow.builds,
-        Addition::Vcs => allow.vcs,
-        Addition::Mail(account) => allow.mail.contains(account),
         Addition::Secret(name, secret) => {
             let known = &grant.secrets[name];
             let uses = |new: bool, known: bool| known || !new;
