@@ -22,8 +22,21 @@ fn a_plugin_is_added_and_then_granted_what_it_asks_for() {
         &env,
         "# mine\n[plugins.odd]\nconfig = { url = \"https://logs.example.com\" }\n",
     );
-    let done = plugin(&env, &["grant", "odd", "--yes"]).finish().succeeds();
+    plugin(&env, &["grant", "odd", "--yes"])
+        .finish()
+        .exits(2)
+        .complains("error[P0617]: nothing says where the secret `api-key` of plugin `odd` is")
+        .complains("+ state (optional): remember")
+        .complains("piper plugin grant odd --http 'POST https://logs.example.com/_bulk' --files workspace=write --secret 'api-key=env:…' --to api-key=https://logs.example.com --state");
+    let done = plugin(&env, &["grant", "odd", "--yes"])
+        .args(&["--http", "POST https://logs.example.com/_bulk"])
+        .args(&["--secret", "api-key=env:API_KEY"])
+        .args(&["--to", "api-key=https://logs.example.com"])
+        .args(&["--files", "workspace=write", "--state"])
+        .finish()
+        .succeeds();
     done.complains("+ http POST https://logs.example.com/_bulk  send log batches")
+        .complains("+ secret api-key=env:API_KEY  authenticate")
         .complains("+ state  remember (optional)");
     let text = fs::read_to_string(grants(&env)).unwrap();
     for line in [
@@ -53,6 +66,7 @@ fn a_plugin_is_added_and_then_granted_what_it_asks_for() {
 fn a_host_that_only_the_configuration_knows_is_asked_for() {
     let env = project();
     plugin(&env, &["grant", "webhook", "--yes"])
+        .args(&["--secret", "signing-key=env:KEY"])
         .finish()
         .succeeds()
         .complains("`POST {config.url}` cannot be granted yet")
@@ -63,7 +77,7 @@ fn a_host_that_only_the_configuration_knows_is_asked_for() {
 fn nothing_is_granted_unless_somebody_agrees() {
     let env = project();
     plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
-    plugin(&env, &["grant", "odd"])
+    plugin(&env, &["grant", "odd", "--files", "workspace=write"])
         .finish()
         .exits(2)
         .complains("+ files workspace=write  write what it made")

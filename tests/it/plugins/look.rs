@@ -62,7 +62,7 @@ fn what_is_granted_and_what_is_missing_is_in_the_json() {
         words("missing"),
         [
             "files workspace=write",
-            "secret api-key=env:API_KEY",
+            "secret api-key=env:…",
             "to api-key=https://logs.example.com",
             "state "
         ]
@@ -192,7 +192,7 @@ fn the_list_says_how_each_stands_and_compiles_nothing() {
     );
     assert!(
         lines[2].starts_with("here     1.4.0  project")
-            && lines[2].ends_with("2 permissions are not granted"),
+            && lines[2].ends_with("3 permissions are not granted"),
         "{lines:?}"
     );
     assert!(!env.beside("cache").join("piper").exists());

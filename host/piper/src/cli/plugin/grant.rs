@@ -19,11 +19,11 @@ use crate::{
     },
 };
 use clap::Args;
-use piper_core::{codes, problem::Problem};
+use piper_core::{codes, id::PluginName, problem::Problem};
 use piper_plugin_host::policy::{
     exec::ArgvRule,
     files::{Access, FilesRule},
-    grant::{Addition, Missing, PluginGrant, SecretGrant, SecretSource},
+    grant::{Addition, Difference, Missing, PluginGrant, SecretGrant, SecretSource},
     host::Origin as To,
     http_rule::{AnyHost, HttpRule},
     network::Network,
@@ -148,7 +148,7 @@ pub(super) fn run(args: &GrantArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
     let asked = Wanted::of_args(args);
     let is_all = asked.is_empty();
     let wanted = match is_all {
-        true => Wanted::missing(&standing.difference.missing),
+        true => Wanted::missing(&standing.difference, &name)?,
         false => asked,
     };
     let mut additions = wanted
@@ -207,14 +207,27 @@ impl Wanted {
         Self(lists.chain(flags).collect())
     }
 
-    /// All that is missing.
-    fn missing(missing: &[Missing]) -> Self {
-        Self(
-            missing
-                .iter()
+    /// All that is missing, but for optional secrets of which nobody said where they are.
+    fn missing(difference: &Difference, plugin: &PluginName) -> Result<Self, Box<Problem>> {
+        let (open, known): (Vec<&Missing>, Vec<&Missing>) = difference
+            .missing
+            .iter()
+            .partition(|missing| missing.is_open());
+        if let Some(needed) = open.iter().find(|missing| !missing.optional) {
+            return Err(Box::new(open_secret(needed, difference, plugin)));
+        }
+        let is_of_open = |missing: &&&Missing| {
+            matches!(missing.option, "--to" | "--use")
+                && open
+                    .iter()
+                    .any(|open| secret_name(open) == secret_name(missing))
+        };
+        let known = known.iter().filter(|missing| !is_of_open(missing));
+        Ok(Self(
+            known
                 .map(|missing| (missing.option, missing.value.clone()))
                 .collect(),
-        )
+        ))
     }
 
     fn is_empty(&self) -> bool {
@@ -262,6 +275,29 @@ impl Wanted {
             true => Ok(additions),
             false => Err(problems),
         }
+    }
+}
+
+/// The secret that an option is about.
+fn secret_name(missing: &Missing) -> &str {
+    let pair = missing.value.split_once('=');
+    pair.map_or(missing.value.as_str(), |(name, _)| name)
+}
+
+/// Says what only the operator can say, and where in which command.
+fn open_secret(open: &Missing, difference: &Difference, plugin: &PluginName) -> Problem {
+    let name = secret_name(open);
+    let what = match open.option {
+        "--to" => "may go",
+        _ => "is",
+    };
+    let message = format!("nothing says where the secret `{name}` of plugin `{plugin}` {what}");
+    let mut problem = Problem::error(codes::NOT_GRANTED, message);
+    let lines = difference.to_string();
+    problem.help.extend(lines.lines().map(str::to_owned));
+    match difference.command(plugin) {
+        Some(command) => problem.help(format!("put it in the place of `…`: {command}")),
+        None => problem,
     }
 }
 
@@ -457,12 +493,13 @@ impl Shown<'_> {
             lines.push(format!("what it has was granted to {was}"));
         }
         for (option, value) in &self.wanted.0 {
-            let missing = self
-                .standing
-                .difference
-                .missing
-                .iter()
-                .find(|missing| missing.option == *option && missing.value == *value);
+            let missing = self.standing.difference.missing.iter().find(|missing| {
+                let is_filled_in = || {
+                    let secret = value.split_once('=').map(|(name, _)| name);
+                    missing.is_open() && secret == Some(secret_name(missing))
+                };
+                missing.option == *option && (missing.value == *value || is_filled_in())
+            });
             let (paint, why) = match missing {
                 Some(missing) => (
                     Paint::Dim,

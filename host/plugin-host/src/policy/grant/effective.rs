@@ -8,7 +8,7 @@ use crate::policy::{
     files::FilesRule,
     host::Origin,
     http_rule::{self, AnyHost, HostPattern, HttpRule, TemplateError},
-    manifest::{Asked, Manifest, SecretUse},
+    manifest::{Asked, Manifest, SecretAsk, SecretUse},
     network::Network,
     source::PluginDigest,
 };
@@ -132,17 +132,35 @@ fn secrets(manifest: &Manifest, grant: &PluginGrant) -> BTreeMap<String, Effecti
     secrets
 }
 
+/// In the place of a secret's source, which only the operator knows. It is none, so a command that was not filled in is refused.
+pub const UNKNOWN_SOURCE: &str = "env:…";
+
+/// In the place of an origin that the declared rules do not name, likewise.
+pub const UNKNOWN_ORIGIN: &str = "https://…";
+
 /// Something that is asked for and not granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     /// What, in the words of the command line: an option and its value.
     pub option: &'static str,
-    /// The value.
+    /// The value; with [`UNKNOWN_SOURCE`] or [`UNKNOWN_ORIGIN`] in it where only the operator knows it.
     pub value: String,
     /// Why the plugin asks for it.
     pub why: String,
     /// Whether it works without it.
     pub optional: bool,
+}
+
+impl Missing {
+    /// Whether somebody has to fill in what only he knows.
+    pub fn is_open(&self) -> bool {
+        let open = |unknown| self.value.ends_with(unknown);
+        match self.option {
+            "--secret" => open(UNKNOWN_SOURCE),
+            "--to" => open(UNKNOWN_ORIGIN),
+            _ => false,
+        }
+    }
 }
 
 /// Something that is asked for and that no host of this version gives, so that nobody can grant it.
@@ -352,24 +370,24 @@ impl Difference {
     fn secrets(&mut self, manifest: &Manifest, grant: &PluginGrant) -> Result<(), TemplateError> {
         let declared = declared(manifest, grant)?;
         for asked in &manifest.permissions.secrets {
-            let what = &asked.what;
-            let granted = grant.secrets.get(&what.name);
+            let name = &asked.what.name;
+            let granted = grant.secrets.get(name);
             if granted.is_none() {
-                let variable = what.name.to_uppercase().replace('-', "_");
-                self.lacks("--secret", format!("{}=env:{variable}", what.name), asked);
-                let sent = !what.uses.headers.is_empty() || what.uses.path || what.uses.body;
-                for origin in origins(&declared).filter(|_| sent) {
-                    self.lacks("--to", format!("{}={origin}", what.name), asked);
-                }
+                // Where it is, only the operator knows: a guess from the plugin's own name for it would let that name choose.
+                self.lacks("--secret", format!("{name}={UNKNOWN_SOURCE}"), asked);
             }
-            let extra = granted.map(|granted| granted.uses).unwrap_or_default();
+            self.audience(&declared, asked, granted);
+            let (wanted, extra) = (
+                &asked.what.uses,
+                granted.map(|granted| granted.uses).unwrap_or_default(),
+            );
             let uses = [
-                (what.uses.path && !extra.path, "path"),
-                (what.uses.body && !extra.body, "body"),
-                (what.uses.reveal && !extra.reveal, "reveal"),
+                (wanted.path && !extra.path, "path"),
+                (wanted.body && !extra.body, "body"),
+                (wanted.reveal && !extra.reveal, "reveal"),
             ];
             for (_, word) in uses.into_iter().filter(|(lacks, _)| *lacks) {
-                self.lacks("--use", format!("{}={word}", what.name), asked);
+                self.lacks("--use", format!("{name}={word}"), asked);
             }
         }
         let asked = &manifest.permissions.secrets;
@@ -382,6 +400,39 @@ impl Difference {
                 .map(|name| ("--secret", name.clone())),
         );
         Ok(())
+    }
+
+    /// Where a secret may go beside where the plugin sends. Fewer places are the operator's choice; with none in common the plugin can
+    /// do nothing with it, and places where it never sends are of no use.
+    fn audience(
+        &mut self,
+        declared: &[HttpRule],
+        asked: &Asked<SecretAsk>,
+        granted: Option<&SecretGrant>,
+    ) {
+        let name = &asked.what.name;
+        let sends_to = |origin: &Origin| {
+            declared.iter().any(|rule| {
+                rule.scheme() == origin.scheme
+                    && rule.port() == origin.port
+                    && rule.host().matches(&origin.host)
+            })
+        };
+        let to = granted.map_or(&[][..], |granted| &granted.to);
+        let is_sent = asked.what.uses.is_sent();
+        if is_sent && !to.iter().any(sends_to) {
+            let mut known = origins(declared).peekable();
+            if known.peek().is_none() {
+                self.lacks("--to", format!("{name}={UNKNOWN_ORIGIN}"), asked);
+            }
+            for origin in known {
+                self.lacks("--to", format!("{name}={origin}"), asked);
+            }
+        }
+        let is_unused = |origin: &&Origin| !is_sent || !sends_to(origin);
+        let unused = to.iter().filter(is_unused);
+        self.unused
+            .extend(unused.map(|origin| ("--to", format!("{name}={origin}"))));
     }
 }
 

@@ -10,7 +10,10 @@ mod effective;
 
 pub use decode::load;
 pub use edit::{Addition, EditError, add};
-pub use effective::{Difference, Effective, EffectiveSecret, Missing, Origins, Unavailable};
+pub use effective::{
+    Difference, Effective, EffectiveSecret, Missing, Origins, UNKNOWN_ORIGIN, UNKNOWN_SOURCE,
+    Unavailable,
+};
 
 use super::{
     exec::ArgvRule,

@@ -267,7 +267,7 @@ fn what_is_missing_is_told_with_the_command_that_grants_it() {
          + files workspace=read: look\n\
          + files out: look\n\
          + exec git 'it'\\''s': fetch\n\
-         + secret api-key=env:API_KEY: log in\n\
+         + secret api-key=env:…: log in\n\
          + to api-key=https://logs.example.com:9200: log in\n\
          + state (optional): remember\n\
          - http GET https://old.example.com\n\
@@ -276,7 +276,7 @@ fn what_is_missing_is_told_with_the_command_that_grants_it() {
     assert_eq!(
         difference.command(&name("es")).unwrap(),
         "piper plugin grant es --http 'POST https://logs.example.com:9200/_bulk' --files workspace=read --files out \
-         --exec 'git '\\''it'\\''\\'\\'''\\''s'\\''' --secret api-key=env:API_KEY --to api-key=https://logs.example.com:9200 --state"
+         --exec 'git '\\''it'\\''\\'\\'''\\''s'\\''' --secret 'api-key=env:…' --to api-key=https://logs.example.com:9200 --state"
     );
     let problem = difference.problem(&name("es")).unwrap();
     assert_eq!(
@@ -293,6 +293,60 @@ fn what_is_missing_is_told_with_the_command_that_grants_it() {
             .unwrap()
             .starts_with("to grant it: piper plugin grant es --http ")
     );
+}
+
+#[test_case("from = \"env:A\"", "+ to api-key=https://logs.example.com:9200: log in\n"; "nowhere")]
+#[test_case("from = \"env:A\", to = [\"https://logs.example.com:9200\"]", ""; "where it sends")]
+#[test_case("from = \"env:A\", to = [\"https://logs.example.com\"]", "+ to api-key=https://logs.example.com:9200: log in\n- to api-key=https://logs.example.com\n"; "to another port")]
+#[test_case("from = \"env:A\", to = [\"https://logs.example.com:9200\", \"https://old.example.com\"]", "- to api-key=https://old.example.com\n"; "where it does not send any more")]
+fn the_audience_of_a_secret_is_held_against_where_the_plugin_sends(grant_of: &str, expected: &str) {
+    let es = grant(&format!(
+        "[plugins.es]\nconfig.url = \"https://logs.example.com:9200\"\nallow.http = [\"POST https://logs.example.com:9200\"]\nsecrets.api-key = {{ {grant_of} }}"
+    ));
+    let difference = Difference::new(&manifest(ELASTIC), &es, None).unwrap();
+    assert_eq!(difference.to_string(), expected);
+    assert_eq!(difference.is_fine(), !expected.contains('+'));
+}
+
+#[test]
+fn a_secret_goes_to_fewer_places_than_the_plugin_if_the_operator_says_so() {
+    let manifest = manifest(
+        "[[permission.http]]\nto = \"https://a.example\"\nwhy = \"x\"\n[[permission.http]]\nto = \"https://*.b.example\"\nwhy = \"x\"\n\
+         [[permission.secret]]\nname = \"key\"\nuse = { header = \"authorization\" }\nwhy = \"log in\"\n",
+    );
+    let missing = |to: &str| {
+        let text = format!(
+            "[plugins.es]\nallow.http = [\"https://a.example\", \"https://*.b.example\"]\nsecrets.key = {{ from = \"env:A\", to = [{to}] }}"
+        );
+        Difference::new(&manifest, &grant(&text), None)
+            .unwrap()
+            .missing
+    };
+    assert_eq!(missing("\"https://a.example\""), []);
+    assert_eq!(missing("\"https://c.b.example\""), []);
+    let nowhere: Vec<String> = missing("")
+        .into_iter()
+        .map(|missing| missing.value)
+        .collect();
+    assert_eq!(nowhere, ["key=https://a.example"]);
+}
+
+#[test_case("use = { header = \"authorization\" }", &["key=env:…", "key=https://…"]; "one that is sent")]
+#[test_case("use = { hmac = true }", &["key=env:…"]; "one that stays")]
+fn what_only_the_operator_knows_of_a_secret_is_left_open(uses: &str, expected: &[&str]) {
+    let manifest = manifest(&format!(
+        "[[permission.http]]\nto = \"https://*.example.com\"\nwhy = \"x\"\n[[permission.secret]]\nname = \"key\"\n{uses}\nwhy = \"log in\"\n"
+    ));
+    let granted = grant("[plugins.es]\nallow.http = [\"https://*.example.com\"]");
+    let missing = Difference::new(&manifest, &granted, None).unwrap().missing;
+    let values: Vec<&str> = missing
+        .iter()
+        .map(|missing| missing.value.as_str())
+        .collect();
+    assert_eq!(values, expected);
+    assert!(missing.iter().all(Missing::is_open));
+    assert_eq!(SecretSource::parse(effective::UNKNOWN_SOURCE), None);
+    assert!(Origin::parse(effective::UNKNOWN_ORIGIN).is_err());
 }
 
 #[test]
