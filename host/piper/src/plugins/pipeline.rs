@@ -233,6 +233,7 @@ impl Plugins {
             binding: self.bind(&used, &invocation.limits),
             call: used.call(&json!({ "rule": { "name": name.as_str() } })),
             invocation,
+            events: used.events(),
         })
     }
 

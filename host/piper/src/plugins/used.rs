@@ -305,6 +305,14 @@ impl Used {
         name.unwrap_or(&self.found.manifest.name)
     }
 
+    /// The kinds of events that it wants as a notifier; all if there are none.
+    pub(crate) fn events(&self) -> Vec<String> {
+        let named = |name: Option<&PluginName>| name.map_or("", PluginName::as_str) == self.name;
+        let mut notifiers = self.found.manifest.notifiers.iter();
+        let meant = notifiers.find(|notifier| named(notifier.name.as_ref()));
+        meant.map_or_else(Vec::new, |notifier| notifier.events.clone())
+    }
+
     /// What it lacks to be called.
     pub(crate) fn lacks(&self) -> Option<Problem> {
         self.found.standing.difference.problem(self.plugin_name())
