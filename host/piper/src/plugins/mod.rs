@@ -23,6 +23,7 @@ pub mod rules;
 mod runner;
 pub(crate) mod settings;
 pub mod standing;
+pub(crate) mod state;
 pub(crate) mod talk;
 mod used;
 
