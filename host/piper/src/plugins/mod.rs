@@ -12,6 +12,7 @@
 
 mod annotation;
 pub mod catalogue;
+pub(crate) mod change;
 mod committed;
 pub mod component;
 pub(crate) mod fetch;
@@ -25,6 +26,7 @@ pub(crate) mod settings;
 pub mod standing;
 pub(crate) mod state;
 pub(crate) mod talk;
+mod turn;
 mod used;
 
 use crate::history::base;

@@ -1,6 +1,6 @@
 //! Where plugins keep what they remember from call to call, and whose it is.
 //!
-//! The form of the files is [`FileState`]'s. Here is which folder a plugin's is in.
+//! The form of the files is [`FileState`]'s. Here is which folder a plugin's is in, and what happens when another plugin gets its name.
 
 use super::standing::Standing;
 use piper_core::{id::PluginName, time::Now};
@@ -12,6 +12,7 @@ use piper_plugin_host::{
     },
 };
 use std::{
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -50,6 +51,25 @@ fn limits(standing: &Standing) -> StateLimits {
     StateLimits {
         total: total.unwrap_or(limits.total),
         ..limits
+    }
+}
+
+/// Takes what a plugin of this name kept so far out of the way of the next one, and says where it is now; `None` if there was nothing.
+///
+/// # Errors
+///
+/// When it cannot be moved.
+pub(crate) fn set_aside(folder: &Path, name: &PluginName) -> io::Result<Option<PathBuf>> {
+    let kept = folder.join(format!("{name}.state"));
+    // No name of a plugin has a dot, so this is no plugin's.
+    let aside = (1_u32..)
+        .map(|number| folder.join(format!("{name}.state.{number}")))
+        .find(|aside| fs::symlink_metadata(aside).is_err())
+        .expect("a folder has fewer files than there are numbers");
+    match fs::rename(&kept, &aside) {
+        Ok(()) => Ok(Some(aside)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -92,13 +112,13 @@ mod tests {
     use super::*;
     use piper_core::time::{Monotonic, Timestamp};
     use piper_plugin_host::policy::grant::{Allow, Effective, Limits, PluginGrant};
-    use std::fs;
 
     fn standing(by_name: bool, limit: Option<u64>) -> Standing {
         Standing {
             effective: Effective::default(),
             commands: Vec::new(),
             difference: Default::default(),
+            other: None,
             grant: PluginGrant {
                 allow: Allow {
                     state: by_name,
@@ -169,5 +189,19 @@ mod tests {
         assert!(!value(DIGEST));
         assert!(value(DIGEST));
         assert!(!value(PluginDigest([8; 32])), "another one of this name");
+    }
+
+    #[test]
+    fn what_is_set_aside_is_kept_and_nobodys() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(set_aside(folder.path(), &name()).unwrap(), None);
+        for number in 1..3 {
+            fs::write(folder.path().join("es.state"), "x").unwrap();
+            let aside = set_aside(folder.path(), &name()).unwrap().unwrap();
+            assert_eq!(aside, folder.path().join(format!("es.state.{number}")));
+            assert!(aside.exists() && !folder.path().join("es.state").exists());
+        }
+        let missing = folder.path().join("missing");
+        assert_eq!(set_aside(&missing, &name()).unwrap(), None);
     }
 }

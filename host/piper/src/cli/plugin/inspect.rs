@@ -215,7 +215,9 @@ fn missing(component: &Component, standing: &Standing, style: Style) -> Vec<Stri
     let difference = &standing.difference;
     let mut lines = Vec::new();
     if let Some(was) = difference.was {
-        lines.push(format!("what was granted was granted to {was}"));
+        lines.push(format!(
+            "what was granted was granted to {was}, and nothing of it holds"
+        ));
     }
     for missing in &difference.missing {
         let optional = if missing.optional { " (optional)" } else { "" };

@@ -149,6 +149,7 @@ pub(super) fn json(manifest: &Manifest, standing: &Standing) -> Value {
             |asked| json!({ "kind": asked.kind, "why": asked.why, "optional": asked.optional }),
         );
     json!({
+        "was": standing.difference.was.map(|was| was.to_string()),
         "asked": asks.collect::<Vec<_>>(),
         "granted": granted.collect::<Vec<_>>(),
         "missing": missing.collect::<Vec<_>>(),

@@ -20,7 +20,15 @@ use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use toml::de::{DeTable, DeValue};
 
-const PLUGIN: [&str; 6] = ["source", "digest", "config", "allow", "secrets", "limits"];
+const PLUGIN: [&str; 7] = [
+    "source",
+    "digest",
+    "granted-to",
+    "config",
+    "allow",
+    "secrets",
+    "limits",
+];
 const ALLOW: [&str; 9] = [
     "http",
     "any-host",
@@ -93,10 +101,15 @@ fn named<'a>(
 
 fn plugin(reader: &mut Reader<'_>, fields: &Fields<'_>) -> PluginGrant {
     let source = reader.text(fields, "source");
-    let digest = reader.text(fields, "digest");
+    let mut digest = |key| {
+        let text = reader.text(fields, key)?;
+        reader.parsed(&text, PluginDigest::parse)
+    };
+    let (digest, granted_to) = (digest("digest"), digest("granted-to"));
     let mut grant = PluginGrant {
         source: source.and_then(|text| reader.parsed(&text, PluginSource::parse)),
-        digest: digest.and_then(|text| reader.parsed(&text, PluginDigest::parse)),
+        digest,
+        granted_to,
         config: Value::Object(serde_json::Map::new()),
         ..PluginGrant::default()
     };

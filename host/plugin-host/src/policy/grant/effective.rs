@@ -70,7 +70,7 @@ impl Effective {
     ) -> Result<Self, TemplateError> {
         let grant = grant.filter(|grant| match origins {
             Origins::Operator => true,
-            Origins::Project { digest, .. } => grant.digest == Some(digest),
+            Origins::Project { digest, .. } => grant.given_to() == Some(digest),
         });
         let nothing = PluginGrant::default();
         let given = grant.unwrap_or(&nothing);
@@ -183,7 +183,7 @@ pub struct Difference {
     pub unused: Vec<(&'static str, String)>,
     /// Asked for, and not to be had in this version.
     pub unavailable: Vec<Unavailable>,
-    /// The digest that the grant names, if the plugin has another.
+    /// To which one it was granted, if the plugin is another.
     pub was: Option<PluginDigest>,
 }
 
@@ -200,7 +200,7 @@ impl Difference {
     ) -> Result<Self, TemplateError> {
         let mut difference = Self {
             was: grant
-                .digest
+                .given_to()
                 .filter(|was| digest.is_some_and(|is| is != *was)),
             ..Self::default()
         };
@@ -288,6 +288,11 @@ impl Difference {
         problem
             .help
             .extend(self.to_string().lines().map(str::to_owned));
+        if self.was.is_some() {
+            return Some(problem.help(format!(
+                "`piper plugin grant {name}` shows all that it asks for; `--keep` gives it also what the other one had"
+            )));
+        }
         if let Some(command) = self.command(plugin) {
             problem = problem.help(format!("to grant it: {command}"));
         }

@@ -9,7 +9,7 @@ mod edit;
 mod effective;
 
 pub use decode::load;
-pub use edit::{Addition, EditError, add};
+pub use edit::{Change, EditError, change};
 pub use effective::{
     Difference, Effective, EffectiveSecret, Missing, Origins, UNKNOWN_ORIGIN, UNKNOWN_SOURCE,
     Unavailable,
@@ -54,6 +54,8 @@ pub struct PluginGrant {
     /// Which one it is. Without it the grant holds for whatever the source has, and never for a plugin of a project: any repository
     /// could call its plugin by this name.
     pub digest: Option<PluginDigest>,
+    /// To which one all below was given, if that is another: the operator added a new one of this name since.
+    pub granted_to: Option<PluginDigest>,
     /// Its configuration.
     pub config: Value,
     /// What it may do.
@@ -62,6 +64,18 @@ pub struct PluginGrant {
     pub secrets: BTreeMap<String, SecretGrant>,
     /// Limits other than the defaults.
     pub limits: Limits,
+}
+
+impl PluginGrant {
+    /// To which plugin it was given; none is whatever the source has.
+    pub fn given_to(&self) -> Option<PluginDigest> {
+        self.granted_to.or(self.digest)
+    }
+
+    /// Whether it lets a plugin do anything. A configuration alone does not: it may be written before anything is granted.
+    pub fn gives(&self) -> bool {
+        self.allow != Allow::default() || !self.secrets.is_empty()
+    }
 }
 
 /// What is allowed, secrets apart.

@@ -398,7 +398,7 @@ fn any_host_is_granted_with_an_acknowledgment() {
         difference.command(&name("es")).unwrap(),
         "piper plugin grant es --http 'https://*' --i-know"
     );
-    let text = add("", &name("es"), &[Addition::Http(rule("https://*"))]).unwrap();
+    let text = change("", &name("es"), &[Change::Http(rule("https://*"))]).unwrap();
     assert_eq!(
         text,
         "[plugins.es]\nallow.any-host = true\nallow.http = [\"https://*\"]\n"
@@ -409,12 +409,12 @@ fn any_host_is_granted_with_an_acknowledgment() {
 #[test]
 fn an_addition_leaves_the_rest_of_the_file_as_it_is() {
     let additions = [
-        Addition::Http(rule("GET https://logs.example.com:9200")),
-        Addition::PrivateNetwork(Network::parse("10.3.0.0/16").unwrap()),
-        Addition::State,
-        Addition::Http(rule("POST https://logs.example.com:9200/_bulk")),
+        Change::Http(rule("GET https://logs.example.com:9200")),
+        Change::PrivateNetwork(Network::parse("10.3.0.0/16").unwrap()),
+        Change::State,
+        Change::Http(rule("POST https://logs.example.com:9200/_bulk")),
     ];
-    let edited = add(FILE, &name("es"), &additions).unwrap();
+    let edited = change(FILE, &name("es"), &additions).unwrap();
     let expected = FILE
         .replace(
             "_bulk\"] # only this",
@@ -434,20 +434,77 @@ fn an_addition_leaves_the_rest_of_the_file_as_it_is() {
 #[test]
 fn a_file_that_is_none_is_not_edited() {
     let es = name("es");
-    assert!(add("[plugins", &es, &[]).is_err());
-    assert!(add("plugins = 1", &es, &[]).is_err());
-    assert!(add("[plugins.es]\nallow = 1", &es, &[Addition::State]).is_err());
+    assert!(change("[plugins", &es, &[]).is_err());
+    assert!(change("plugins = 1", &es, &[]).is_err());
+    assert!(change("[plugins.es]\nallow = 1", &es, &[Change::State]).is_err());
     assert!(
-        add(
+        change(
             "[plugins.es]\nallow.http = 1",
             &es,
-            &[Addition::Http(rule("https://a.example"))]
+            &[Change::Http(rule("https://a.example"))]
         )
         .is_err()
     );
 }
 
-fn additions() -> impl Strategy<Value = Addition> {
+const OLD: &str = "sha256:0707070707070707070707070707070707070707070707070707070707070707";
+const NEW: &str = "sha256:0808080808080808080808080808080808080808080808080808080808080808";
+
+#[test_case("source = \"a.wasm\"\ndigest = \"OLD\"\nallow.state = true\n", "source = \"b.wasm\"\ndigest = \"NEW\"\nallow.state = true\ngranted-to = \"OLD\"\n"; "another one")]
+#[test_case("source = \"a.wasm\"\ndigest = \"NEW\"\ngranted-to = \"OLD\"\n", "source = \"b.wasm\"\ndigest = \"NEW\"\ngranted-to = \"OLD\"\n"; "the same again")]
+#[test_case("digest = \"OLD\"\ngranted-to = \"NEW\"\n", "digest = \"NEW\"\nsource = \"b.wasm\"\n"; "the one that it was given to")]
+#[test_case("", "source = \"b.wasm\"\ndigest = \"NEW\"\n"; "the first one")]
+fn a_pin_leaves_what_was_granted_to_whom_it_was(before: &str, after: &str) {
+    let text = |table: &str| {
+        format!("[plugins.es]\n{table}")
+            .replace("OLD", OLD)
+            .replace("NEW", NEW)
+    };
+    let source = PluginSource::parse("b.wasm").unwrap();
+    let pin = Change::Pin(source, PluginDigest([8; 32]));
+    let edited = change(&text(before), &name("es"), &[pin]).unwrap();
+    assert_eq!(edited, text(after));
+}
+
+#[test]
+fn what_is_forgotten_is_all_but_which_one_it_is() {
+    let text = format!(
+        "# mine\n[plugins.es]\nsource = \"a.wasm\"\ndigest = \"{NEW}\"\ngranted-to = \"{OLD}\"\nconfig.url = \"x\"\nallow.state = true\nlimits.cpu = \"9s\"\nsecrets.a = {{ from = \"env:A\" }}\n[plugins.other]\nallow.state = true\n"
+    );
+    let changes = [Change::Forget, Change::Give(Some(PluginDigest([8; 32])))];
+    assert_eq!(
+        change(&text, &name("es"), &changes).unwrap(),
+        format!(
+            "# mine\n[plugins.es]\nsource = \"a.wasm\"\ndigest = \"{NEW}\"\n[plugins.other]\nallow.state = true\n"
+        )
+    );
+    let changes = [Change::Give(None)];
+    let edited = change(
+        "[plugins.es.allow]\nstate = true\n[plugins.es]\ndigest = \"x\"\n",
+        &name("es"),
+        &changes,
+    );
+    assert_eq!(
+        edited.unwrap(),
+        "[plugins.es.allow]\nstate = true\n[plugins.es]\n"
+    );
+}
+
+#[test]
+fn a_grant_holds_for_the_one_to_which_it_was_given_and_not_for_the_pinned_one() {
+    let es = grant(&format!(
+        "[plugins.es]\nsource = \"a.wasm\"\ndigest = \"{NEW}\"\ngranted-to = \"{OLD}\"\nallow.state = true"
+    ));
+    let was = |digest| {
+        Difference::new(&manifest(""), &es, Some(PluginDigest(digest)))
+            .unwrap()
+            .was
+    };
+    assert_eq!(was([8; 32]), Some(PluginDigest([7; 32])));
+    assert_eq!(was([7; 32]), None);
+}
+
+fn additions() -> impl Strategy<Value = Change> {
     let origin = Origin::parse("https://a.example:9200").unwrap();
     let secret = move |uses| SecretGrant {
         from: SecretSource::Env("A".to_owned()),
@@ -467,10 +524,10 @@ fn additions() -> impl Strategy<Value = Addition> {
             "POST http://*.b.example:8080/x",
             "https://*"
         ])
-        .prop_map(|text| Addition::Http(rule(text))),
+        .prop_map(|text| Change::Http(rule(text))),
         proptest::sample::select(vec!["10.0.0.0/8", "fd00::/8"])
-            .prop_map(|text| Addition::PrivateNetwork(Network::parse(text).unwrap())),
-        any::<(bool, bool, bool)>().prop_map(|(read, out, cache)| Addition::Files(FilesRule {
+            .prop_map(|text| Change::PrivateNetwork(Network::parse(text).unwrap())),
+        any::<(bool, bool, bool)>().prop_map(|(read, out, cache)| Change::Files(FilesRule {
             workspace: if read { Access::Read } else { Access::Write },
             out,
             cache,
@@ -481,26 +538,26 @@ fn additions() -> impl Strategy<Value = Addition> {
                 .map(String::as_str)
                 .filter(|word| !word.trim().is_empty())
                 .collect();
-            ArgvRule::parse(&words).ok().map(Addition::Exec)
+            ArgvRule::parse(&words).ok().map(Change::Exec)
         }),
-        Just(Addition::State),
-        any::<[u8; 32]>().prop_map(|bytes| Addition::Digest(PluginDigest(bytes))),
-        ("[a-z]{1,3}", uses).prop_map(move |(name, uses)| Addition::Secret(name, secret(uses))),
+        Just(Change::State),
+        any::<[u8; 32]>().prop_map(|bytes| Change::Give(Some(PluginDigest(bytes)))),
+        ("[a-z]{1,3}", uses).prop_map(move |(name, uses)| Change::Secret(name, secret(uses))),
     ]
 }
 
-fn holds(grant: &PluginGrant, addition: &Addition) -> bool {
+fn holds(grant: &PluginGrant, addition: &Change) -> bool {
     let allow = &grant.allow;
     match addition {
-        Addition::Source(source) => grant.source.as_ref() == Some(source),
         // Only the last one stays.
-        Addition::Digest(_) => grant.digest.is_some(),
-        Addition::Http(rule) => allow.http.iter().any(|known| known.covers(rule)),
-        Addition::PrivateNetwork(network) => allow.private_networks.contains(network),
-        Addition::Files(rule) => allow.files.covers(*rule),
-        Addition::Exec(rule) => allow.exec.contains(rule),
-        Addition::State => allow.state,
-        Addition::Secret(name, secret) => {
+        Change::Pin(..) => grant.digest.is_some(),
+        Change::Give(_) | Change::Forget => true,
+        Change::Http(rule) => allow.http.iter().any(|known| known.covers(rule)),
+        Change::PrivateNetwork(network) => allow.private_networks.contains(network),
+        Change::Files(rule) => allow.files.covers(*rule),
+        Change::Exec(rule) => allow.exec.contains(rule),
+        Change::State => allow.state,
+        Change::Secret(name, secret) => {
             let known = &grant.secrets[name];
             let uses = |new: bool, known: bool| known || !new;
             known.from == secret.from
@@ -525,7 +582,7 @@ proptest! {
         additions in proptest::collection::vec(additions(), 0..6),
     ) {
         let before = grants(text);
-        let edited = add(text, &name("es"), &additions).unwrap();
+        let edited = change(text, &name("es"), &additions).unwrap();
         let after = grants(&edited);
         for addition in &additions {
             prop_assert!(holds(&after.plugins[&name("es")], addition), "{:?} in\n{}", addition, edited);
@@ -542,8 +599,8 @@ proptest! {
         prop_assert_eq!(&after.project_plugins, &before.project_plugins);
         let comments = |text: &str| text.lines().filter_map(|line| Some(line.split_once('#')?.1.to_owned())).collect::<Vec<_>>();
         prop_assert_eq!(comments(&edited), comments(text));
-        let again = add(&edited, &name("es"), &additions).unwrap();
-        let digests = additions.iter().filter(|addition| matches!(addition, Addition::Digest(_))).count();
+        let again = change(&edited, &name("es"), &additions).unwrap();
+        let digests = additions.iter().filter(|addition| matches!(addition, Change::Give(_))).count();
         prop_assert!(digests > 1 || again == edited, "{}\n{}", edited, again);
     }
 

@@ -1,187 +1,25 @@
-//! `piper plugin grant`: shows what a plugin asks for and why, and writes down what the operator gives it.
+//! What `piper plugin grant` is asked to give, in the words of its options, and what is written down of that.
 //!
-//! The only command that gives a plugin anything, and it writes to the operator's own file, never to the project's.
+//! Only what the words mean: whether it is granted is decided by whoever sees it ([`super`]).
 
-use super::{CliError, GlobalArgs, add::write_grants, catalogue, permissions};
-use crate::{
-    cli::past,
-    exit_code,
-    plugins::{
-        catalogue::Catalogue,
-        component::{Component, Origin},
-        shown,
-        standing::Standing,
-    },
-    ui::{
-        OutputFormat, Ui,
-        sanitize::words,
-        style::{Paint, Style},
-    },
-};
-use clap::Args;
+use super::GrantArgs;
 use piper_core::{codes, id::PluginName, problem::Problem};
 use piper_plugin_host::policy::{
     exec::ArgvRule,
     files::{Access, FilesRule},
-    grant::{Addition, Difference, Missing, PluginGrant, SecretGrant, SecretSource},
+    grant::{Change, Difference, Missing, PluginGrant, SecretGrant, SecretSource},
     host::Origin as To,
     http_rule::{AnyHost, HttpRule},
     network::Network,
 };
-use serde_json::json;
-use std::{
-    collections::BTreeMap,
-    io::{self, BufRead as _, IsTerminal as _},
-};
-
-/// Give a plugin what it asks for, after showing what and why
-///
-/// Without options, all that it asks for. With options, only what they say.
-#[derive(Debug, Args)]
-pub(super) struct GrantArgs {
-    /// A name of `piper plugin list`
-    #[arg(value_name = "NAME")]
-    plugin: String,
-    /// Requests, such as 'POST https://logs.example.com:9200/_bulk'
-    #[arg(long, value_name = "RULE")]
-    http: Vec<String>,
-    /// A network that is not the world's, such as 10.2.0.0/16
-    #[arg(long, value_name = "NETWORK")]
-    private_network: Vec<String>,
-    /// Files: workspace=read, workspace=write, out, cache
-    #[arg(long, value_name = "FILES")]
-    files: Vec<String>,
-    /// A command and its first arguments, such as 'git fetch'; it runs outside the sandbox
-    #[arg(long, value_name = "COMMAND")]
-    exec: Vec<String>,
-    /// A secret by the plugin's name for it, and where it is: NAME=env:VARIABLE or NAME=file:/PATH
-    #[arg(long, value_name = "NAME=SOURCE")]
-    secret: Vec<String>,
-    /// Where a secret may go: NAME=https://host[:port]
-    #[arg(long, value_name = "NAME=ORIGIN")]
-    to: Vec<String>,
-    /// A more dangerous use of a secret: NAME=path, NAME=body or NAME=reveal
-    #[arg(long = "use", value_name = "NAME=USE")]
-    uses: Vec<String>,
-    /// To keep something from call to call
-    #[arg(long)]
-    state: bool,
-    /// Something that a manifest may ask for and this version does not give
-    #[arg(long, hide = true)]
-    mail: Option<Option<String>>,
-    #[arg(long, hide = true)]
-    builds: bool,
-    #[arg(long, hide = true)]
-    vcs: bool,
-    /// Requests to any host are meant
-    #[arg(long)]
-    i_know: bool,
-    /// Do not ask
-    #[arg(short, long)]
-    yes: bool,
-}
-
-pub(super) fn run(args: &GrantArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
-    let mut catalogue = catalogue(global)?;
-    let component = catalogue.find(&args.plugin)?;
-    let Some(name) = component.name.clone() else {
-        return Err(Problem::error(
-            codes::UNKNOWN_PLUGIN,
-            format!(
-                "`{}` has no name here, and grants are by name",
-                component.source
-            ),
-        )
-        .help(format!(
-            "add it first: piper plugin add {}",
-            component.source
-        ))
-        .into());
-    };
-    if component.origin == Origin::Project
-        && catalogue
-            .grant(&name)
-            .is_some_and(|grant| grant.source.is_some())
-    {
-        let message = format!(
-            "`{name}` in {} is a plugin of your own, and this project calls another one so",
-            super::grants_file(&catalogue)
-        );
-        return Err(Problem::error(codes::PLUGIN_CHANGED, message)
-            .help(format!(
-                "call the project's otherwise: piper plugin add --name OTHER {}",
-                component.source
-            ))
-            .into());
-    }
-    let loaded = component.manifest()?;
-    let manifest = match loaded {
-        Some(loaded) => loaded
-            .manifest
-            .ok_or(loaded.problems)
-            .map_err(|problems| CliError::Problems(super::errors(problems)))?,
-        None => {
-            return Err(Problem::error(
-                codes::NOT_LOADABLE,
-                format!("plugin `{name}` has no manifest, so it asks for nothing"),
-            )
-            .help("`piper plugin build` puts its manifest into it")
-            .into());
-        }
-    };
-    let standing = catalogue.standing(&component, &manifest)?;
-    let written = catalogue.grant(&name).cloned().unwrap_or_default();
-    for asked in &manifest.permissions.http {
-        // Without the operator's word nobody knows which host that is.
-        if asked
-            .what
-            .resolve(&written.config)
-            .is_ok_and(|rules| rules.is_empty())
-        {
-            ui.warn(&format!(
-                "`{}` cannot be granted yet: write what is in the braces as `config` of `[plugins.{name}]` into {}, then grant it",
-                words(&asked.what.to_string()),
-                super::grants_file(&catalogue)
-            ));
-        }
-    }
-    let asked = Wanted::of_args(args);
-    let is_all = asked.is_empty();
-    let wanted = match is_all {
-        true => Wanted::missing(&standing.difference, &name)?,
-        false => asked,
-    };
-    let mut additions = wanted
-        .additions(&written, args.i_know)
-        .map_err(CliError::Problems)?;
-    if component.origin == Origin::Project && written.digest != Some(component.digest) {
-        additions.insert(0, Addition::Digest(component.digest));
-    }
-    if additions.is_empty() {
-        ui.say(&format!("plugin `{name}` has all that it asks for"));
-        return Ok(exit_code::SUCCESS);
-    }
-    let shown = Shown {
-        component: &component,
-        standing: &standing,
-        wanted: &wanted,
-    };
-    let style = past::style(ui.err);
-    ui.complain(&shown.text(style));
-    if !args.yes && !confirmed(ui, &component)? {
-        ui.say("nothing was granted");
-        return Ok(exit_code::USAGE);
-    }
-    let file = write_grants(&mut catalogue, &name, &additions)?;
-    report(&catalogue, &component, &manifest, &file, ui)
-}
+use std::collections::BTreeMap;
 
 /// What is to be granted, in the words of the command line.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Wanted(Vec<(&'static str, String)>);
+pub(super) struct Wanted(Vec<(&'static str, String)>);
 
 impl Wanted {
-    fn of_args(args: &GrantArgs) -> Self {
+    pub(super) fn of_args(args: &GrantArgs) -> Self {
         let lists = [
             ("--http", &args.http),
             ("--private-network", &args.private_network),
@@ -208,7 +46,10 @@ impl Wanted {
     }
 
     /// All that is missing, but for optional secrets of which nobody said where they are.
-    fn missing(difference: &Difference, plugin: &PluginName) -> Result<Self, Box<Problem>> {
+    pub(super) fn missing(
+        difference: &Difference,
+        plugin: &PluginName,
+    ) -> Result<Self, Box<Problem>> {
         let (open, known): (Vec<&Missing>, Vec<&Missing>) = difference
             .missing
             .iter()
@@ -230,49 +71,62 @@ impl Wanted {
         ))
     }
 
-    fn is_empty(&self) -> bool {
+    /// What of this is missing, by the option and its value: the operator may have filled in what was open.
+    pub(super) fn asked<'d>(
+        difference: &'d Difference,
+        option: &str,
+        value: &str,
+    ) -> Option<&'d Missing> {
+        let secret = value.split_once('=').map(|(name, _)| name);
+        difference.missing.iter().find(|missing| {
+            let is_filled_in = missing.is_open() && secret == Some(secret_name(missing));
+            missing.option == option && (missing.value == value || is_filled_in)
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// What to write down; or all that is wrong with the words.
-    fn additions(
+    pub(super) fn changes(
         &self,
         written: &PluginGrant,
         i_know: bool,
-    ) -> Result<Vec<Addition>, Vec<Problem>> {
+    ) -> Result<Vec<Change>, Vec<Problem>> {
         let any_host = match i_know {
             true => AnyHost::Acknowledged,
             false => AnyHost::Refused,
         };
-        let mut additions = Vec::new();
+        let mut changes = Vec::new();
         let mut problems = Vec::new();
         let mut secrets = Secrets::new(written);
         for (option, value) in &self.0 {
-            let addition = match *option {
+            let change = match *option {
                 "--http" => HttpRule::parse(value, any_host)
-                    .map(Addition::Http)
+                    .map(Change::Http)
                     .map_err(|fault| Box::new(fault.into_problem())),
                 "--private-network" => Network::parse(value)
-                    .map(Addition::PrivateNetwork)
+                    .map(Change::PrivateNetwork)
                     .map_err(|fault| Box::new(fault.into_problem())),
-                "--files" => files(value).map(Addition::Files),
-                "--exec" => command(value).map(Addition::Exec),
-                "--state" => Ok(Addition::State),
+                "--files" => files(value).map(Change::Files),
+                "--exec" => command(value).map(Change::Exec),
+                "--state" => Ok(Change::State),
                 "--mail" | "--builds" | "--vcs" => Err(not_given(option)),
                 option => {
                     problems.extend(secrets.take(option, value).err().map(|problem| *problem));
                     continue;
                 }
             };
-            match addition {
-                Ok(addition) => additions.push(addition),
+            match change {
+                Ok(change) => changes.push(change),
                 Err(problem) => problems.push(*problem),
             }
         }
         problems.extend(secrets.unknown());
-        additions.extend(secrets.additions());
+        changes.extend(secrets.changes());
         match problems.is_empty() {
-            true => Ok(additions),
+            true => Ok(changes),
             false => Err(problems),
         }
     }
@@ -390,10 +244,10 @@ impl<'a> Secrets<'a> {
             .collect()
     }
 
-    fn additions(self) -> impl Iterator<Item = Addition> {
+    fn changes(self) -> impl Iterator<Item = Change> {
         self.changed
             .into_iter()
-            .filter_map(|(name, secret)| Some(Addition::Secret(name, secret?)))
+            .filter_map(|(name, secret)| Some(Change::Secret(name, secret?)))
     }
 }
 
@@ -473,117 +327,6 @@ fn split(text: &str) -> Option<Vec<String>> {
     quote.is_none().then_some(words)
 }
 
-/// What a person sees before he agrees.
-struct Shown<'a> {
-    component: &'a Component,
-    standing: &'a Standing,
-    wanted: &'a Wanted,
-}
-
-impl Shown<'_> {
-    fn text(&self, style: Style) -> String {
-        let title = self.component.title();
-        let mut lines = vec![format!(
-            "plugin `{}` ({}, {})",
-            words(title),
-            words(&self.component.source),
-            self.component.digest
-        )];
-        if let Some(was) = self.standing.difference.was {
-            lines.push(format!("what it has was granted to {was}"));
-        }
-        for (option, value) in &self.wanted.0 {
-            let missing = self.standing.difference.missing.iter().find(|missing| {
-                let is_filled_in = || {
-                    let secret = value.split_once('=').map(|(name, _)| name);
-                    missing.is_open() && secret == Some(secret_name(missing))
-                };
-                missing.option == *option && (missing.value == *value || is_filled_in())
-            });
-            let (paint, why) = match missing {
-                Some(missing) => (
-                    Paint::Dim,
-                    format!(
-                        "{}{}",
-                        words(&missing.why),
-                        if missing.optional { " (optional)" } else { "" }
-                    ),
-                ),
-                None => (Paint::Odd, "not in these words in its manifest".to_owned()),
-            };
-            let what = permissions::joined(option.trim_start_matches('-'), value);
-            lines.push(format!(
-                "+ {}  {}",
-                style.paint(Paint::Name, what),
-                style.paint(paint, why)
-            ));
-        }
-        let is_exec = self.wanted.0.iter().any(|(option, _)| *option == "--exec");
-        if is_exec {
-            lines.push(
-                style
-                    .paint(
-                        Paint::Odd,
-                        "a command runs outside the sandbox, with your rights",
-                    )
-                    .into_owned(),
-            );
-        }
-        lines.join("\n")
-    }
-}
-
-/// Whether the person at the terminal agrees.
-fn confirmed(ui: &Ui, component: &Component) -> Result<bool, CliError> {
-    if !io::stdin().is_terminal() || !ui.err.terminal {
-        let title = component.title();
-        return Err(Problem::error(
-            codes::NOT_GRANTED,
-            format!("nobody is here to agree to what plugin `{title}` gets"),
-        )
-        .help("say `--yes` if what stands above is what you want")
-        .into());
-    }
-    ui.complain("Grant this? [y/N]");
-    let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| CliError::Failed(error.into()))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-fn report(
-    catalogue: &Catalogue,
-    component: &Component,
-    manifest: &piper_plugin_host::policy::manifest::Manifest,
-    file: &std::path::Path,
-    ui: &Ui,
-) -> Result<u8, CliError> {
-    let standing = catalogue.standing(component, manifest)?;
-    if ui.format == OutputFormat::Json {
-        let object = json!({
-            "v": 1,
-            "type": "plugin.granted",
-            "name": component.title(),
-            "digest": component.digest.to_string(),
-            "file": file.to_string_lossy(),
-            "permissions": permissions::json(manifest, &standing),
-        });
-        ui.print(&object.to_string())?;
-        return Ok(exit_code::SUCCESS);
-    }
-    ui.say(&format!("wrote {}", words(&shown(file))));
-    if let Some(command) = component
-        .name
-        .as_ref()
-        .and_then(|name| standing.difference.command(name))
-    {
-        ui.say(&format!("it still lacks something: {}", words(&command)));
-    }
-    Ok(exit_code::SUCCESS)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -601,7 +344,7 @@ mod tests {
 
     fn refused(pairs: &[(&'static str, &str)]) -> Vec<piper_core::problem::Code> {
         let problems = words_of(pairs)
-            .additions(&PluginGrant::default(), false)
+            .changes(&PluginGrant::default(), false)
             .unwrap_err();
         problems.iter().map(|problem| problem.code).collect()
     }
@@ -641,9 +384,9 @@ mod tests {
             ("--to", "key=https://example.com:9200"),
             ("--use", "key=path"),
         ]);
-        let additions = wanted.additions(&PluginGrant::default(), false).unwrap();
-        let [Addition::Secret(name, secret)] = additions.as_slice() else {
-            panic!("{additions:?}")
+        let changes = wanted.changes(&PluginGrant::default(), false).unwrap();
+        let [Change::Secret(name, secret)] = changes.as_slice() else {
+            panic!("{changes:?}")
         };
         assert_eq!(
             (name.as_str(), secret.from.to_string().as_str()),
@@ -657,16 +400,16 @@ mod tests {
     fn a_secret_that_is_granted_already_may_go_to_one_more_place() {
         let mut written = PluginGrant::default();
         let first = words_of(&[("--secret", "key=env:KEY")])
-            .additions(&written, false)
+            .changes(&written, false)
             .unwrap();
-        if let Addition::Secret(name, secret) = &first[0] {
+        if let Change::Secret(name, secret) = &first[0] {
             written.secrets.insert(name.clone(), secret.clone());
         }
         let more = words_of(&[("--to", "key=https://example.com")])
-            .additions(&written, false)
+            .changes(&written, false)
             .unwrap();
         assert!(
-            matches!(&more[0], Addition::Secret(_, secret) if secret.to.len() == 1),
+            matches!(&more[0], Change::Secret(_, secret) if secret.to.len() == 1),
             "{more:?}"
         );
     }
