@@ -38,7 +38,8 @@
 //! # }
 //! ```
 //!
-//! Called when a configuration is loaded, without any permission. The options come as JSON: they are those of whichever kind is configured.
+//! Called before the plugin is called with a configuration and options, without any permission. The options come as JSON: they are those of
+//! whichever kind is configured.
 
 use crate::{
     host::RawCall,

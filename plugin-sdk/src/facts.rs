@@ -1,5 +1,5 @@
-//! What the host says about a call, typed. Everything may be missing, unless the contract promises it, and what this SDK does not know yet
-//! is in `more`.
+//! What the host says about a call, typed. The contract promises what all kinds are told; everything else may be missing, and is then empty.
+//! What this SDK does not know yet is in `more`.
 
 use crate::{
     failure::{Failure, Result},

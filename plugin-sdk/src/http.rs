@@ -106,7 +106,10 @@ impl Request {
         }
     }
 
-    /// Adds a header; a repeated name is sent repeatedly.
+    /// Adds a header; a repeated name is sent repeatedly. A plugin's `user-agent` stands behind the host's own.
+    ///
+    /// The host refuses with `policy.http-header` what is its own (`host`, `connection`, `forwarded` and the like), and `authorization` and
+    /// `cookie` with a value that the plugin knows: see [`bearer`](Self::bearer), [`basic`](Self::basic) and [`secrets`].
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.raw.headers.push((name.into(), value.into()));
         self
@@ -228,7 +231,8 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// When a part of it is wrong, it is not granted, or there is no answer.
+    /// When a part of it is wrong (`http.request`, `http.invalid-uri` and the like), it is not granted (`policy.http-host`,
+    /// `policy.secret-use` and the like), or there is no answer (`http.connect`, `http.timeout` and the like).
     pub fn send(self) -> Result<Response> {
         let place = self.place();
         match self.mistake {

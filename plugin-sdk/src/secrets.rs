@@ -37,11 +37,12 @@ pub enum Signature {
     EdDsa,
 }
 
-/// Text that stands for a secret in a request's header; worthless anywhere else.
+/// Text that stands for a secret in a request: in the header that the manifest names, in the path, or in a body that is JSON or a form,
+/// whichever is granted. Worthless anywhere else.
 ///
 /// # Errors
 ///
-/// `policy.secret`: not declared or not granted.
+/// `policy.secret`: not declared or not granted. `policy.secret-use`: granted, but not for this. `secret.unset`: its source has no value.
 pub fn placeholder(name: &str) -> Result<String> {
     host::secret_placeholder(name)
 }

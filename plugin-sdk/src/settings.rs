@@ -38,10 +38,14 @@
 //!
 //! The schema is not made by `schemars`: that makes it while a program runs, and a plugin's must be in the component before it does.
 
-use crate::failure::{Failure, Result};
+use crate::{
+    debug,
+    failure::{Failure, Result},
+    files,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// See the [module](self).
 pub use piper_plugin_macros::settings;
@@ -272,6 +276,54 @@ impl From<Texts> for OneOrMore {
 impl From<OneOrMore> for Vec<String> {
     fn from(texts: OneOrMore) -> Self {
         texts.0
+    }
+}
+
+impl OneOrMore {
+    /// The files of the workspace that match one of the patterns, each once, in byte order. `option` is what the patterns are called in
+    /// `with`; `missing` says what becomes of a pattern that matches none, and is given the mistake that this is unless it may be.
+    ///
+    /// ```
+    /// # use piper_plugin::{settings::OneOrMore, testing::Fake};
+    /// # let fake = Fake::new();
+    /// # fake.file("target/a.xml", "");
+    /// # let (patterns, may_be_missing) = (OneOrMore(vec!["target/*.xml".into()]), false);
+    /// let paths = patterns.paths("files", |mistake| match may_be_missing {
+    ///     true => Ok(()),
+    ///     false => Err(mistake.help("if it may be missing: `allow-missing = true`")),
+    /// })?;
+    /// # assert_eq!(paths.len(), 1);
+    /// # Ok::<(), piper_plugin::Failure>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `missing` says, and when the workspace is not granted or a pattern is none.
+    pub fn paths(
+        &self,
+        option: &str,
+        missing: impl Fn(Failure) -> Result<()>,
+    ) -> Result<BTreeSet<String>> {
+        let mut paths = BTreeSet::new();
+        for (at, pattern) in self.0.iter().enumerate() {
+            let before = paths.len();
+            let mut has_matched = false;
+            for path in files::glob([pattern]) {
+                has_matched = true;
+                paths.insert(path?);
+            }
+            debug!("{pattern} added {} files", paths.len() - before);
+            if !has_matched {
+                let message = format_args!("no file matches `{pattern}`");
+                missing(
+                    Failure::invalid("settings.no-files", message).at(match self.0.len() {
+                        1 => format!("/options/{option}"),
+                        _ => format!("/options/{option}/{at}"),
+                    }),
+                )?;
+            }
+        }
+        Ok(paths)
     }
 }
 

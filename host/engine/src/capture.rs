@@ -135,9 +135,26 @@ struct Try {
     reported: bool,
 }
 
+/// Whether a pipe has another end. One without may hold bytes that were not read yet.
+fn has_writer(pipe: &OwnedFd) -> bool {
+    let mut poll = libc::pollfd {
+        fd: pipe.as_raw_fd(),
+        events: 0,
+        revents: 0,
+    };
+    // SAFETY: `poll` is one valid pollfd, and the descriptor in it is open.
+    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    ready != 1 || poll.revents & libc::POLLHUP == 0
+}
+
 impl Try {
     fn is_open(&self) -> bool {
         self.what.streams.iter().any(Option::is_some)
+    }
+
+    /// Whether somebody can still write into its pipes.
+    fn is_held(&self) -> bool {
+        self.what.streams.iter().flatten().any(has_writer)
     }
 
     fn pid(&self) -> Option<Pid> {
@@ -525,7 +542,7 @@ impl Capture {
                     r#try: r#try.what.r#try,
                     how: how.clone(),
                     log_end: self.log.next_seq(),
-                    left_running: open || leaves_a_group,
+                    left_running: r#try.is_held() || leaves_a_group,
                 }));
             }
             if !open {
@@ -661,5 +678,21 @@ impl Epoll {
                     .map(|event| event.assume_init().u64),
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn a_pipe_that_was_not_read_yet_and_has_no_other_end_is_held_by_nobody() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let reader = OwnedFd::from(reader);
+        writer.write_all(b"unread").unwrap();
+        assert!(has_writer(&reader));
+        drop(writer);
+        assert!(!has_writer(&reader));
     }
 }

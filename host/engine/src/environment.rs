@@ -17,7 +17,8 @@ use std::{
 pub type Vars = BTreeMap<OsString, OsString>;
 
 /// What passes from the caller to every step: who and where the user is, the language, where temporary files go, how to reach
-/// the network, and where the user's toolchains live. `*` at the end stands for anything.
+/// the network, and where the user's toolchains live. `*` at the end stands for anything. What names a session, a seat or a terminal
+/// (`XDG_SESSION_ID`, `LC_TERMINAL`) would differ from one to the next, which is why these two families are named one by one.
 const PASSED: &[&str] = &[
     "PATH",
     "HOME",
@@ -26,7 +27,19 @@ const PASSED: &[&str] = &[
     "SHELL",
     "LANG",
     "LANGUAGE",
-    "LC_*",
+    "LC_ALL",
+    "LC_ADDRESS",
+    "LC_COLLATE",
+    "LC_CTYPE",
+    "LC_IDENTIFICATION",
+    "LC_MEASUREMENT",
+    "LC_MESSAGES",
+    "LC_MONETARY",
+    "LC_NAME",
+    "LC_NUMERIC",
+    "LC_PAPER",
+    "LC_TELEPHONE",
+    "LC_TIME",
     "TZ",
     "TMPDIR",
     "SSH_AUTH_SOCK",
@@ -50,7 +63,14 @@ const PASSED: &[&str] = &[
     "CARGO_HTTP_CAINFO",
     "PIP_CERT",
     // Folders.
-    "XDG_*",
+    "XDG_BIN_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "XDG_CONFIG_DIRS",
+    "XDG_DATA_DIRS",
+    "XDG_RUNTIME_DIR",
     "NIX_*",
     "LOCALE_ARCHIVE",
     "LD_LIBRARY_PATH",
@@ -259,7 +279,16 @@ mod tests {
 
     #[test_case("PATH", true)]
     #[test_case("LC_ALL", true)]
+    #[test_case("LC_TIME", true)]
+    #[test_case("LC_TERMINAL", false)]
+    #[test_case("LC_TERMINAL_VERSION", false)]
     #[test_case("XDG_CACHE_HOME", true)]
+    #[test_case("XDG_DATA_DIRS", true)]
+    #[test_case("XDG_RUNTIME_DIR", true)]
+    #[test_case("XDG_SESSION_ID", false)]
+    #[test_case("XDG_SEAT", false)]
+    #[test_case("XDG_VTNR", false)]
+    #[test_case("XDG_CURRENT_DESKTOP", false)]
     #[test_case("CARGO_HOME", true)]
     #[test_case("TERM", false)]
     #[test_case("AWS_SECRET_ACCESS_KEY", false)]

@@ -220,6 +220,25 @@ impl Repository {
         Ok(!self.git(&["status", "--porcelain"])?.is_empty())
     }
 
+    /// The submodules of what is checked out here, by their paths relative to the root. Git is asked only where the files say that
+    /// there are some.
+    ///
+    /// # Errors
+    ///
+    /// When git is not there or refuses.
+    pub fn submodules(&self) -> Result<Vec<String>, Error> {
+        if !self.root.join(".gitmodules").exists() {
+            return Ok(Vec::new());
+        }
+        let list = self.git(&["ls-files", "--stage", "-z"])?;
+        let of = |line: &[u8]| {
+            let line = String::from_utf8_lossy(line);
+            let (about, path) = line.split_once('\t')?;
+            about.starts_with("160000 ").then(|| path.to_owned())
+        };
+        Ok(list.split(|b| *b == 0).filter_map(of).collect())
+    }
+
     /// Makes a fresh copy of a commit in an empty folder, with its history but without a copy of its objects.
     ///
     /// # Errors

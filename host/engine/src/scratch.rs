@@ -91,7 +91,7 @@ impl Scratch {
         Ok(folder)
     }
 
-    /// What is wrong with the outputs that a step left, if anything is; then they are removed, because nobody may use them and
+    /// What a step did wrong with its outputs, if anything; then they are removed, because nobody may use them and
     /// they may be large.
     pub fn check_outputs(&self, step: &PlannedStep) -> Option<String> {
         let folder = self.folder_of(step);
@@ -161,15 +161,13 @@ fn lock_abandoned(path: &Path) -> Option<File> {
     (is_ours && folder.try_lock().is_ok()).then_some(folder)
 }
 
-/// What is wrong with the outputs in a folder. No output is opened: it may be a pipe that nobody writes to, or have no end.
+/// What is wrong with the outputs in a folder: what their step did, as it is said behind its name. No output is opened: it may be a pipe that nobody writes to, or have no end.
 fn problem_with(folder: &Path) -> Option<String> {
     match folder.symlink_metadata() {
         Ok(meta) if meta.is_dir() => {}
         // A link would show later steps the files of another folder.
         Ok(_) => {
-            return Some(
-                "it put something else in the place of the folder $PIPER_OUTPUTS".to_owned(),
-            );
+            return Some("put something else in the place of the folder $PIPER_OUTPUTS".to_owned());
         }
         Err(_) => return None,
     }
@@ -177,11 +175,15 @@ fn problem_with(folder: &Path) -> Option<String> {
         fs::read_dir(folder).and_then(|entries| entries.take(MAX_OUTPUTS + 1).collect());
     let entries = match entries {
         Ok(entries) => entries,
-        Err(error) => return Some(format!("its $PIPER_OUTPUTS cannot be read: {error}")),
+        Err(error) => {
+            return Some(format!(
+                "left a folder $PIPER_OUTPUTS that cannot be read: {error}"
+            ));
+        }
     };
     if entries.len() > MAX_OUTPUTS {
         return Some(format!(
-            "it left more than {MAX_OUTPUTS} outputs in $PIPER_OUTPUTS"
+            "left more than {MAX_OUTPUTS} outputs in $PIPER_OUTPUTS"
         ));
     }
     entries.iter().find_map(|entry| {
@@ -189,13 +191,13 @@ fn problem_with(folder: &Path) -> Option<String> {
         // Outputs arrive as parameters where a pipeline follows, so they are called like these.
         if name.to_str().is_none_or(|name| ParamName::parse(name).is_err()) {
             return Some(format!(
-                "its output {name:?} has no name that others could use: up to 64 letters, digits, `_` and `-`, beginning with a letter, a digit or `_`"
+                "left an output {name:?}, which is no name that others could use: up to 64 letters, digits, `_` and `-`, beginning with a letter, a digit or `_`"
             ));
         }
         match entry.metadata() {
-            Ok(meta) if !meta.is_file() => Some(format!("its output {name:?} is not a plain file")),
+            Ok(meta) if !meta.is_file() => Some(format!("left an output {name:?} that is not a plain file")),
             Ok(meta) if meta.len() > MAX_OUTPUT => Some(format!(
-                "its output {name:?} has {} bytes, and {MAX_OUTPUT} are the most",
+                "left an output {name:?} of {} bytes, and {MAX_OUTPUT} are the most",
                 meta.len()
             )),
             _ => None,
@@ -278,7 +280,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         // A file of a gigabyte, of which nothing is on the disk.
         fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
-        assert!(told().contains("has 1073741824 bytes"));
+        assert!(told().contains("of 1073741824 bytes"));
     }
 
     #[test]

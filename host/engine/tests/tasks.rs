@@ -273,7 +273,7 @@ fn a_build_is_a_short_one_however_long_was_prepared_for_it() {
 #[test_case("break", Exit::Errored("trap".into()), Outcome::Errored; "breaks")]
 #[test_case("panic", Exit::Errored("a bug in piper: it panicked".into()), Outcome::Errored; "panics")]
 #[test_case("refuse", Exit::NotStarted("it was not granted".into()), Outcome::Failed; "does not begin")]
-#[test_case("too large an output", Exit::Rejected("its output \"big\" has 5000 bytes, and 4096 are the most".into()), Outcome::Failed; "leaves what cannot be used")]
+#[test_case("too large an output", Exit::Rejected("left an output \"big\" of 5000 bytes, and 4096 are the most".into()), Outcome::Failed; "leaves what cannot be used")]
 fn the_end_of_a_task_is_that_of_its_step(what: &str, exit: Exit, outcome: Outcome) {
     let step = format!("{{ uses = 'fake', with = {{ do = {what:?} }} }}");
     let done = build_of(&[("a", &step)]);

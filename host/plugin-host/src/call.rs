@@ -6,7 +6,7 @@
 use crate::{
     crash::Overrun,
     failure::{Failure, FailureKind},
-    limits::{Limits, TICK},
+    limits::Limits,
 };
 use std::{
     pin::{Pin, pin},
@@ -166,47 +166,32 @@ impl Brake {
     }
 }
 
-/// How long a guest has computed: the sum of the times in which its future was polled.
+/// How long a guest has computed: the processor time of its thread while its future was polled.
 ///
-/// Counting ticks of the epoch instead would count a guest that waits a lot for one that computes a lot.
-#[derive(Debug)]
+/// Ticks of the epoch would count a guest that waits a lot for one that computes a lot, and a clock on the wall one that is kept waiting
+/// by a busy machine.
+#[derive(Debug, Default)]
 pub(crate) struct Meter {
-    base: Instant,
     /// Of all finished polls, in nanoseconds.
     spent: AtomicU64,
-    /// When the poll under way began, in nanoseconds after `base`.
+    /// What the thread had used when the poll under way began, in nanoseconds.
     began: AtomicU64,
 }
 
 impl Meter {
-    pub(crate) fn new() -> Self {
-        Self {
-            base: Instant::now(),
-            spent: AtomicU64::new(0),
-            began: AtomicU64::new(0),
-        }
-    }
-
     /// Counts from zero again, for the next call of a long-lived instance.
     pub(crate) fn reset(&self) {
         self.spent.store(0, Ordering::Relaxed);
-        self.began.store(self.elapsed(), Ordering::Relaxed);
+        self.began.store(processor_time(), Ordering::Relaxed);
     }
 
-    /// All the time so far; asked from within a poll.
+    /// All the time so far; asked from within a poll, on its thread.
     pub(crate) fn spent(&self) -> Duration {
         Duration::from_nanos(self.spent.load(Ordering::Relaxed) + self.under_way())
     }
 
     fn under_way(&self) -> u64 {
-        let began = self.began.load(Ordering::Relaxed);
-        // A guest gives way every tick; a poll that took longer was itself kept waiting, by the machine or by the host.
-        let longest = u64::try_from(2 * TICK.as_nanos()).unwrap_or(u64::MAX);
-        self.elapsed().saturating_sub(began).min(longest)
-    }
-
-    fn elapsed(&self) -> u64 {
-        u64::try_from(self.base.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        processor_time().saturating_sub(self.began.load(Ordering::Relaxed))
     }
 
     /// The work, with the time of its polls counted.
@@ -216,6 +201,17 @@ impl Meter {
             work: Box::pin(work),
         }
     }
+}
+
+/// What this thread has used of its processor, in nanoseconds.
+fn processor_time() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the call writes one `timespec`, which is what it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// A future whose polls are counted.
@@ -229,9 +225,30 @@ impl<F: Future> Future for Counted<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let meter = Arc::clone(&self.meter);
-        meter.began.store(meter.elapsed(), Ordering::Relaxed);
+        meter.began.store(processor_time(), Ordering::Relaxed);
         let polled = self.work.as_mut().poll(context);
         meter.spent.fetch_add(meter.under_way(), Ordering::Relaxed);
         polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[tokio::test]
+    async fn what_keeps_a_guest_waiting_is_not_what_it_computes() {
+        let meter = Arc::new(Meter::default());
+        meter
+            .count(async { thread::sleep(Duration::from_millis(100)) })
+            .await;
+        assert!(meter.spent() < Duration::from_millis(50));
+        let until = processor_time() + 50_000_000;
+        let busy = async { while processor_time() < until {} };
+        meter.count(busy).await;
+        assert!(meter.spent() >= Duration::from_millis(50));
+        meter.reset();
+        assert!(meter.spent() < Duration::from_millis(50));
     }
 }

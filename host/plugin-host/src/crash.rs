@@ -139,6 +139,11 @@ impl Crash {
             let message = format!("it holds more than {} handles", crate::limits::HANDLES);
             return Self::new("limit.handles", call, message);
         }
+        // Nothing that a plugin does is a system call that fails; this is one of the runtime's own, mostly for want of memory.
+        if text.contains("(os error ") {
+            let message = format!("piper could not give it what it needs: {text}");
+            return Self::new("host.busy", call, message);
+        }
         Self::new(
             "plugin.trap",
             call,
@@ -185,3 +190,15 @@ impl fmt::Display for Crash {
 }
 
 impl std::error::Error for Crash {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_lacks_is_not_the_plugins_fault() {
+        let lack = std::io::Error::from_raw_os_error(libc::ENOMEM);
+        let error = wasmtime::Error::from(lack).context("cannot make a memory");
+        assert_eq!(Crash::classify(&error, "run").code, "host.busy");
+    }
+}

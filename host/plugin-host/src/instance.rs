@@ -7,7 +7,7 @@ use crate::{
     call::{Brake, Cancel, Meter},
     crash::Overrun,
     engine::Running,
-    imports::wasi_http::Hooks,
+    imports::{held::Budget, wasi_http::Hooks},
     limits::{self, Limits, Space},
     log::{PluginLog, Receiver, Silence, Stream},
     mask::{Mask, MaskedStream},
@@ -87,7 +87,9 @@ pub(crate) struct Sandbox {
     /// What a step prints, by stream.
     pub(crate) printed: [MaskedStream; 2],
     pub(crate) used: Used,
-    /// Requests that may still be begun before another ends.
+    /// What is held for the guest outside of its memory.
+    pub(crate) held: Budget,
+    /// Requests that may still be begun before the answer of another is taken.
     pub(crate) http_slots: Arc<Semaphore>,
 }
 
@@ -118,13 +120,14 @@ impl Sandbox {
                 ),
                 table,
                 space: Space::new(&limits),
-                meter: Arc::new(Meter::new()),
+                meter: Arc::default(),
                 brake,
                 log,
                 services: invocation.services.clone(),
                 mask,
                 printed: Default::default(),
                 used: Used::default(),
+                held: Budget::new(limits.held),
                 http_slots,
                 limits,
             },

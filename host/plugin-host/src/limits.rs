@@ -23,6 +23,8 @@ pub const CPU_CEILING: Duration = Duration::from_secs(60);
 pub const WALL_CEILING: Duration = Duration::from_secs(600);
 /// The most that the operator may raise [`Limits::host_data`] to.
 pub const HOST_DATA_CEILING: usize = 64 * MIB;
+/// The most that [`Limits::held`] can be.
+pub const HELD_CEILING: usize = 256 * MIB;
 
 /// The most that the operator may raise [`Limits::http_concurrent`] to.
 pub const HTTP_CONCURRENT_CEILING: usize = 64;
@@ -61,7 +63,11 @@ pub struct Limits {
     pub grace: Duration,
     /// What one call of the host may carry out of the sandbox, in bytes: stops strings of 4 GiB and lists with lying lengths.
     pub host_data: usize,
-    /// HTTP requests under way at once: stops a plugin from being used as a flood.
+    /// What the host holds for one instance besides the guest's own memory, in bytes: requests and commands being put together, and
+    /// answers that the guest did not take yet (`limit.held`). Stops a guest that fills the host's memory handle by handle.
+    pub held: usize,
+    /// HTTP requests under way at once, those included whose answer was not taken yet: stops a plugin from being used as a flood, and
+    /// answers from piling up.
     pub http_concurrent: usize,
     /// HTTP requests in one call; likewise.
     pub http_requests: usize,
@@ -98,6 +104,8 @@ impl Default for Limits {
             grace: Duration::from_secs(5),
             // The largest body and some room for what is around it: too long a body is a failure, not a trap.
             host_data: 17 * MIB,
+            // A few of the largest bodies.
+            held: 64 * MIB,
             http_concurrent: 8,
             http_requests: 256,
             http_connect: Duration::from_secs(10),
@@ -169,6 +177,7 @@ impl Limits {
             memory: self.memory.min(MEMORY_CEILING),
             cpu: self.cpu.min(CPU_CEILING),
             host_data: self.host_data.min(HOST_DATA_CEILING),
+            held: self.held.min(HELD_CEILING),
             http_concurrent: self.http_concurrent.min(HTTP_CONCURRENT_CEILING),
             http_total: self.http_total.min(HTTP_TOTAL_CEILING),
             ..self

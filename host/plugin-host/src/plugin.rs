@@ -36,6 +36,7 @@ pub(crate) struct Facts {
     pub(crate) kinds: Vec<Kind>,
     pub(crate) imports: Vec<String>,
     pub(crate) unknown_exports: Vec<String>,
+    pub(crate) not_kept: Option<String>,
 }
 
 /// A component that is linked, and where in it the kinds are.
@@ -146,6 +147,11 @@ impl Plugin {
     /// What it exports that this host does not know.
     pub fn unknown_exports(&self) -> &[String] {
         &self.0.facts.unknown_exports
+    }
+
+    /// Why its compiled form cannot be kept for the next time, if it cannot.
+    pub fn not_kept(&self) -> Option<&str> {
+        self.0.facts.not_kept.as_deref()
     }
 
     /// Asks a planner which steps stand for one; the answer is JSON. The instance sees neither time nor chance nor any service.

@@ -156,3 +156,21 @@ fn one_text_is_a_list_of_one(json: &str, expected: &[&str]) {
     let json: Value = serde_json::from_str(json).unwrap();
     assert!(jsonschema::is_valid(&schema, &json));
 }
+
+#[test_case(&["b/*.xml", "*/x.xml"], &[], &["a/x.xml", "b/x.xml", "b/y.xml"]; "each path once and in order")]
+#[test_case(&["c/*", "a/*"], &["/options/files/0"], &["a/x.xml"]; "one of two matches nothing")]
+#[test_case(&["c/*"], &["/options/files"], &[]; "the only one matches nothing")]
+fn patterns_become_paths(patterns: &[&str], missed: &[&str], expected: &[&str]) {
+    let fake = crate::testing::Fake::new();
+    for path in ["b/y.xml", "b/x.xml", "a/x.xml"] {
+        fake.file(path, "");
+    }
+    let patterns = OneOrMore(patterns.iter().map(ToString::to_string).collect());
+    let told = std::cell::RefCell::new(Vec::new());
+    let paths = patterns.paths("files", |mistake| {
+        told.borrow_mut().push(mistake.details["path"].clone());
+        Ok(())
+    });
+    assert!(paths.unwrap().iter().eq(expected));
+    assert_eq!(told.into_inner(), missed);
+}

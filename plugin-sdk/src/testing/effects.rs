@@ -1,12 +1,9 @@
-//! What the fake host does, each with the checks of the real one.
+//! What the fake host does besides sending requests, each with the checks of the real one.
 
-use super::{
-    digest,
-    world::{Answer, Mail, Ran, Request, World},
-};
+use super::world::{Mail, Ran, World};
 use crate::{
     failure::{Failure, FailureKind, Result},
-    host::{RawBody, RawCommand, RawRequest, RawResponse, RawStdin},
+    host::{RawCommand, RawStdin},
 };
 use globset::{GlobBuilder, GlobSetBuilder};
 use serde_json::{Value, json};
@@ -15,28 +12,10 @@ use std::time::Duration;
 /// How long a call may take, as hosts have it by default.
 const WALL: u64 = 30_000;
 /// How large a body or a read may be.
-const BODY: usize = 16 << 20;
+pub(super) const BODY: usize = 16 << 20;
 /// How long the name of an output or of a kind of report may be.
 const LONGEST_NAME: usize = 64;
-/// Headers that are the host's.
-const RESERVED: [&str; 14] = [
-    "connection",
-    "forwarded",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "via",
-];
-
-fn denied(code: &str, message: String) -> Failure {
+pub(super) fn denied(code: &str, message: String) -> Failure {
     Failure::new(FailureKind::Denied, code, message)
 }
 
@@ -61,152 +40,6 @@ impl World {
 
     pub(super) fn remaining(&self) -> Duration {
         Duration::from_millis(WALL.saturating_sub(self.slept))
-    }
-
-    /// Checks a request, keeps it, and answers it.
-    pub(super) fn exchange(&mut self, raw: RawRequest) -> Result<RawResponse> {
-        let request = self.checked(&raw)?;
-        let full = format!("{} {}", request.method, request.url);
-        let bare = full.split('?').next().unwrap_or_default().to_owned();
-        let key = if self.answers.contains_key(&full) {
-            full
-        } else {
-            bare
-        };
-        let Some(answers) = self.answers.get_mut(&key) else {
-            let known: Vec<_> = self.answers.keys().map(String::as_str).collect();
-            return Err(denied(
-                "policy.http-host",
-                format!("the test has no answer to `{key}`, only to {known:?}; see `Fake::answer`"),
-            ));
-        };
-        let answer = match answers.len() {
-            1 => answers[0].clone(),
-            _ => answers.pop_front().expect("there is always one"),
-        };
-        self.requests.push(request);
-        let Answer {
-            status,
-            headers,
-            mut body,
-        } = answer?;
-        if let Some(path) = raw.save_to
-            && (200..300).contains(&status)
-        {
-            self.write_file(&path, 0, &std::mem::take(&mut body))?;
-        }
-        if body.len() > BODY {
-            return Err(Failure::permanent(
-                "limit.body",
-                "the answer has more than 16 MiB; save it to a file",
-            ));
-        }
-        Ok(RawResponse {
-            status,
-            headers,
-            body,
-        })
-    }
-
-    fn checked(&self, raw: &RawRequest) -> Result<Request> {
-        let wrong = |message: String| Err(Failure::invalid("http.request", message));
-        let rest = raw
-            .url
-            .strip_prefix("https://")
-            .or_else(|| raw.url.strip_prefix("http://"));
-        let Some(rest) = rest.filter(|rest| !rest.is_empty() && !rest.starts_with('/')) else {
-            return wrong(format!("`{}` is no absolute URL of http or https", raw.url));
-        };
-        let host = rest.split(['/', '?']).next().unwrap_or_default();
-        if host.contains('@') || raw.url.contains(['#', ' ', '\n', '\r']) {
-            return wrong(format!("`{}` has a user, a fragment or a space", raw.url));
-        }
-        if raw.method.is_empty()
-            || !raw.method.bytes().all(|byte| byte.is_ascii_uppercase())
-            || raw.method == "CONNECT"
-        {
-            return wrong(format!(
-                "`{}` is no method that plugins may use",
-                raw.method
-            ));
-        }
-        let origin = &raw.url[..raw.url.len() - rest.len() + host.len()];
-        let mut headers = Vec::new();
-        for (name, value) in &raw.headers {
-            headers.push((
-                name.to_lowercase(),
-                self.filled(&name.to_lowercase(), value, origin)?,
-            ));
-        }
-        let body = match &raw.body {
-            RawBody::Empty => Vec::new(),
-            RawBody::Text(text) => text.clone().into_bytes(),
-            RawBody::Bytes(bytes) => bytes.clone(),
-            RawBody::File {
-                path,
-                offset,
-                length,
-            } => self.part(path, *offset, *length)?,
-        };
-        if body.len() > BODY && !matches!(raw.body, RawBody::File { .. }) {
-            return Err(Failure::permanent(
-                "limit.body",
-                "the body has more than 16 MiB; send it from a file",
-            ));
-        }
-        let leaks = |text: &[u8]| {
-            self.placeholders.iter().any(|(placeholder, ..)| {
-                text.windows(placeholder.len())
-                    .any(|window| window == placeholder.as_bytes())
-            })
-        };
-        if leaks(raw.url.as_bytes()) || leaks(&body) {
-            return Err(denied(
-                "policy.secret",
-                "a placeholder stands outside of a header".into(),
-            ));
-        }
-        Ok(Request {
-            method: raw.method.clone(),
-            url: raw.url.clone(),
-            headers,
-            body,
-            is_gzip: raw.gzip,
-        })
-    }
-
-    /// A header with its secrets.
-    fn filled(&self, name: &str, value: &str, origin: &str) -> Result<String> {
-        let is_name = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        if name.is_empty() || !name.chars().all(is_name) || value.contains(['\r', '\n', '\0']) {
-            return Err(Failure::invalid(
-                "http.request",
-                format_args!("`{name}` is no header"),
-            ));
-        }
-        if RESERVED.contains(&name) || name.starts_with("x-forwarded-") || name == "x-real-ip" {
-            return Err(Failure::invalid(
-                "http.request",
-                format_args!("the header `{name}` is the host's"),
-            ));
-        }
-        let mut filled = value.to_owned();
-        for (placeholder, secret, audience) in &self.placeholders {
-            if filled.contains(placeholder) && audience.as_ref().is_some_and(|to| to != origin) {
-                return Err(denied(
-                    "policy.secret",
-                    format!("this token is not for {origin}"),
-                ));
-            }
-            filled = filled.replace(placeholder, secret);
-        }
-        if matches!(name, "authorization" | "cookie") && filled == value {
-            return Err(denied(
-                "policy.secret",
-                format!("`{name}` takes placeholders of secrets only; see `piper_plugin::secrets`"),
-            ));
-        }
-        Ok(filled)
     }
 
     fn path<'a>(&self, path: &'a str) -> Result<&'a str> {
@@ -314,56 +147,6 @@ impl World {
             .take(limit)
             .cloned()
             .collect())
-    }
-
-    pub(super) fn secret(&self, name: &str) -> Result<&str> {
-        self.secrets.get(name).map(String::as_str).ok_or_else(|| {
-            denied(
-                "policy.secret",
-                format!("the secret `{name}` is not granted; see `Fake::secret`"),
-            )
-        })
-    }
-
-    /// A new text that stands for a value.
-    pub(super) fn stand_in(&mut self, value: String, audience: Option<String>) -> String {
-        let placeholder = format!("piper-secret-{:032x}", self.placeholders.len() + 1);
-        self.placeholders
-            .push((placeholder.clone(), value, audience));
-        placeholder
-    }
-
-    pub(super) fn adopt(&mut self, value: &str, to: &str) -> Result<String> {
-        let host = to
-            .strip_prefix("https://")
-            .or_else(|| to.strip_prefix("http://"));
-        if host.is_none_or(|host| host.is_empty() || host.contains(['/', '@', '?', '#'])) {
-            return Err(Failure::invalid(
-                "secret.origin",
-                format_args!("`{to}` is no origin"),
-            ));
-        }
-        Ok(self.stand_in(value.to_owned(), Some(to.to_owned())))
-    }
-
-    pub(super) fn hmac(
-        &self,
-        name: &str,
-        algorithm: &str,
-        prefix: &str,
-        messages: &[Vec<u8>],
-    ) -> Result<Vec<u8>> {
-        let mut key = [prefix.as_bytes(), self.secret(name)?.as_bytes()].concat();
-        if messages.is_empty() {
-            return Err(Failure::invalid(
-                "secret.no-message",
-                "without a message this would be the secret",
-            ));
-        }
-        for message in messages {
-            key = digest::hmac(algorithm, &key, message)?;
-        }
-        Ok(key)
     }
 
     /// The value of a key and its version; versions outlive values.

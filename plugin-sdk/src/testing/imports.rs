@@ -132,18 +132,11 @@ pub(crate) fn files_digest(
 }
 
 pub(crate) fn secret_placeholder(name: &str) -> Result<String> {
-    with(|world| {
-        let value = world.secret(name)?.to_owned();
-        Ok(world.stand_in(value, None))
-    })
+    with(|world| world.placeholder(name))
 }
 
 pub(crate) fn secret_basic(user: &str, password: &str) -> Result<String> {
-    with(|world| {
-        // Readable in a test, where the real one is base64.
-        let value = format!("Basic {user}:{}", world.secret(password)?);
-        Ok(world.stand_in(value, None))
-    })
+    with(|world| world.basic(user, password))
 }
 
 pub(crate) fn secret_adopt(value: &str, to: &str) -> Result<String> {
@@ -160,7 +153,7 @@ pub(crate) fn secret_hmac(
 }
 
 pub(crate) fn secret_sign(name: &str, algorithm: &str, message: &[u8]) -> Result<Vec<u8>> {
-    with(|world| world.hmac(name, "sha256", algorithm, &[message.to_vec()]))
+    with(|world| world.sign(name, algorithm, message))
 }
 
 pub(crate) fn secret_verify_hmac(
@@ -169,15 +162,15 @@ pub(crate) fn secret_verify_hmac(
     message: &[u8],
     tag: &[u8],
 ) -> Result<bool> {
-    with(|world| Ok(world.hmac(name, algorithm, "", &[message.to_vec()])? == tag))
+    with(|world| world.verify_hmac(name, algorithm, message, tag))
 }
 
 pub(crate) fn secret_equals(name: &str, candidate: &[u8]) -> Result<bool> {
-    with(|world| Ok(world.secret(name)?.as_bytes() == candidate))
+    with(|world| world.equals(name, candidate))
 }
 
 pub(crate) fn secret_reveal(name: &str) -> Result<String> {
-    with(|world| world.secret(name).map(str::to_owned))
+    with(|world| world.reveal(name))
 }
 
 pub(crate) fn state_get(key: &str) -> Result<Option<(Vec<u8>, u64)>> {

@@ -33,12 +33,16 @@
 //! against their schemas and defaults are filled in, as the host does. Where the two differ, the fake is the stricter: it has no retries, no
 //! patience, and answers every mistake that it can see. Of the host's limits it knows those that a plugin's code must know; sizes in
 //! all, rates and time it does not count. A secret's signature is made up: it says which key signed what, and nothing can verify it.
+//! Requests are judged with the codes that the host answers; what a real grant allows is not looked at, so a test says what it stands for
+//! with [`Fake::answer`] and [`Fake::secret_for`].
 //!
 //! One fake at a time in each thread, which is what tests have.
 
 mod digest;
 mod effects;
 pub(crate) mod imports;
+mod placeholders;
+mod requests;
 mod schema;
 mod world;
 
@@ -62,6 +66,7 @@ use serde_json::{Map, Value};
 use std::{cell::RefCell, marker::PhantomData, rc::Rc};
 use world::World;
 
+pub use placeholders::SecretUse;
 pub use world::{Answer, Line, Mail, Ran, Request};
 
 thread_local! {
@@ -171,9 +176,17 @@ impl Fake {
         self.change(|world| world.files.insert(path.to_owned(), content.into()));
     }
 
-    /// Grants a secret.
+    /// Grants a secret for headers and for all that is computed with it, but for no path and no body.
     pub fn secret(&self, name: &str, value: &str) {
-        self.change(|world| world.secrets.insert(name.to_owned(), value.to_owned()));
+        use SecretUse::{AnyHeader, Hmac, Reveal, Sign, Verify};
+        self.secret_for(name, value, &[AnyHeader, Hmac, Sign, Verify, Reveal]);
+    }
+
+    /// Grants a secret for these uses alone, as the manifest asks for them. Answers name the URL with the value in it.
+    pub fn secret_for(&self, name: &str, value: &str, uses: &[SecretUse]) {
+        let (value, uses) = (value.to_owned(), uses.to_vec());
+        let secret = placeholders::Secret { value, uses };
+        self.change(|world| world.secrets.insert(name.to_owned(), secret));
     }
 
     /// Grants a command and says how it ends.

@@ -1,5 +1,6 @@
 //! What a fake host has and what was done to it.
 
+use super::placeholders::{Placeholder, Secret};
 use crate::{failure::Result, log::Level, time::Timestamp};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -22,7 +23,7 @@ pub struct Request {
     pub method: String,
     /// The URL.
     pub url: String,
-    /// The headers, names in lower case.
+    /// The headers, names in lower case. Of `user-agent` the plugin's own part, which stands behind the host's.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
@@ -102,9 +103,8 @@ pub(super) struct World {
     pub(super) requests: Vec<Request>,
     pub(super) under_way: usize,
     pub(super) files: BTreeMap<String, Vec<u8>>,
-    pub(super) secrets: BTreeMap<String, String>,
-    /// Placeholders and what they stand for, with the origin that they are for if there is one.
-    pub(super) placeholders: Vec<(String, String, Option<String>)>,
+    pub(super) secrets: BTreeMap<String, Secret>,
+    pub(super) placeholders: Vec<Placeholder>,
     pub(super) state: BTreeMap<String, (Option<Vec<u8>>, u64)>,
     pub(super) commands: HashMap<Vec<String>, (i32, Vec<u8>)>,
     pub(super) started: Vec<Ran>,

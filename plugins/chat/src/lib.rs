@@ -41,7 +41,7 @@ struct Chat {
 }
 
 /// The name of the secret that is the end of the address.
-const PATH: &str = "path";
+const HOOK: &str = "hook";
 
 impl Notifier<Config> for Chat {
     fn tell(&self, event: &Event, rule: &Rule<Config>) -> Result<()> {
@@ -64,12 +64,13 @@ impl Notifier<Config> for Chat {
 /// The address with its secret end, if there is one.
 fn address(url: &str, query: Option<&str>) -> Result<String> {
     let mut address = url.trim_end_matches('/').to_owned();
-    match secrets::placeholder(PATH) {
+    match secrets::placeholder(HOOK) {
         Ok(placeholder) => {
             address.push('/');
             address.push_str(&placeholder);
         }
-        // The whole address is in the configuration. A secret that is granted and has no value is another failure.
+        // The whole address is in the configuration. A secret that is granted, but for something else or without a value, is another
+        // failure: without it the message would go to another address.
         Err(failure) if failure.code == "policy.secret" => {}
         Err(failure) => return Err(failure),
     }
@@ -86,7 +87,7 @@ fn judge(answer: http::Response) -> Result<()> {
         Ok(_) => Ok(()),
         Err(failure) => Err(match status {
             401 | 403 | 404 | 410 => failure.help(
-                "the chat does not know this address (any more): compare `url` and the secret `path` with what it shows for the webhook",
+                "the chat does not know this address (any more): compare `url` and the secret `hook` with what it shows for the webhook",
             ),
             _ => failure,
         }),

@@ -1,7 +1,7 @@
 use super::{Chat, Service, dialect, message::Message};
 use piper_plugin::{
     prelude::*,
-    testing::{Answer, Fake, event},
+    testing::{Answer, Fake, SecretUse, event},
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -244,6 +244,23 @@ fn an_address_may_be_whole_already() {
     fake.answer("POST https://chat.example/hooks", 200, "ok");
     assert_eq!(tell(&fake), None);
     assert_eq!(fake.requests()[0].url, HOOK);
+}
+
+#[test]
+fn the_end_of_an_address_may_be_a_secret() {
+    let fake = fake(json!({"service": "slack", "url": "https://chat.example/hooks/"}));
+    fake.secret_for("hook", "T000/B000/XXXX", &[SecretUse::Path]);
+    fake.answer("POST https://chat.example/hooks/T000/B000/XXXX", 200, "ok");
+    assert_eq!(tell(&fake), None);
+}
+
+#[test]
+fn a_secret_that_is_for_something_else_is_no_address_without_one() {
+    let fake = fake(json!({"service": "slack", "url": HOOK}));
+    fake.secret_for("hook", "T000/B000/XXXX", &[SecretUse::Reveal]);
+    fake.answer("POST https://chat.example/hooks", 200, "ok");
+    assert_eq!(tell(&fake).unwrap().code, "policy.secret-use");
+    assert_eq!(fake.requests(), []);
 }
 
 #[test]

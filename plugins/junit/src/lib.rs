@@ -57,30 +57,11 @@ impl StepRunner for Junit {
 }
 
 impl Junit {
-    /// The reports, each once.
     fn paths(&self) -> Result<BTreeSet<String>> {
-        let mut paths = BTreeSet::new();
-        for (at, pattern) in self.files.0.iter().enumerate() {
-            let before = paths.len();
-            let mut has_matched = false;
-            for path in files::glob([pattern]) {
-                has_matched = true;
-                paths.insert(path?);
-            }
-            debug!("{pattern} added {} files", paths.len() - before);
-            if !has_matched && !self.allow_missing {
-                return Err(Failure::invalid(
-                    "junit.no-files",
-                    format_args!("no file matches `{pattern}`"),
-                )
-                .at(match self.files.0.len() {
-                    1 => "/options/files".to_owned(),
-                    _ => format!("/options/files/{at}"),
-                })
-                .help("did the tests run, and do they write their report there? If it may be missing: `allow-missing = true`"));
-            }
-        }
-        Ok(paths)
+        self.files.paths("files", |mistake| match self.allow_missing {
+            true => Ok(()),
+            false => Err(mistake.help("did the tests run, and do they write their report there? If it may be missing: `allow-missing = true`")),
+        })
     }
 }
 

@@ -66,6 +66,17 @@ fn small_files_go_whole_with_their_digest() {
 }
 
 #[test]
+fn what_the_store_refused_is_not_said_to_be_there() {
+    let fake = fake();
+    fake.file("a", "hello");
+    fake.file("b", "hello");
+    fake.answer("PUT https://s3.example/b/a", 200, "");
+    fake.answer("PUT https://s3.example/b/b", 403, "");
+    upload(&fake, json!({"files": "*"})).unwrap_err();
+    assert_eq!(fake.stdout(), "a -> a (5 bytes)\n");
+}
+
+#[test]
 fn large_files_go_in_parts_in_their_order() {
     let fake = fake();
     fake.file("big", vec![7; 12 << 20]);
@@ -94,6 +105,7 @@ fn large_files_go_in_parts_in_their_order() {
             "POST /big uploadId=i%26d",
         ]
     );
+    assert!(fake.stdout().starts_with("big -> big (12582912 bytes)\n"));
     let sizes: Vec<_> = requests.iter().map(|request| request.body.len()).collect();
     assert_eq!(sizes[1..4], [5 << 20, 5 << 20, 2 << 20]);
     let parts = requests[4].text();
@@ -184,6 +196,7 @@ fn a_refusal_says_what_to_mend(code: &str, word: &str) {
 }
 
 #[test_case(json!({"files": "nothing/*"}), "/options/files"; "no file")]
+#[test_case(json!({"files": ["a", "nothing/*"]}), "/options/files/1"; "no file for one of two")]
 #[test_case(json!({"files": "a", "strip": "target"}), "/options/strip"; "nothing to leave out")]
 #[test_case(json!({"files": "a", "prefix": "../other"}), "/options/prefix"; "a prefix that leads up")]
 #[test_case(json!({"files": "a", "prefix": "a//b"}), "/options/prefix"; "a prefix with a hole")]

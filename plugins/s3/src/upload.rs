@@ -46,7 +46,7 @@ impl StepRunner<Config> for Upload {
     fn run(&self, step: &Step<Config>) -> Result<Verdict> {
         let prefix = folder(&self.prefix)?;
         let mut queue = Queue {
-            config: &step.config,
+            step,
             most: self.in_flight as usize,
             under_way: VecDeque::new(),
         };
@@ -63,10 +63,10 @@ impl StepRunner<Config> for Upload {
                 true => {
                     queue.empty()?;
                     self.in_parts(&mut queue, &file)?;
+                    step.print(file.arrived());
                 }
                 false => self.whole(&mut queue, &file)?,
             }
-            step.print(format_args!("{path} -> {key} ({size} bytes)\n"));
             count += 1;
             bytes += size;
         }
@@ -89,27 +89,40 @@ struct File<'a> {
     size: u64,
 }
 
-/// Requests under way, the oldest first.
+impl File<'_> {
+    /// What is printed of it once the store has it.
+    fn arrived(&self) -> String {
+        let Self { path, key, size } = self;
+        format!("{path} -> {key} ({size} bytes)\n")
+    }
+}
+
+/// Requests under way, the oldest first, each with what is printed once its answer is there.
 struct Queue<'a> {
-    config: &'a Config,
+    step: &'a Step<Config>,
     most: usize,
-    under_way: VecDeque<UnderWay>,
+    under_way: VecDeque<(UnderWay, String)>,
 }
 
 impl Queue<'_> {
     /// Sends a request; returns the answer of an older one if it had to wait for it.
-    fn push(&mut self, wanted: Wanted) -> Result<Option<http::Response>> {
+    fn push(&mut self, wanted: Wanted, done: String) -> Result<Option<http::Response>> {
         let answer = match self.under_way.len() < self.most {
             true => None,
             false => self.pop()?,
         };
-        self.under_way.push_back(wanted.start(self.config));
+        let under_way = wanted.start(&self.step.config);
+        self.under_way.push_back((under_way, done));
         Ok(answer)
     }
 
     fn pop(&mut self) -> Result<Option<http::Response>> {
-        let oldest = self.under_way.pop_front();
-        oldest.map(|oldest| oldest.finish(self.config)).transpose()
+        let Some((oldest, done)) = self.under_way.pop_front() else {
+            return Ok(None);
+        };
+        let answer = oldest.finish(&self.step.config)?;
+        self.step.print(done);
+        Ok(Some(answer))
     }
 
     /// Waits for all of them.
@@ -121,23 +134,11 @@ impl Queue<'_> {
 
 impl Upload {
     fn paths(&self) -> Result<BTreeSet<String>> {
-        let mut paths = BTreeSet::new();
-        for pattern in &self.files.0 {
-            let mut has_matched = false;
-            for path in files::glob([pattern]) {
-                has_matched = true;
-                paths.insert(path?);
-            }
-            if !has_matched && !self.allow_missing {
-                return Err(Failure::invalid(
-                    "s3.no-files",
-                    format_args!("no file matches `{pattern}`"),
-                )
-                .at("/options/files")
-                .help("if it may be missing: `allow-missing = true`"));
-            }
-        }
-        Ok(paths)
+        self.files
+            .paths("files", |mistake| match self.allow_missing {
+                true => Ok(()),
+                false => Err(mistake.help("if it may be missing: `allow-missing = true`")),
+            })
     }
 
     /// The key of a file, without the prefix.
@@ -166,19 +167,19 @@ impl Upload {
     }
 
     fn whole(&self, queue: &mut Queue<'_>, file: &File<'_>) -> Result<()> {
-        queue.push(Wanted {
+        let wanted = Wanted {
             method: "PUT",
             key: file.key.to_owned(),
             content: part(file, 0, file.size),
             content_md5: Some(md5(file, 0, file.size)?),
             content_type: self.content_type.clone(),
             ..Wanted::default()
-        })?;
-        Ok(())
+        };
+        queue.push(wanted, file.arrived()).map(drop)
     }
 
     fn in_parts(&self, queue: &mut Queue<'_>, file: &File<'_>) -> Result<()> {
-        let config = queue.config;
+        let config = &queue.step.config;
         let begun = Wanted {
             method: "POST",
             key: file.key.to_owned(),
@@ -232,7 +233,7 @@ impl Upload {
         while offset < file.size {
             let length = length.min(file.size - offset);
             number += 1;
-            add(queue.push(Wanted {
+            let wanted = Wanted {
                 method: "PUT",
                 key: file.key.to_owned(),
                 query: vec![
@@ -242,7 +243,9 @@ impl Upload {
                 content: part(file, offset, length),
                 content_md5: Some(md5(file, offset, length)?),
                 ..Wanted::default()
-            })?)?;
+            };
+            // A part alone is nothing that anybody could fetch.
+            add(queue.push(wanted, String::new())?)?;
             offset += length;
         }
         while add(queue.pop()?)? {}

@@ -6,7 +6,7 @@ use crate::{
     Verdict, failure, passed,
     piper::{
         base::{
-            files, http, log, secrets,
+            exec, files, http, log, secrets,
             types::{Call, Failure, FailureKind},
         },
         step::step_context,
@@ -229,4 +229,73 @@ pub(crate) fn flood(how: &str) -> Result<Verdict, Failure> {
         _ => {}
     }
     passed("flooded")
+}
+
+/// Begins requests or commands that are large and are never sent; says how the last of them ends, and a small one after all are gone.
+pub(crate) fn draft(what: &str) -> Result<Verdict, Failure> {
+    const MANY: usize = 100;
+    const PARTS: usize = 4;
+    let large = "x".repeat(512 * 1024);
+    let request = |value: &str| {
+        let request = http::Request::new("GET", "https://example.com");
+        for _ in 0..PARTS {
+            request.header("a", value);
+        }
+        request
+    };
+    let command = |value: &str| {
+        let command = exec::Process::new(&["true".into()]);
+        for _ in 0..PARTS {
+            command.env("A", value);
+        }
+        command
+    };
+    let code = |ended: Result<(), Failure>| ended.err().map_or("ok".into(), |failure| failure.code);
+    let codes = match what {
+        "requests" => {
+            let all: Vec<_> = (0..MANY).map(|_| request(&large)).collect();
+            let last = all[MANY - 1].send().map(drop);
+            drop(all);
+            [code(last), code(request("x").send().map(drop))]
+        }
+        _ => {
+            let all: Vec<_> = (0..MANY).map(|_| command(&large)).collect();
+            let last = all[MANY - 1].start();
+            drop(all);
+            [code(last), code(command("x").start())]
+        }
+    };
+    passed(codes.join(" "))
+}
+
+/// Begins requests as long as it may, waits until each is answered, and takes no answer; then takes all of them, and begins one more.
+pub(crate) fn park(call: &Call) -> Result<Verdict, Failure> {
+    let mut parked = Vec::new();
+    let refused = loop {
+        match http::Request::new("GET", &call.config).start() {
+            Ok(exchange) => {
+                while !exchange.ready() {}
+                parked.push(exchange);
+            }
+            Err(failure) => break failure.code,
+        }
+        if parked.len() >= 100 {
+            break "nothing".into();
+        }
+    };
+    let count = parked.len();
+    let mut said = format!("{count} {refused}");
+    for exchange in parked {
+        let answer = exchange.wait();
+        let _ = write!(
+            said,
+            " {}",
+            answer.map_or_else(
+                |failure| failure.code,
+                |answer| answer.body.len().to_string()
+            )
+        );
+    }
+    let more = http::Request::new("GET", &call.config).send()?;
+    passed(format!("{said}, then {}", more.body.len()))
 }

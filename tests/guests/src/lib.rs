@@ -246,8 +246,16 @@ fn try_everything() -> String {
     codes.join(" ")
 }
 
+/// Says what it was told, if it is called for that.
+fn repeat(call: &Call) {
+    if call.name == "told" {
+        log::emit(log::Level::Info, &call.facts, &[]);
+    }
+}
+
 impl step_planner::Guest for Odd {
     fn plan(call: Call) -> Result<String, Failure> {
+        repeat(&call);
         match call.name.as_str() {
             "world" => {
                 use std::hash::{BuildHasher, RandomState};
@@ -277,6 +285,15 @@ impl step_runner::Guest for Odd {
                 status: rest.into(),
                 message: String::new(),
             }),
+            "nap" => {
+                control::sleep_ms(50)?;
+                passed("slept")
+            }
+            "dice" => {
+                let thrown = wasip2::random::random::get_random_u64().to_string();
+                step_context::set_output("thrown", &thrown)?;
+                passed("threw them")
+            }
             "outputs" => {
                 for at in 0..100 {
                     step_context::set_output(&format!("o{at}"), "x")?;
@@ -309,6 +326,14 @@ impl step_runner::Guest for Odd {
                 passed(format!("{lost} are lost"))
             }
             "read" => passed(format!("{:?}", files::read("secret.txt", 0, 100)?)),
+            "keep" => {
+                let mut kept = files::read("/cache/kept", 0, 100).unwrap_or_default();
+                let before = kept.len();
+                kept.push(b'x');
+                files::write("/cache/kept", 0, &kept)?;
+                files::write("/out/sub/made.txt", 0, b"made")?;
+                passed(format!("kept {before} before"))
+            }
             "report" => {
                 step_context::report(rest, &[call.options])?;
                 passed("reported")
@@ -351,6 +376,8 @@ impl step_runner::Guest for Odd {
             "wasi-http" => passed(wasi_http()),
             "fetch" => hostile::fetch(rest, &call),
             "follow" => hostile::follow(&call),
+            "draft" => hostile::draft(rest),
+            "park" => hostile::park(&call),
             "wasi-fetch" => hostile::wasi_fetch(rest, &call),
             "race" => hostile::race(rest.parse().unwrap_or_default()),
             "leak" => hostile::leak(&call),
@@ -365,6 +392,7 @@ impl step_runner::Guest for Odd {
 
 impl notifier::Guest for Odd {
     fn notify(call: Call, events: Vec<Event>) -> Result<Vec<Undelivered>, Failure> {
+        repeat(&call);
         let why = || failure(FailureKind::Transient, "http.503", "busy");
         match call.name.as_str() {
             "some" => Ok(vec![Undelivered {
@@ -388,6 +416,7 @@ impl notifier::Guest for Odd {
 
 impl config_check::Guest for Odd {
     fn check(call: Call) -> Vec<Problem> {
+        repeat(&call);
         if call.config == "{}" {
             return Vec::new();
         }

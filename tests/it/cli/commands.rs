@@ -132,3 +132,48 @@ fn a_plugin_is_listed_and_planned() {
     let planned = env.piper(&["plan"]).succeeds();
     assert!(planned.out().contains("plugin junit"), "{}", planned.out());
 }
+
+#[test_case(&["exec", "nope"], "P0301"; "an unknown name")]
+#[test_case(&["logs", "bbbbbbb"], "P0306"; "an unknown build")]
+fn a_refusal_is_told_to_programs_too(args: &[&str], code: &str) {
+    let env = TestEnv::sequence(&[("a", "true")]);
+    let done = env.piper(&[args, &["--output", "json"]].concat()).exits(2);
+    let lines = done.lines();
+    let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(
+        (&line["type"], &line["code"]),
+        (&"problem".into(), &code.into())
+    );
+    done.complains(code);
+}
+
+#[test]
+fn a_code_is_explained_to_programs_too() {
+    let env = TestEnv::empty();
+    for args in [
+        &["explain", "P0107"][..],
+        &["explain"],
+        &["explain", "limit.cpu"],
+    ] {
+        let done = env
+            .piper(&[args, &["--output", "json"]].concat())
+            .succeeds();
+        for line in done.lines() {
+            let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(object["type"], "code");
+            assert!(!object["text"].as_str().unwrap().is_empty(), "{line}");
+        }
+    }
+}
+
+#[test_case("plan"; "in the plan")]
+#[test_case("list"; "in the list")]
+fn words_are_shown_as_somebody_could_type_them(command: &str) {
+    let env = TestEnv::new(
+        "[steps]\nshow = { argv = [\"printf\", \"[%s]\\n\", \"it's\"] }\n[pipelines]\nbuild = { steps = ['show'] }\n",
+    );
+    let done = env.piper(&[command]).succeeds();
+    let typed = r"printf $'[%s]\n' 'it'\''s'";
+    assert!(done.out().contains(typed), "{}", done.out());
+}

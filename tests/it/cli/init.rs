@@ -62,3 +62,19 @@ fn a_makefile_builds_at_once() {
     let done = env.piper(&["exec"]).succeeds();
     assert!(done.out().contains("all of it"), "{}", done.out());
 }
+
+#[test]
+fn tests_that_need_only_python_run_at_once() {
+    if !have(&["python3"]) {
+        return;
+    }
+    let env = TestEnv::empty();
+    env.write("setup.py", "");
+    env.write(
+        "test_x.py",
+        "import unittest\nclass X(unittest.TestCase):\n    def test(self):\n        open('tested', 'w')\n",
+    );
+    env.piper(&["init"]).succeeds();
+    env.piper(&["exec", "test"]).succeeds();
+    assert!(env.path("tested").exists());
+}

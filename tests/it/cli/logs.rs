@@ -156,6 +156,18 @@ fn a_running_build_is_followed_from_another_process() {
 }
 
 #[test]
+fn a_build_that_never_rests_is_followed_as_it_prints() {
+    let env = TestEnv::sequence(&[("a", "while [ ! -e end ]; do echo tick; sleep 0.1; done")]);
+    let build = env.call(&["exec", "-q"]).start();
+    build.wait_for_out("tick");
+    let follow = env.call(&["logs", "-f", "@"]).start();
+    follow.wait_for_out("tick");
+    env.write("end", "");
+    build.finish().succeeds();
+    follow.finish().succeeds();
+}
+
+#[test]
 fn a_finished_build_is_followed_to_its_end_at_once() {
     let env = TestEnv::sequence(&[("a", "echo one")]);
     env.piper(&["exec"]).succeeds();

@@ -170,15 +170,6 @@ fn every_event_of_a_build_is_as_the_schema_says() {
 }
 
 #[test]
-fn a_mistake_of_the_user_is_an_error_on_stderr_also_for_programs() {
-    let env = TestEnv::sequence(&[("s", "true")]);
-    env.piper(&["exec", "buidl", "--output", "json"])
-        .exits(2)
-        .says("")
-        .complains("build");
-}
-
-#[test]
 fn what_is_logged_is_ordered_before_the_end_of_its_try() {
     let env = TestEnv::sequence(&[("a", "seq 1 5000"), ("b", "seq 1 5000")]);
     let done = env.piper(&["exec", "--output", "json"]).succeeds();

@@ -251,3 +251,26 @@ fn a_signal_while_git_makes_the_copy_ends_git_and_piper_and_the_copy_goes(number
     assert_eq!(state(git), None);
     assert_eq!(fs::read_dir(env.beside("tmp")).unwrap().count(), 0);
 }
+
+#[test]
+fn submodules_that_the_copy_does_not_have_are_named() {
+    let env = TestEnv::sequence(&[("s", "ls lib/one")]);
+    env.commit_all();
+    env.piper(&["exec", "build", "clean"])
+        .exits(1)
+        .never_says("submodule");
+    // A repository in the repository is one to git; where it comes from is nobody's business here.
+    env.write(
+        ".gitmodules",
+        "[submodule 'one']\npath = lib/one\nurl = https://example.org/one\n",
+    );
+    let commit = env.git(&["rev-parse", "HEAD"]);
+    let entry = format!("160000,{commit},lib/one");
+    env.git(&["update-index", "--add", "--cacheinfo", &entry]);
+    env.git(&["add", ".gitmodules"]);
+    env.git(&["commit", "--quiet", "--message", "a submodule"]);
+    env.piper(&["exec", "build", "clean"])
+        .succeeds()
+        .complains("submodules (lib/one)")
+        .complains("git submodule update --init");
+}

@@ -165,8 +165,22 @@ fn a_script_without_a_first_line_is_run_by_the_shell() {
     let env = TestEnv::new(
         "[steps]\na = './script x'\nb = { argv = ['./script', 'y'] }\n[pipelines]\nbuild = { steps = ['a', 'b'] }\n",
     );
-    env.program("script", "echo \"got $1\"\n");
-    env.piper(&["exec"]).succeeds().says("got x\ngot y\n");
+    env.program("script", "echo \"$0 got $1\"\n");
+    env.piper(&["exec"])
+        .succeeds()
+        .says("./script got x\n./script got y\n");
+}
+
+#[test_case("'./foreign'"; "by a line of a shell")]
+#[test_case("{ argv = ['./foreign'] }"; "by its words")]
+fn a_program_that_this_system_cannot_execute_is_not_taken_for_a_script(step: &str) {
+    let env = TestEnv::new(&format!("[steps]\ns = {step}\n"));
+    env.program("foreign", "\x7fELF\x02\x01\x01\0\ntouch ran\n");
+    env.piper(&["exec", "s"])
+        .exits(1)
+        .complains("`./foreign` cannot be executed")
+        .complains("exec format error");
+    assert!(!env.path("ran").exists());
 }
 
 #[test_case(&["exec", "--no-such-flag"], 2; "an unknown flag")]

@@ -1,7 +1,7 @@
 //! What a step sees: variables, parameters, its folder, its shell, its version.
 
-use crate::support::{TestEnv, have};
-use std::collections::BTreeSet;
+use crate::support::{Call, Terminal, TestEnv, have};
+use std::{collections::BTreeSet, os::unix::fs::symlink};
 use test_case::test_case;
 
 const PARAMS: &str = "[steps]
@@ -101,6 +101,8 @@ fn two_terminals_give_a_step_the_same_environment() {
         .env("TERM", "xterm")
         .env("EDITOR", "vi")
         .env("CI", "no")
+        .env("XDG_SESSION_ID", "1")
+        .env("LC_TERMINAL", "iTerm2")
         .finish();
     let two = env
         .call(&["exec"])
@@ -112,6 +114,8 @@ fn two_terminals_give_a_step_the_same_environment() {
         .env("FORCE_COLOR", "0")
         .env("SHLVL", "7")
         .env("OLDPWD", "/")
+        .env("XDG_SEAT", "seat0")
+        .env("XDG_VTNR", "7")
         .finish();
     let (one, two) = (one.succeeds(), two.succeeds());
     assert_eq!(environment(&one.out()), environment(&two.out()));
@@ -127,6 +131,24 @@ fn two_terminals_give_a_step_the_same_environment() {
         one.out()
     );
     one.never_says("EDITOR").never_says("TERM=");
+}
+
+#[test_case(""; "with pipes")]
+#[test_case("tty = true, "; "with the keyboard")]
+fn a_step_has_no_file_open_but_the_standard_ones(kind: &str) {
+    let env = TestEnv::new(&format!(
+        "[steps]\nfds = {{ {kind}run = 'ls /proc/$$/fd' }}\n"
+    ));
+    let piper = env!("CARGO_BIN_EXE_piper");
+    let script = format!("{piper} exec fds 3</etc/passwd 77<piper.toml");
+    let shell = Call::of(&env, "/bin/bash".as_ref()).args(&["-c", &script]);
+    let mut terminal = Terminal::start(shell);
+    assert!(terminal.finish().success(), "{}", terminal.sent());
+    let log = env.piper(&["logs", "@", "--raw"]).succeeds();
+    assert_eq!(
+        log.out().split_whitespace().collect::<Vec<_>>(),
+        ["0", "1", "2"]
+    );
 }
 
 #[test]
@@ -194,6 +216,29 @@ fn every_step_starts_in_the_root_or_in_its_own_folder_and_knows_where_it_was_cal
         .finish()
         .succeeds()
         .says(&said);
+}
+
+#[test_case("{ run = 'pwd', cwd = 'lnk' }"; "the link itself")]
+#[test_case("{ run = 'pwd', cwd = 'a/lnk/ssl' }"; "a folder below a link")]
+fn a_step_does_not_start_outside_of_the_workspace_by_a_link(step: &str) {
+    let env = TestEnv::new(&format!("[steps]\ns = {step}\n"));
+    env.write("a/file", "");
+    for link in ["lnk", "a/lnk"] {
+        symlink("/etc", env.path(link)).unwrap();
+    }
+    env.piper(&["exec", "s"])
+        .exits(1)
+        .says("")
+        .complains("leads out of the workspace, to /etc");
+}
+
+#[test]
+fn a_link_inside_of_the_workspace_is_a_folder_like_others() {
+    let env = TestEnv::new("[steps]\ns = { run = 'pwd', cwd = 'lnk' }\n");
+    env.write("a/file", "");
+    symlink("a", env.path("lnk")).unwrap();
+    let said = format!("{}\n", env.path("lnk").display());
+    env.piper(&["exec", "s"]).succeeds().says(&said);
 }
 
 #[test]

@@ -37,10 +37,12 @@ fn outputs_of_cells_do_not_mix() {
     assert_eq!(env.words("all"), ["1", "2"]);
 }
 
-#[test_case("i=0; while [ $i -lt 65 ]; do : > $PIPER_OUTPUTS/f$i; i=$((i+1)); done", "64"; "too many")]
-#[test_case("head -c 4097 /dev/zero > $PIPER_OUTPUTS/large", "large"; "too large")]
-#[test_case("mkdir $PIPER_OUTPUTS/folder", "folder"; "a folder")]
-#[test_case("ln -s /etc/passwd $PIPER_OUTPUTS/link", "link"; "a link")]
+#[test_case("i=0; while [ $i -lt 65 ]; do : > $PIPER_OUTPUTS/f$i; i=$((i+1)); done", "s left more than 64 outputs"; "too many")]
+#[test_case("head -c 4097 /dev/zero > $PIPER_OUTPUTS/large", "s left an output \"large\" of 4097 bytes"; "too large")]
+#[test_case("mkdir $PIPER_OUTPUTS/folder", "s left an output \"folder\" that is not a plain file"; "a folder")]
+#[test_case("ln -s /etc/passwd $PIPER_OUTPUTS/link", "s left an output \"link\" that is not a plain file"; "a link")]
+#[test_case(": > \"$PIPER_OUTPUTS/a b\"", "s left an output \"a b\", which is no name"; "no name")]
+#[test_case("rmdir $PIPER_OUTPUTS; : > $PIPER_OUTPUTS", "s put something else in the place"; "no folder")]
 fn outputs_that_cannot_be_used_fail_their_step(script: &str, said: &str) {
     let env = TestEnv::sequence(&[("s", script), ("after", "echo after")]);
     env.piper(&["exec"]).exits(1).says("").complains(said);

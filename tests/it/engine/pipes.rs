@@ -1,6 +1,6 @@
 //! Steps that do odd things with their three streams.
 
-use crate::support::{Running, Terminal, TestEnv, signal, wait_gone, wait_until};
+use crate::support::{Call, Running, Terminal, TestEnv, signal, wait_gone, wait_until};
 use std::{
     fs::{self, File},
     io::{PipeReader, Read as _},
@@ -184,6 +184,18 @@ fn a_terminal_that_fell_behind_a_flood_shows_its_end_and_that_of_the_build() {
         let at = at.unwrap_or_else(|| panic!("no {next:?} in its place in {rest:?}"));
         rest = &rest[at + next.len()..];
     }
+}
+
+#[test]
+fn no_line_is_redrawn_on_a_terminal_on_which_another_program_shows_what_steps_print() {
+    let env = TestEnv::sequence(&[("slow", "sleep 1.2; echo begun; sleep 0.3")]);
+    let piped = format!("{} exec | cat", env!("CARGO_BIN_EXE_piper"));
+    let call = Call::of(&env, "/bin/sh".as_ref()).args(&["-c", &piped]);
+    let mut terminal = Terminal::start(call);
+    assert_eq!(terminal.finish().code(), Some(0));
+    let sent = terminal.sent();
+    assert!(sent.contains("\r\nbegun\r\n"), "{sent:?}");
+    assert!(!sent.contains("0:0"), "{sent:?}");
 }
 
 #[test]

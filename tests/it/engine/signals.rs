@@ -91,6 +91,23 @@ fn ctrl_backslash_ends_piper_at_once_and_leaves_no_live_line() {
 }
 
 #[test]
+fn one_signal_ends_a_build_whose_output_nobody_reads() {
+    let env = TestEnv::sequence(&[("spam", "echo $$ > pid; while :; do echo x; done")]);
+    let (unread, stdout) = std::io::pipe().unwrap();
+    let running = env.call(&["exec"]).start_with_stdout(stdout.into());
+    let step = env.pid_in("pid");
+    // Until the pipe is full, nobody can know.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    running.signal(libc::SIGTERM);
+    running
+        .finish()
+        .dies_of(libc::SIGTERM)
+        .complains("nobody reads what is printed here");
+    wait_gone(step);
+    drop(unread);
+}
+
+#[test]
 fn a_surrounding_shell_loop_stops_with_piper() {
     let env = TestEnv::new(LONG);
     let script = format!(

@@ -1,8 +1,12 @@
 //! Beginning and building plugins.
 
-use super::plugin;
+use super::{
+    cached,
+    pipelines::{listen, webhook_grants},
+    plugin, write_grants,
+};
 use crate::support::{TestEnv, have};
-use std::path::Path;
+use std::{path::Path, process::Command};
 use test_case::test_case;
 
 #[test]
@@ -88,4 +92,52 @@ fn what_is_begun_in_rust_builds_and_does_what_it_must(kind: &str) {
         done.out()
     );
     plugin(&env, &["test", &component]).finish().succeeds();
+}
+
+#[test_case("step-runner")]
+#[test_case("notifier")]
+fn the_tests_of_what_is_begun_in_javascript_pass_before_anything_is_installed(kind: &str) {
+    if !have(&["node"]) {
+        return;
+    }
+    let env = TestEnv::empty();
+    plugin(&env, &["new", "mine", "--kind", kind, "--lang", "js"])
+        .finish()
+        .succeeds();
+    env.write(
+        "piper.toml",
+        "[steps]\nunit = { run = \"node --test\", cwd = \"mine\" }\n",
+    );
+    let tested = env.call(&["exec", "unit"]).patiently().finish().succeeds();
+    assert!(tested.out().contains("# pass 1"), "{}", tested.out());
+}
+
+#[test]
+fn a_notifier_begun_in_javascript_understands_what_builds_say() {
+    if !have(&["node"]) {
+        return;
+    }
+    let env = TestEnv::new(
+        "[project]\nname = \"web\"\n[steps]\ngood = 'true'\n[pipelines.build]\nsteps = [\"good\"]\n[notify.team]\nuses = \"webhook\"\non = [\"always\"]\n",
+    );
+    let (origin, told) = listen(["204 Done"]);
+    write_grants(&env, &webhook_grants(&origin));
+    cached(env.call(&["exec", "--notify"]))
+        .env("KEY", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        .finish()
+        .succeeds();
+    let [request] = told.join().unwrap();
+    let (_, body) = request.split_once("\r\n\r\n").unwrap();
+    let new = ["new", "mine", "--kind", "notifier", "--lang", "js"];
+    plugin(&env, &new).finish().succeeds();
+    let said = Command::new("node")
+        .args(["--input-type=module", "--eval", "import { message } from './message.js'; console.log(message(JSON.parse(process.env.BODY).data));"])
+        .env("BODY", body)
+        .current_dir(env.root().join("mine"))
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&said.stdout),
+        "web build: succeeded\n"
+    );
 }

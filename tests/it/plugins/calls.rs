@@ -1,6 +1,7 @@
 //! Calling plugins by hand, and trying whether they do what they must.
 
 use super::{plugin, project, write_grants};
+use crate::support::{TestEnv, guests};
 use serde_json::{Value, json};
 use test_case::test_case;
 
@@ -22,6 +23,38 @@ fn a_call_answers_with_json() {
     let answer: Value = serde_json::from_str(&done.out()).unwrap();
     assert_eq!(answer["status"], "passed");
     assert_eq!(answer["message"], "{\"a\":1} {\"b\":2} {}");
+}
+
+/// A project whose plugin has one type of step, called `echo`, and says what its options are.
+fn with_a_schema() -> TestEnv {
+    let env = TestEnv::new("[steps]\na = 'true'\n");
+    let manifest = "manifest = 1\nname = \"odd\"\nversion = \"1.0.0\"\nlicense = \"MIT\"\ndescription = \"Echoes\"\n[[step]]\nname = \"echo\"\nrole = \"runner\"\n";
+    let schema = json!({ "step-runner": { "echo": {
+        "properties": { "most": { "maximum": 9, "default": 3 } }, "additionalProperties": false,
+    } } });
+    let component = guests::with_section(guests::odd(), "piper:manifest", manifest);
+    let component = guests::with_section(&component, "piper:options-schema", &schema.to_string());
+    env.write("odd.wasm", component);
+    env
+}
+
+#[test]
+fn a_call_is_made_with_defaults_and_the_only_name_as_a_build_would() {
+    let call = ["call", "./odd.wasm", "step-runner"];
+    let done = plugin(&with_a_schema(), &call).finish().succeeds();
+    let answer: Value = serde_json::from_str(&done.out()).unwrap();
+    assert_eq!(answer["message"], "{} {\"most\":3} {}");
+}
+
+#[test_case("{\"most\": 10}", "`most`: 10 is greater than the maximum of 9"; "out of bounds")]
+#[test_case("{\"mots\": 1}", "did you mean `most`?"; "a slip")]
+fn a_call_that_no_build_would_make_is_refused(options: &str, said: &str) {
+    let call = ["call", "./odd.wasm", "step-runner", "--options", options];
+    plugin(&with_a_schema(), &call)
+        .finish()
+        .exits(2)
+        .complains("error[P0623]: the options of `./odd.wasm`")
+        .complains(said);
 }
 
 #[test_case("step-planner", &["--name", "lint"], &json!({"steps": {"lint": {"run": "true"}}}); "a planner")]

@@ -229,3 +229,13 @@ fn what_a_manifest_says_cannot_reach_the_terminals_controls() {
     let done = plugin(&env, &["inspect", "./odd.wasm"]).finish().succeeds();
     assert!(!done.out().contains(['\x1b', '\u{202e}']), "{}", done.out());
 }
+
+#[test]
+fn a_plugin_is_checked_by_its_name_too() {
+    let env = TestEnv::empty();
+    plugin(&env, &["check", "junit"]).finish().succeeds();
+    plugin(&env, &["check", "jnuit"])
+        .finish()
+        .exits(2)
+        .complains("junit");
+}

@@ -2,6 +2,9 @@
 
 mod author;
 mod calls;
+mod conformance;
+mod facts;
+mod folders;
 mod grants;
 mod look;
 mod pipelines;

@@ -339,6 +339,30 @@ fn a_planner_says_which_steps_run_and_plan_shows_them() {
     piper(&env, &["graph", "both"]).succeeds();
 }
 
+#[test_case(&["--step", "both/two"], "second\n"; "one")]
+#[test_case(&["--from-step", "both/two"], "second\nthird\n"; "from one on")]
+#[test_case(&["--step", "both"], "first\nsecond\n"; "all")]
+#[test_case(&["--step", "both/one", "--step", "last"], "first\nthird\n"; "one and another")]
+fn steps_that_a_planner_planned_are_selected_like_any_other(args: &[&str], said: &str) {
+    let env = project(
+        "[steps.both]\nuses = \"odd/everything\"\n\
+         [steps.both.with.steps]\none = { run = \"echo first\" }\ntwo = { run = \"echo second\", needs = [\"one\"] }\n\
+         [steps]\nlast = 'echo third'\n[pipelines]\nbuild = { steps = [\"both\", \"last\"] }\n",
+    );
+    let call = [&["exec", "-q"], args].concat();
+    let done = piper(&env, &call).succeeds();
+    let lines: Vec<String> = done
+        .out()
+        .lines()
+        .filter_map(|line| Some(format!("{}\n", line.rsplit("│ ").next()?)))
+        .collect();
+    assert_eq!(lines.concat(), said);
+    piper(&env, &["exec", "--step", "both/three"])
+        .exits(2)
+        .complains("error[P0312]")
+        .complains("its steps are `both/one`");
+}
+
 #[test]
 fn what_a_planner_answers_wrongly_is_shown_at_its_step() {
     let env = project(
@@ -447,21 +471,43 @@ fn receive(listener: &TcpListener, status: &str) -> String {
 }
 
 #[test]
+fn a_cache_that_cannot_be_written_costs_time_and_not_the_build() {
+    let env = TestEnv::new(
+        "[steps]\nread = { uses = \"junit\", with = { files = [], allow-missing = true } }\n",
+    );
+    env.call(&["exec", "read"])
+        .env("XDG_CACHE_HOME", "/dev/null/cache")
+        .finish()
+        .succeeds()
+        .complains("plugins are compiled anew for each build")
+        .complains("Not a directory");
+}
+
+/// A server that gives these answers to as many requests; its origin, and what it was asked.
+pub(super) fn listen<const N: usize>(
+    answers: [&'static str; N],
+) -> (String, thread::JoinHandle<[String; N]>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let asked = thread::spawn(move || answers.map(|status| receive(&listener, status)));
+    (origin, asked)
+}
+
+/// What lets `webhook` post to a server of this machine, with its key in `KEY`.
+pub(super) fn webhook_grants(origin: &str) -> String {
+    format!(
+        "[plugins.webhook]\nconfig = {{ url = \"{origin}/hook\" }}\nallow.http = [\"POST {origin}/hook\"]\n\
+         allow.private-network = [\"127.0.0.1/32\"]\nsecrets.signing-key = {{ from = \"env:KEY\" }}\n"
+    )
+}
+
+#[test]
 fn a_webhook_hears_of_a_failure_signed_and_again_if_it_was_busy() {
     let env = TestEnv::new(
         "[steps]\nbad = 'echo why; exit 3'\n[pipelines]\nbuild = { steps = [\"bad\"] }\n[notify.team]\nuses = \"webhook\"\n",
     );
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let origin = format!("http://{}", listener.local_addr().unwrap());
-    write_grants(
-        &env,
-        &format!(
-            "[plugins.webhook]\nconfig = {{ url = \"{origin}/hook\" }}\nallow.http = [\"POST {origin}/hook\"]\n\
-             allow.private-network = [\"127.0.0.1/32\"]\nsecrets.signing-key = {{ from = \"env:KEY\" }}\n"
-        ),
-    );
-    let receiver =
-        thread::spawn(move || ["503 Busy", "204 Done"].map(|status| receive(&listener, status)));
+    let (origin, receiver) = listen(["503 Busy", "204 Done"]);
+    write_grants(&env, &webhook_grants(&origin));
     let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     cached(env.call(&["exec", "--notify"]))
         .env("KEY", key)
@@ -487,6 +533,17 @@ fn a_webhook_hears_of_a_failure_signed_and_again_if_it_was_busy() {
         rest.split("\r\n").next().unwrap().to_owned()
     };
     assert_eq!(id(&requests[0]), id(&requests[1]), "one event, one id");
+}
+
+#[test]
+fn who_asks_for_rules_and_runs_a_step_hears_that_they_are_about_pipelines() {
+    let env = TestEnv::new("[steps]\ngood = 'true'\n[pipelines]\nbuild = { steps = [\"good\"] }\n");
+    piper(&env, &["exec", "good", "--notify"])
+        .succeeds()
+        .complains("rules are about pipelines, and `good` is a step");
+    piper(&env, &["exec", "build", "--notify"])
+        .succeeds()
+        .never_says("rules are about pipelines");
 }
 
 #[test]

@@ -247,8 +247,14 @@ impl Turn<'_> {
 
     /// Ends a step by the result of its last try.
     fn conclude(&mut self, step: StepIx, result: TryResult) {
+        let allowed = self.build.planned(step).allow_failure;
         let outcome = match result {
             TryResult::Ended(Ended::Status(0)) => StepOutcome::Succeeded,
+            // A plugin's trouble is its step's. What the machine lacks to begin it would be missing for the next step, too.
+            TryResult::Ended(Ended::Errored { why, .. }) if allowed => StepOutcome::Failed {
+                result: TryResult::Ended(Ended::Failed { why }),
+                allowed,
+            },
             TryResult::Ended(Ended::NotStarted {
                 why,
                 fault: Fault::Machine,
@@ -266,10 +272,7 @@ impl Turn<'_> {
                 | Ended::Failed { .. },
             )
             | TryResult::Stopped(StopReason::Timeout | StopReason::IdleTimeout) => {
-                StepOutcome::Failed {
-                    result,
-                    allowed: self.build.planned(step).allow_failure,
-                }
+                StepOutcome::Failed { result, allowed }
             }
         };
         self.finish(step, outcome);

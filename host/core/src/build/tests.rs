@@ -532,6 +532,23 @@ fn what_a_plugin_says_is_how_its_step_ended(how: Ended, outcome: &str) {
     assert_eq!(world.told().last().map(String::as_str), Some(outcome));
 }
 
+#[test]
+fn a_plugin_that_breaks_may_fail_as_a_command_may() {
+    let mut plan = list(&["a", "b"]);
+    plan.steps[0].allow_failure = true;
+    let mut world = World::new(plan, 1);
+    let why = "trap".to_owned();
+    world.end(
+        "a",
+        Ended::Errored {
+            why,
+            passing: false,
+        },
+    );
+    world.end("b", Ended::Status(0));
+    assert_eq!(world.told().last().map(String::as_str), Some("= Succeeded"));
+}
+
 #[test_case(&[], Ended::Failed { why: "red".into() }, 2; "a verdict")]
 #[test_case(&[RetryOn::Exit], Ended::Failed { why: "red".into() }, 2; "a verdict is an exit")]
 #[test_case(&[RetryOn::Signal], Ended::Failed { why: "red".into() }, 1; "a verdict is no signal")]

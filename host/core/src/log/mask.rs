@@ -1,11 +1,12 @@
 //! Hides secrets in what steps write.
 //!
-//! A secret is found as it is, line by line if it has several, and in the encodings in which tools like to print it. This is a
-//! safety net for mistakes: a step that means to give a secret away can always do so, and nothing here claims otherwise.
+//! A secret is found as it is, line by line if it has several, in the encodings in which tools like to print it, and with colours in
+//! the middle of it: whoever takes those away later would put it together. This is a safety net for mistakes: a step that means to give
+//! a secret away can always do so, and nothing here claims otherwise.
 //!
 //! Every byte that belongs to any occurrence of any pattern is hidden, and each stretch of hidden bytes becomes [`MASK`]. What
-//! comes out does not depend on how the input was cut into chunks: bytes that may be the beginning of a pattern are held back
-//! until the next ones tell, and no others are.
+//! comes out does not depend on how the input was cut into chunks: bytes that may be the beginning of a pattern, or of a control
+//! sequence, are held back until the next ones tell, and no others are.
 
 mod encodings;
 
@@ -74,7 +75,17 @@ pub struct MaskState {
     hidden: Vec<Range<usize>>,
     /// The byte before `held` was hidden, and its mask written.
     after_mask: bool,
+    /// How many of the last bytes of `held` are looked at again without control sequences.
+    visible: usize,
+    /// There are control sequences among those.
+    is_coloured: bool,
 }
+
+/// What a control sequence begins with.
+const ESCAPE: u8 = 0x1b;
+
+/// The longest run of control sequences, in bytes, that may part a secret.
+const COLOURS: usize = 64;
 
 impl Masker {
     /// Prepares to hide these secrets, each a name and a value, and says which ones it will not hide.
@@ -105,24 +116,15 @@ impl Masker {
             out.extend_from_slice(bytes);
             return;
         };
-        let mut at = state.state.unwrap_or(found.start);
         let held = state.held.len();
-        let mut i = 0;
-        loop {
-            if at == found.start {
-                i = found.beginnings.next(bytes, i);
-            }
-            let Some(&byte) = bytes.get(i) else { break };
-            at = found.patterns.next_state(Anchored::No, at, byte);
-            i += 1;
-            if found.patterns.is_special(at) && found.patterns.is_match(at) {
-                let end = held + i;
-                state.hide(end - found.longest_match(at)..end);
-            }
+        let undecided = found.walk(state, bytes);
+        let mut decided = held + bytes.len() - undecided;
+        if state.is_coloured || bytes.contains(&ESCAPE) {
+            decided = decided.min(found.walk_visible(state, bytes));
+        } else {
+            state.visible = undecided.min(state.visible + bytes.len());
         }
-        state.state = Some(at);
-        let undecided = found.depths.get(&at).copied().unwrap_or(0);
-        state.release(bytes, held + bytes.len() - undecided, out);
+        state.release(bytes, decided, out);
     }
 
     /// Whole bytes without the secrets.
@@ -194,6 +196,75 @@ impl Found {
         })
     }
 
+    /// Finds and marks what is hidden in the bytes as they are; how many of the last ones may still be the beginning of a pattern.
+    fn walk(&self, state: &mut MaskState, bytes: &[u8]) -> usize {
+        let mut at = state.state.unwrap_or(self.start);
+        let held = state.held.len();
+        let mut i = 0;
+        loop {
+            if at == self.start {
+                i = self.beginnings.next(bytes, i);
+            }
+            let Some(&byte) = bytes.get(i) else { break };
+            at = self.patterns.next_state(Anchored::No, at, byte);
+            i += 1;
+            if self.patterns.is_special(at) && self.patterns.is_match(at) {
+                let end = held + i;
+                state.hide(end - self.longest_match(at)..end);
+            }
+        }
+        state.state = Some(at);
+        self.depths.get(&at).copied().unwrap_or(0)
+    }
+
+    /// The same without the control sequences between the bytes; the place from which on nothing is decided.
+    fn walk_visible(&self, state: &mut MaskState, bytes: &[u8]) -> usize {
+        let text = [&state.held, bytes].concat();
+        let mut at = self.start;
+        // Where the bytes stand that led to this state.
+        let mut places = Vec::new();
+        let mut sequences = 0;
+        let mut i = state.held.len() - state.visible;
+        let mut pending = None;
+        while let Some(&byte) = text.get(i) {
+            match (byte == ESCAPE).then(|| control_sequence(&text[i..])) {
+                Some(Sequence::Whole(length)) => {
+                    sequences += length;
+                    if sequences > COLOURS {
+                        at = self.start;
+                        places.clear();
+                    }
+                    i += length;
+                    continue;
+                }
+                Some(Sequence::Begun) => {
+                    pending = Some(i);
+                    break;
+                }
+                Some(Sequence::None) | None => {}
+            }
+            sequences = 0;
+            at = self.patterns.next_state(Anchored::No, at, byte);
+            places.push(i);
+            i += 1;
+            if self.patterns.is_special(at) && self.patterns.is_match(at) {
+                state
+                    .hidden
+                    .push(places[places.len() - self.longest_match(at)]..i);
+            }
+            if at == self.start {
+                places.clear();
+            }
+        }
+        state.sort_hidden();
+        let depth = self.depths.get(&at).copied().unwrap_or(0);
+        let first = places[places.len() - depth..].first().copied();
+        let from = first.or(pending).unwrap_or(text.len());
+        state.visible = text.len() - from;
+        state.is_coloured = text[from..].contains(&ESCAPE);
+        from
+    }
+
     fn longest_match(&self, at: StateID) -> usize {
         let matches = 0..self.patterns.match_len(at);
         let lengths = matches.map(|i| {
@@ -259,6 +330,15 @@ impl MaskState {
         self.hidden.push(bytes);
     }
 
+    /// Puts what is hidden in order and apart.
+    fn sort_hidden(&mut self) {
+        let mut all = std::mem::take(&mut self.hidden);
+        all.sort_by_key(|bytes| bytes.end);
+        for bytes in all {
+            self.hide(bytes);
+        }
+    }
+
     /// Writes what lies before `decided`, and keeps the rest. `new` are the bytes that follow those held.
     fn release(&mut self, new: &[u8], decided: usize, out: &mut Vec<u8>) {
         let held = std::mem::take(&mut self.held);
@@ -292,6 +372,33 @@ impl MaskState {
         let mut rest = Vec::new();
         copy(decided..held.len() + new.len(), &mut rest);
         self.held = rest;
+    }
+}
+
+/// What bytes that begin with [`ESCAPE`] are.
+enum Sequence {
+    /// A control sequence of so many bytes, such as a colour's.
+    Whole(usize),
+    /// Maybe the beginning of one.
+    Begun,
+    /// Something else.
+    None,
+}
+
+/// Looks for a control sequence (ECMA-48, 5.4) at the beginning of some bytes.
+fn control_sequence(bytes: &[u8]) -> Sequence {
+    for (i, byte) in bytes.iter().enumerate().take(COLOURS).skip(1) {
+        match (i, byte) {
+            (1, b'[') => {}
+            (1, _) => return Sequence::None,
+            (_, 0x20..=0x3f) => {}
+            (_, 0x40..=0x7e) => return Sequence::Whole(i + 1),
+            _ => return Sequence::None,
+        }
+    }
+    match bytes.len() < COLOURS {
+        true => Sequence::Begun,
+        false => Sequence::None,
     }
 }
 

@@ -23,7 +23,7 @@ use decode::Author;
 pub use duration::{guess as guess_duration, parse as parse_duration};
 pub use locate::{Located, locate};
 use read::Syntax;
-pub use read::{quoted, text};
+pub use read::quoted;
 pub use schema::schema;
 
 /// What became of a project file.
@@ -48,14 +48,17 @@ impl Loaded {
 
 /// Reads a project file from its bytes; `path` is only for messages.
 pub fn load_bytes(path: PathBuf, bytes: Vec<u8>) -> Loaded {
-    match read::text(path, bytes) {
-        (source, None) => load(source),
-        (source, Some(problem)) => Loaded {
-            source,
-            project: None,
-            problems: vec![problem],
-        },
+    let (source, problems) = read::text(path, bytes);
+    let mut loaded = load(source);
+    if !problems.is_empty() {
+        loaded.project = None;
+        loaded
+            .problems
+            .retain(|problem| !read::is_about_no_text(problem));
+        loaded.problems.extend(problems);
+        sort(&mut loaded.problems);
     }
+    loaded
 }
 
 /// Reads a project file.
@@ -115,8 +118,13 @@ fn decode_syntax<T>(
         problems.extend(found);
         decoded = Some(value);
     }
-    problems.sort_by_key(|problem| problem.at.as_ref().map_or(0, |span| span.bytes.start));
+    sort(&mut problems);
     (decoded, problems)
+}
+
+/// Puts problems in the order of the file.
+fn sort(problems: &mut [Problem]) {
+    problems.sort_by_key(|problem| problem.at.as_ref().map_or(0, |span| span.bytes.start));
 }
 
 /// The first of some words, for a message.

@@ -14,33 +14,82 @@ use crate::{
 use std::{ops::Range, path::PathBuf, sync::Arc};
 use toml::de::{DeTable, Error};
 
-/// Makes a text of the bytes, and reports bytes that are none.
-pub fn text(path: PathBuf, bytes: Vec<u8>) -> (Arc<Source>, Option<Problem>) {
+/// At how many places bytes that are no text are told: whoever has more saved the whole file so.
+const MOST_NOT_UTF8: usize = 20;
+
+/// Makes a text of the bytes, and reports bytes that are none. In the text the replacement character stands for each of these, so
+/// that what is around it is still read, in its place.
+pub(super) fn text(path: PathBuf, bytes: Vec<u8>) -> (Arc<Source>, Vec<Problem>) {
     let error = match String::from_utf8(bytes) {
-        Ok(text) => return (Arc::new(Source { path, text }), None),
+        Ok(text) => return (Arc::new(Source { path, text }), Vec::new()),
         Err(error) => error,
     };
-    let start = error.utf8_error().valid_up_to();
     let bytes = error.as_bytes();
-    let utf16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
-    let byte = bytes[start];
-    // The replacement character stands where the bad bytes were, so that the place can be shown; all before it is unchanged.
-    let source = Arc::new(Source {
-        path,
-        text: String::from_utf8_lossy(bytes).into_owned(),
-    });
-    let at = Span {
-        source: Arc::clone(&source),
-        bytes: start..start + '\u{fffd}'.len_utf8(),
+    if let Some(text) = utf16(bytes) {
+        let source = Arc::new(Source { path, text });
+        let problem = not_utf8(&source, 0, bytes[0]);
+        return (
+            source,
+            vec![problem.help("the file is UTF-16: save it as UTF-8")],
+        );
+    }
+    let mut text = String::with_capacity(bytes.len());
+    let (mut places, mut more) = (Vec::new(), 0);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for &byte in chunk.invalid() {
+            if places.len() < MOST_NOT_UTF8 {
+                places.push((text.len(), byte));
+            } else {
+                more += 1;
+            }
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    let source = Arc::new(Source { path, text });
+    let problem =
+        |&(at, byte): &(usize, u8)| not_utf8(&source, at, byte).help("save the file as UTF-8");
+    let mut problems: Vec<Problem> = places.iter().map(problem).collect();
+    if let (Some(last), 1..) = (problems.last_mut(), more) {
+        last.help.push(format!("{more} more of them follow"));
+    }
+    (source, problems)
+}
+
+/// The text of a file in UTF-16, which begins with a byte order mark.
+fn utf16(bytes: &[u8]) -> Option<String> {
+    let unit: fn([u8; 2]) -> u16 = match bytes {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => return None,
     };
-    let problem = Problem::error(codes::NOT_UTF8, "the file is not UTF-8")
+    let (pairs, _) = bytes.as_chunks::<2>();
+    let units = pairs.iter().map(|pair| unit(*pair));
+    Some(
+        char::decode_utf16(units)
+            .map(|decoded| decoded.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect(),
+    )
+}
+
+fn not_utf8(source: &Arc<Source>, at: usize, byte: u8) -> Problem {
+    let end = source.text.ceil_char_boundary(at + 1);
+    let at = Span {
+        source: Arc::clone(source),
+        bytes: at..end,
+    };
+    Problem::error(codes::NOT_UTF8, "the file is not UTF-8")
         .at(at, format!("byte 0x{byte:02x} is not part of a character"))
-        .help(if utf16 {
-            "the file is UTF-16: save it as UTF-8"
-        } else {
-            "save the file as UTF-8"
-        });
-    (source, Some(problem))
+}
+
+/// Whether a problem is about a part of the text that has bytes which are none, and so perhaps only a child of these.
+pub(super) fn is_about_no_text(problem: &Problem) -> bool {
+    problem.at.as_ref().is_some_and(|Span { source, bytes }| {
+        let start = source.text.floor_char_boundary(bytes.start);
+        // What is missing is told as an empty place, which may stand before such a byte.
+        let end = source.text.ceil_char_boundary(bytes.end + 1);
+        source.text[start..end.max(start)].contains(char::REPLACEMENT_CHARACTER)
+    })
 }
 
 /// How many syntax errors are told: whoever has more has a file that is not TOML at all.

@@ -450,14 +450,36 @@ fn only_a_planner_may_call_itself_self() {
     assert_eq!(planned.problems, []);
 }
 
+/// Each problem of the file with these bytes, as `code:byte of its text`.
+fn found_in_bytes(bytes: &[u8]) -> Vec<String> {
+    let loaded = load_bytes("piper.toml".into(), bytes.to_vec());
+    assert_eq!(loaded.project, None);
+    let place = |problem: &Problem| problem.at.as_ref().map(|at| at.bytes.start).unwrap();
+    let problems = loaded.problems.iter();
+    problems
+        .map(|problem| format!("{}:{}", problem.code, place(problem)))
+        .collect()
+}
+
+#[test_case(b"[steps]\na = \"x\xff\"\nb = { rn = \"x\" }\n", &["P0001:14", "P0107:25"]; "beside another mistake")]
+#[test_case(b"[steps]\na = { rn = \"x\xff\" }\n", &["P0107:14", "P0001:21"]; "in the line of another mistake")]
+#[test_case(b"[steps]\n\xff\xfea = \"x\"\n", &["P0001:8", "P0001:11"]; "where a key begins")]
+#[test_case(b"[steps]\na = \"x\" # \xe4\n", &["P0001:18"]; "in a comment")]
+#[test_case(b"[steps]\n\"a\xff\" = \"x\"\n", &["P0001:10"]; "in a name")]
+#[test_case(b"\xff\xfe[\0s\0t\0e\0p\0]\0", &["P0001:0", "P0107:4"]; "UTF-16")]
+fn bytes_that_are_not_utf_8_hide_nothing_else(bytes: &[u8], expected: &[&str]) {
+    assert_eq!(found_in_bytes(bytes), expected);
+}
+
 #[test]
-fn bytes_that_are_not_utf_8_are_shown_with_their_place() {
-    let loaded = load_bytes("piper.toml".into(), b"[steps]\na = \"\xff\"\n".to_vec());
-    assert_eq!(loaded.problems.len(), 1);
-    let problem = &loaded.problems[0];
-    assert_eq!(problem.code, codes::NOT_UTF8);
-    assert_eq!(problem.at.as_ref().unwrap().bytes.start, 13);
-    let utf16 = load_bytes("piper.toml".into(), b"\xff\xfe[\0a\0]\0".to_vec());
+fn a_file_in_another_encoding_is_told_at_some_places_and_how_many_there_are() {
+    let loaded = load_bytes("piper.toml".into(), b"# \xe4\n".repeat(1_000));
+    assert_eq!(loaded.problems.len(), 20);
+    assert_eq!(
+        loaded.problems[19].help,
+        ["save the file as UTF-8", "980 more of them follow"]
+    );
+    let utf16 = load_bytes("piper.toml".into(), b"\xff\xfe".to_vec());
     assert!(utf16.problems[0].help[0].contains("UTF-16"));
 }
 

@@ -20,6 +20,7 @@ pub use self::{
     order::cells,
     params::declared_params,
     resolve::{Request, resolve},
+    select::narrow,
 };
 
 use crate::{

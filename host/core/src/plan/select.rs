@@ -2,7 +2,7 @@
 //!
 //! What is left out counts as done. The order of what stays is kept even where it went through a step that is left out.
 
-use super::{Order, PlannedStep, Request};
+use super::{Command, Order, Plan, PlannedStep, Request};
 use crate::{
     codes,
     id::StepIx,
@@ -22,8 +22,6 @@ pub(super) fn selection(
 ) -> Vec<bool> {
     let all = request.step.is_empty() && request.from_step.is_none();
     let mut keep = vec![all; steps.len()];
-    let is_called =
-        |step: &PlannedStep, word: &str| step.label == word || step.step.as_str() == word;
     for word in &request.step {
         let mut found = false;
         for (step, keep) in steps.iter().zip(&mut keep) {
@@ -43,6 +41,39 @@ pub(super) fn selection(
         }
     }
     keep
+}
+
+/// Whether a step is what a word means. A planner may be meant for a step that it has not planned yet.
+fn is_called(step: &PlannedStep, word: &str) -> bool {
+    let below = |word: &str, label: &str| {
+        let rest = word.strip_prefix(label);
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    step.label == word
+        || step.step.as_str() == word
+        || below(&step.label, word)
+        || matches!(step.command, Command::Plugin(_)) && below(word, &step.label)
+}
+
+/// Narrows a plan whose planners have planned to what was asked for.
+///
+/// # Errors
+///
+/// When a step was asked for that there is not.
+pub fn narrow(project: &Project, request: &Request, mut plan: Plan) -> Result<Plan, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let keep = selection(
+        project,
+        &plan.steps,
+        request,
+        plan.target.name(),
+        &mut problems,
+    );
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    plan.steps = part(plan.steps, &keep);
+    Ok(plan)
 }
 
 fn unknown(project: &Project, steps: &[PlannedStep], word: &str, target: &str) -> Problem {

@@ -181,6 +181,10 @@ impl Becoming<'_> {
                     }
                 }
             }
+            // What this process was given beside the three, by a caller that knows nothing of steps: a lock that must not be held by
+            // what a step leaves running, a pipe that somebody waits for the end of. A kernel older than 5.9 does not know the call,
+            // which is not worth failing for.
+            libc::syscall(libc::SYS_close_range, FIRST_OTHER, libc::c_uint::MAX, 0);
             if let Some(limit) = self.open_files {
                 tried(libc::setrlimit(libc::RLIMIT_NOFILE, limit))?;
             }
@@ -200,6 +204,9 @@ impl Becoming<'_> {
         Ok(())
     }
 }
+
+/// The first descriptor that is not one of the three.
+const FIRST_OTHER: libc::c_uint = 3;
 
 /// A call failed; `errno` says why.
 struct Failed;
@@ -395,6 +402,26 @@ pub(in crate::process) mod tests {
         for signal in [libc::SIGSEGV, libc::SIGBUS] {
             assert!(changed().contains(&signal), "{signal} has a handler");
         }
+    }
+
+    #[test]
+    fn only_the_three_descriptors_are_inherited() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let lock = File::create(&path).unwrap();
+        lock.try_lock().unwrap();
+        // As from a caller that does not say what is to be closed.
+        // SAFETY: sets a flag of a descriptor of ours.
+        check(unsafe { libc::fcntl(lock.as_raw_fd(), libc::F_SETFD, 0) }).unwrap();
+        let child = start(Path::new("/bin/sleep"), &["30"]);
+        let open = std::fs::read_dir(format!("/proc/{}/fd", child.pid)).unwrap();
+        let mut open: Vec<_> = open.map(|entry| entry.unwrap().file_name()).collect();
+        open.sort();
+        drop(lock);
+        let free = File::open(&path).unwrap().try_lock();
+        discard(child.pid);
+        assert_eq!(open, ["0", "1", "2"]);
+        assert!(free.is_ok(), "{free:?}");
     }
 
     #[test]

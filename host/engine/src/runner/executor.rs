@@ -29,7 +29,7 @@ use std::{
     collections::{HashMap, HashSet},
     ffi::{CString, OsStr, OsString},
     fs::File,
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Read as _},
     os::{fd::AsFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -79,10 +79,7 @@ impl<'a> Executor<'a> {
     pub(super) fn start(&mut self, step: StepIx, r#try: u32) -> Result<(), Ended> {
         let order = self.order;
         let planned = &order.plan.steps[step.index()];
-        let cwd = planned.cwd.as_ref().map_or_else(
-            || order.workspace.clone(),
-            |below| order.workspace.join(below),
-        );
+        let cwd = self.cwd(planned)?;
         let outputs = self
             .scratch
             .outputs(planned)
@@ -106,12 +103,11 @@ impl<'a> Executor<'a> {
             env: environment::to_block(&vars),
         };
         let (child, streams) = if planned.tty && io::stdin().is_terminal() {
-            let pty =
-                pty::Pty::open().map_err(|e| machine("could not open a terminal for it", &e))?;
+            let pty = pty::Pty::open().map_err(|e| machine("could not open its terminal", &e))?;
             let master = pty
                 .master
                 .try_clone()
-                .map_err(|e| machine("could not open a terminal for it", &e))?;
+                .map_err(|e| machine("could not open its terminal", &e))?;
             let child = launch.start(spawn::Stdio::Terminal(pty.path()))?;
             // Without it the step runs all the same, and hears nothing.
             self.keyboard = Keyboard::give(step, master, &mut self.capture).ok();
@@ -152,7 +148,30 @@ impl<'a> Executor<'a> {
             // Nobody would see its end.
             spawn::discard(leader);
             self.ended(step);
-            machine("could not watch it", &e)
+            machine("could not be watched", &e)
+        })
+    }
+
+    /// The folder in which a step starts. The file cannot say one outside of the workspace, but a link there can.
+    fn cwd(&self, planned: &PlannedStep) -> Result<PathBuf, Ended> {
+        let workspace = &self.order.workspace;
+        let Some(below) = &planned.cwd else {
+            return Ok(workspace.clone());
+        };
+        let cwd = workspace.join(below);
+        // One that is not there is told by whatever cannot start in it.
+        let (Ok(real), Ok(workspace)) = (cwd.canonicalize(), workspace.canonicalize()) else {
+            return Ok(cwd);
+        };
+        if real.starts_with(&workspace) {
+            return Ok(cwd);
+        }
+        Err(Ended::NotStarted {
+            why: format!(
+                "its `cwd` `{below}` leads out of the workspace, to {}; a step that works there goes there itself, with `cd`",
+                real.display()
+            ),
+            fault: Fault::User,
         })
     }
 
@@ -198,7 +217,7 @@ impl<'a> Executor<'a> {
             leader: Leader::Task(Some(task)),
             streams: [Some(stdout), Some(stderr)],
         });
-        watched.map_err(|e| machine("could not watch it", &e))
+        watched.map_err(|e| machine("could not be watched", &e))
     }
 
     fn vars(
@@ -271,7 +290,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Notes that a try is over. What is wrong with the outputs that it left makes a success a failure.
+    /// Notes that a try is over. What it did wrong with its outputs makes a success a failure.
     pub(super) fn ended(&mut self, step: StepIx) -> Option<String> {
         self.running.remove(&step);
         if self
@@ -445,6 +464,17 @@ impl<'a> Executor<'a> {
     }
 }
 
+/// Whether what the system cannot execute is no script: its first line has a zero byte, which is how shells tell. What cannot be read
+/// is left to the shell, which says so.
+fn is_binary(program: &Path) -> bool {
+    const LOOKED_AT: usize = 80;
+    let mut head = [0; LOOKED_AT];
+    let read = File::open(program).and_then(|mut file| file.read(&mut head));
+    let head = &head[..read.unwrap_or(0)];
+    let line = head.split(|byte| *byte == b'\n').next();
+    line.is_some_and(|line| line.contains(&0))
+}
+
 /// The machine's fault.
 fn machine(what: &str, error: &io::Error) -> Ended {
     Ended::NotStarted {
@@ -475,10 +505,15 @@ struct Launch<'a> {
 impl Launch<'_> {
     fn start(&self, stdio: spawn::Stdio<'_>) -> Result<crate::process::Child, Ended> {
         // If the program cannot be started without a shell, the shell says so in its own words: nobody can tell the difference.
-        if let Some(words) = self.planned.command.without_shell()
-            && let Ok(child) = self.start_argv(&words, stdio)
-        {
-            return Ok(child);
+        if let Some(words) = self.planned.command.without_shell() {
+            match self.start_argv(&words, stdio) {
+                Ok(child) => return Ok(child),
+                // Except for what is no script either: some shells would take it for one all the same.
+                Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
+                    return Err(self.explain(words[0], &error));
+                }
+                Err(_) => {}
+            }
         }
         let argv = self.planned.command.argv();
         self.start_argv(&argv, stdio)
@@ -506,9 +541,14 @@ impl Launch<'_> {
             stdio,
         };
         match spawn.start() {
-            // A script without a first line that names its interpreter: sh runs it, as execvp would.
-            Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
-                let mut through_sh = vec![CString::from(c"sh"), program.clone()];
+            // A script without a first line that names its interpreter: sh runs it, as execvp would, and calls it as it was called.
+            Err(error)
+                if error.raw_os_error() == Some(libc::ENOEXEC)
+                    && !is_binary(OsStr::from_bytes(program.as_bytes()).as_ref()) =>
+            {
+                let as_written = argv[0].contains('/') && !argv[0].starts_with('-');
+                let script = if as_written { &c_argv[0] } else { &program };
+                let mut through_sh = vec![CString::from(c"sh"), script.clone()];
                 through_sh.extend_from_slice(&c_argv[1..]);
                 spawn::Spawn {
                     program: c"/bin/sh",
@@ -553,12 +593,15 @@ impl Launch<'_> {
             (io::ErrorKind::PermissionDenied, _) => {
                 user(format!("`{program}` may not be executed"))
             }
+            _ if error.raw_os_error() == Some(libc::ENOEXEC) => user(format!(
+                "`{program}` cannot be executed: it is no script, and no program of this system (exec format error)"
+            )),
             (io::ErrorKind::ArgumentListTooLong, _) => {
                 user("its arguments and environment are too long for the system".to_owned())
             }
             _ if matches!(
                 error.raw_os_error(),
-                Some(libc::ENOTDIR | libc::ELOOP | libc::ENOEXEC | libc::ETXTBSY)
+                Some(libc::ENOTDIR | libc::ELOOP | libc::ETXTBSY)
             ) =>
             {
                 user(format!("`{program}` could not be executed: {error}"))

@@ -51,10 +51,8 @@ pub fn run(_args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliErr
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     match ui.format {
         OutputFormat::Json => {
-            for mut object in problem::json(problems, here.as_deref()) {
-                object["v"] = json!(1);
-                object["type"] = json!("problem");
-                ui.print(&object.to_string())?;
+            for line in problem::json_lines(problems, here.as_deref()) {
+                ui.print(&line)?;
             }
             let (steps, pipelines) = sizes(loaded);
             ui.print(

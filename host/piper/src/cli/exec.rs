@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use clap::Args;
 use piper_core::{
     codes,
-    plan::{Plan, Request},
+    plan::{Plan, Request, Target},
     problem::Problem,
     wire::v1::Outcome,
 };
@@ -81,6 +81,11 @@ fn run_builds(
     } = load_requested(request, global, ui)?;
     for plan in &plans {
         warn_of_unused_arguments(plan, ui);
+        if let (true, Target::Step(name)) = (args.notify, &plan.target) {
+            ui.warn(&format!(
+                "`--notify` tells nobody of this: rules are about pipelines, and `{name}` is a step"
+            ));
+        }
     }
 
     let jobs = jobs(args, ui);
@@ -119,6 +124,7 @@ fn run_builds(
     for ((plan, secrets), tasks) in plans.into_iter().zip(secrets).zip(tasks) {
         let (kind, keep_going) = (plan.environment.1, plan.keep_going);
         let workspace = Workspace::make(kind, &loaded.root, loaded.origin.as_deref())?;
+        warn_of_empty_submodules(&workspace.empty, ui);
         let report = runner
             .run(plan, secrets, tasks, workspace)
             .map_err(|error| refusal(error, &loaded))?;
@@ -155,6 +161,16 @@ fn refusal(error: exec::Error, loaded: &LoadedProject) -> CliError {
         }
         exec::Error::Failed(error) => error.into(),
     }
+}
+
+fn warn_of_empty_submodules(paths: &[String], ui: &Ui) {
+    if paths.is_empty() {
+        return;
+    }
+    ui.warn(&format!(
+        "the fresh copy of HEAD has no content of its submodules ({}): a step that needs them runs `git submodule update --init` first",
+        paths.join(", ")
+    ));
 }
 
 fn warn_of_unused_arguments(plan: &Plan, ui: &Ui) {

@@ -225,7 +225,7 @@ fn command(step: &Step) -> String {
 
 fn word(word: &Word) -> String {
     match word {
-        Word::Text(text) => words(&super::quote::word(text)).into_owned(),
+        Word::Text(text) => words(&super::quote::typed(text)).into_owned(),
         Word::Param(name) => format!("{{param {name}}}"),
         Word::Matrix(axis) => format!("{{matrix {axis}}}"),
     }

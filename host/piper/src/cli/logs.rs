@@ -230,7 +230,7 @@ enum Source {
     Growing(Follow),
 }
 
-/// How long to wait for news before what was printed is looked after.
+/// How long to wait for news before it is looked whether anybody still listens.
 const WAIT: Duration = Duration::from_secs(1);
 
 impl Source {
@@ -269,14 +269,22 @@ fn tail(reader: &PlogReader, selection: &Selection, wanted: u64) -> RangeInclusi
 
 /// Hands all records from the source to the printer.
 fn pass(source: &mut Source, printer: &mut Printer, ui: &Ui) -> Result<(), CliError> {
+    let mut wait = Duration::ZERO;
     while !printer.is_dead() {
-        match source.next(WAIT)? {
-            Followed::Batch(batch) => printer.batch(&batch),
+        match source.next(wait)? {
+            Followed::Batch(batch) => {
+                printer.batch(&batch);
+                // What is there is printed together; before anything is waited for, it goes out.
+                wait = Duration::ZERO;
+            }
             Followed::Damage(damage) => {
                 printer.flush();
                 ui.warn(&damage.to_string());
             }
-            Followed::Idle => printer.flush(),
+            Followed::Idle => {
+                printer.flush();
+                wait = WAIT;
+            }
             Followed::End => break,
         }
     }

@@ -302,6 +302,12 @@ fn report(error: CliError, ui: &Ui) -> u8 {
     match error {
         CliError::Problems(problems) => {
             let here = std::env::current_dir().ok();
+            if ui.format == OutputFormat::Json {
+                for line in problem::json_lines(&problems, here.as_deref()) {
+                    // It is on standard error as well.
+                    let _ = ui.print(&line);
+                }
+            }
             ui.complain(&problem::text(&problems, ui.err.color, here.as_deref()));
             exit_code::USAGE
         }

@@ -42,7 +42,7 @@ impl LoadedProject {
         let expanded = plans
             .map_err(CliError::Problems)?
             .into_iter()
-            .map(|plan| plugins.expand(self, plan));
+            .map(|plan| plan::narrow(&self.project, request, plugins.expand(self, plan)?));
         expanded
             .collect::<Result<_, _>>()
             .map_err(CliError::Problems)

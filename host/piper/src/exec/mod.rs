@@ -14,6 +14,7 @@ use crate::{
     ui::{
         Ui,
         lines::Sharing,
+        output,
         reporter::{Reporter, Setup, StepSetup},
     },
 };
@@ -45,7 +46,7 @@ use piper_engine::{
 use screen::Screen;
 use std::{
     collections::BTreeSet,
-    fs,
+    fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -62,6 +63,8 @@ pub use workspace::{Origin as WorkspaceOrigin, Workspace};
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long the rest of an interrupted build is shown.
 const BACKLOG: Duration = Duration::from_millis(100);
+/// How long whoever interrupted a build waits for the end of it to be read.
+const STALLED: Duration = Duration::from_secs(2);
 /// How long a terminal may be behind a build that is over.
 const BACKLOG_ON_TERMINAL: Duration = Duration::from_secs(1);
 
@@ -221,12 +224,22 @@ impl<'a> Runner<'a> {
             }
             None
         };
-        self.see_through(&screen, &mut report);
+        let is_shown = self.see_through(&screen, &mut report);
         // All is recorded, so whoever cannot wait for a slow terminal may go.
         self.signals.let_go();
-        let shown = screen
-            .join()
-            .context("could not show the build, which is done");
+        let shown = match is_shown {
+            true => screen
+                .join()
+                .context("could not show the build, which is done"),
+            // Its thread waits for somebody who does not read, and ends with the process.
+            false => Ok(()),
+        };
+        if !is_shown && output::has_room(io::stderr()) {
+            self.ui.warn(&format!(
+                "nobody reads what is printed here, so the rest is left out; all of it is in `piper logs {}`",
+                order.id.short()
+            ));
+        }
         folders.tidy();
         let trouble = self.recorder.end(order.id, clock.now().wall);
         if let Some(told) = told {
@@ -252,8 +265,8 @@ impl<'a> Runner<'a> {
     }
 
     /// Waits until all is shown. Whoever interrupts a flood does not want to see the rest of it, nor does whoever looks at a terminal
-    /// when the step is long over.
-    fn see_through(&self, screen: &Screen, report: &mut Report) {
+    /// when the step is long over. `false` if whoever interrupted the build would have to wait for somebody who reads nothing.
+    fn see_through(&self, screen: &Screen, report: &mut Report) -> bool {
         let mut waited = Duration::ZERO;
         while !screen.is_shown_within(LOOK_EVERY) {
             waited += LOOK_EVERY;
@@ -276,7 +289,11 @@ impl<'a> Runner<'a> {
             if interrupted || self.ui.out.terminal && waited >= BACKLOG_ON_TERMINAL {
                 screen.skip_backlog();
             }
+            if report.signal.is_some() && waited >= STALLED {
+                return false;
+            }
         }
+        true
     }
 
     /// All that the engine needs but the folders, which belong to the record.

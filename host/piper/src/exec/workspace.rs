@@ -20,6 +20,8 @@ pub struct Workspace {
     pub root: PathBuf,
     /// The copy, which goes with this value.
     copy: Option<TemporaryFolder>,
+    /// What is missing in the copy: the submodules, each an empty folder.
+    pub empty: Vec<String>,
 }
 
 /// What a fresh copy is made of.
@@ -77,6 +79,7 @@ impl Workspace {
             path: root.to_owned(),
             root: root.to_owned(),
             copy: None,
+            empty: Vec::new(),
         }
     }
 
@@ -106,7 +109,12 @@ impl Workspace {
                     .repository
                     .copy_to(&folder, &origin.commit)
                     .context("could not make a fresh copy of HEAD")?;
+                // They come from elsewhere, and may want credentials: only the user's own steps know how to get them. What git does
+                // not tell costs a warning.
+                let copied = Repository::find(&folder);
+                let empty = copied.and_then(|copied| copied.submodules().ok());
                 Ok(Self {
+                    empty: empty.unwrap_or_default(),
                     // By its parts: joined with nothing, a path would end with a slash, and steps compare paths.
                     path: folder.join(&origin.below).components().collect(),
                     root: root.to_owned(),

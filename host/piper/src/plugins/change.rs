@@ -178,6 +178,7 @@ mod tests {
         let places = Places {
             grants: Some(folder.join("config/plugins.toml")),
             cache: None,
+            plugin_cache: None,
             state: Some(folder.join("state")),
         };
         Catalogue::open(places, Some(folder.to_owned())).unwrap()

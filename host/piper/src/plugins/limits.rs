@@ -61,13 +61,14 @@ pub fn line_to_change(
             "`limits.{key}` is as high as it can be: the plugin must do with less, or do it in several calls"
         ));
     }
-    let table = name.map_or_else(
-        || "its table".to_owned(),
-        |name| format!("`[plugins.{name}]`"),
-    );
-    Some(format!(
-        "to allow more, write `limits.{key} = \"{more}\"` into {table} of {file}"
-    ))
+    Some(match name {
+        Some(name) => format!(
+            "to allow more, write `limits.{key} = \"{more}\"` into `[plugins.{name}]` of {file}"
+        ),
+        None => format!(
+            "a file has the usual limits; `piper plugin add` gives it a name, and `limits.{key} = \"{more}\"` in the table of that name in {file} allows more"
+        ),
+    })
 }
 
 /// As the operator's file has it.
@@ -131,5 +132,15 @@ mod tests {
             Some(expected) => assert!(line.as_ref().unwrap().contains(expected), "{line:?}"),
             None => assert_eq!(line, None),
         }
+    }
+
+    #[test]
+    fn a_file_has_no_line_to_change_until_it_has_a_name() {
+        let line = line_to_change("limit.cpu", None, &Limits::default(), "plugins.toml");
+        let line = line.unwrap();
+        assert!(
+            line.contains("`piper plugin add` gives it a name"),
+            "{line}"
+        );
     }
 }

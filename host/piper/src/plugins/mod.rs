@@ -27,7 +27,7 @@ pub mod standing;
 pub(crate) mod state;
 pub(crate) mod talk;
 mod turn;
-mod used;
+pub(crate) mod used;
 
 use crate::history::base;
 use piper_core::problem::Problem;
@@ -46,6 +46,8 @@ pub struct Places {
     pub cache: Option<PathBuf>,
     /// The folder of what plugins keep from call to call.
     pub state: Option<PathBuf>,
+    /// The folder of the folders that plugins see as `/cache`.
+    pub plugin_cache: Option<PathBuf>,
 }
 
 impl Places {
@@ -59,6 +61,8 @@ impl Places {
             grants: below("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("plugins.toml")),
             cache: below("XDG_CACHE_HOME", ".cache").map(|folder| folder.join("plugins")),
             state: below("XDG_STATE_HOME", ".local/state").map(|folder| folder.join("plugins")),
+            plugin_cache: below("XDG_CACHE_HOME", ".cache")
+                .map(|folder| folder.join("plugin-cache")),
         }
     }
 }

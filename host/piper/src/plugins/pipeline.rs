@@ -36,7 +36,7 @@ use piper_engine::clock::Clock;
 use piper_plugin_host::{
     CallError, Host, Invocation, Plugin,
     effect::{Binding, Configured, EffectOptions, Effects, secrets::Values},
-    kind::{Call, Kind},
+    kind::Kind,
     policy::source::PluginDigest,
 };
 use serde_json::{Value, json};
@@ -44,6 +44,7 @@ use std::{
     cell::{OnceCell, RefCell},
     collections::BTreeMap,
     env, fmt,
+    path::PathBuf,
     rc::Rc,
     sync::{Arc, OnceLock},
 };
@@ -228,7 +229,9 @@ impl Plugins {
         Ok(Rule {
             plugin,
             binding: self.bind(&used, &invocation.limits),
-            call: used.call(&json!({ "rule": { "name": name.as_str() } })),
+            call: used
+                .draft()
+                .call(json!({ "rule": { "name": name.as_str() } })),
             invocation,
             events: used.events(),
         })
@@ -275,12 +278,7 @@ impl Plugins {
             return Ok(plugin);
         }
         let invocation = self.invocation(used, Kind::ConfigCheck);
-        let call = Call {
-            name: used.name.clone(),
-            config: used.config.to_string(),
-            options: used.options.to_string(),
-            ..Call::default()
-        };
+        let call = used.draft().call(json!({}));
         let said = wait(plugin.check_config(&invocation, call))
             .map_err(|error| vec![place.uses(cannot_wait(&error))])?
             .map_err(|error| vec![self.broke(place, used, "check", &error)])?;
@@ -310,6 +308,11 @@ impl Plugins {
             .load(&self.host)
             .map_err(|error| place.all(error))?;
         let mut loaded = self.loaded.borrow_mut();
+        if let Some(why) = plugin.not_kept().filter(|_| loaded.is_empty()) {
+            self.ui.warn(&format!(
+                "plugins are compiled anew for each build, which takes seconds: {why}"
+            ));
+        }
         Ok(loaded.entry(component.digest).or_insert(plugin).clone())
     }
 
@@ -332,7 +335,7 @@ impl Plugins {
             vec![place.uses(Problem::error(codes::BAD_ANSWER, message))]
         })?;
         let facts = json!({ "step": { "path": step.label }, "params": params, "files": files });
-        let call = used.call(&facts);
+        let call = used.draft().call(facts);
         wait(plugin.plan(&self.invocation(used, Kind::StepPlanner), call))
             .map_err(|error| vec![place.uses(cannot_wait(&error))])?
             .map_err(|error| vec![self.broke(place, used, "plan", &error)])
@@ -405,11 +408,22 @@ impl Plugins {
             title: used.title().to_owned(),
             plugin,
             binding: self.bind(&used, &limits),
-            call: used.call(&Value::Null),
+            draft: used.draft(),
             name: used.found.component.name.clone(),
             grants_file: self.grants_file(),
+            files: used.found.standing.effective.files,
+            cache: self.plugin_cache(&used),
             limits,
         })
+    }
+
+    /// The folder that a plugin keeps files in. Another digest is another plugin, whatever its name, and finds nothing of the first.
+    fn plugin_cache(&self, used: &Used) -> Option<PathBuf> {
+        let digest = used.found.component.digest.to_string();
+        let digest = digest.trim_start_matches("sha256:");
+        let name = used.plugin_name().as_str();
+        let folder = self.places.plugin_cache.as_ref()?.join(name);
+        Some(folder.join(digest.get(..16).unwrap_or(digest)))
     }
 
     /// The effects of a plugin as it is granted.
@@ -429,17 +443,6 @@ impl Plugins {
                 state::of(self.places.state.as_deref(), &used.found.standing, digest)
             }),
         })
-    }
-}
-
-impl Used {
-    fn call(&self, facts: &Value) -> Call {
-        Call {
-            name: self.name.clone(),
-            config: self.config.to_string(),
-            options: self.options.to_string(),
-            facts: facts.to_string(),
-        }
     }
 }
 

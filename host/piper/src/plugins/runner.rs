@@ -3,7 +3,7 @@
 //! A try is a thread with one instance of the plugin. What it prints goes into the step's pipes as a process's words would, so that all
 //! that the engine does with them (times, masking, the log) is the same.
 
-use super::{annotation, limits};
+use super::{annotation, limits, used::Draft};
 use crate::{exec::Asides, ui::text::pointed};
 use piper_core::{build::Fault, id::PluginName, plan::PlannedStep};
 use piper_engine::{
@@ -13,9 +13,14 @@ use piper_engine::{
 };
 use piper_plugin_host::{
     CallError, Cancel, Failure, FailureKind, Invocation, Limits, Plugin,
-    effect::{Binding, Surroundings, exec::Children, files::Places},
-    kind::{Call, Status, Verdict},
+    effect::{
+        Binding, Surroundings,
+        exec::Children,
+        files::{Cache, Places},
+    },
+    kind::{Status, Verdict},
     log::{Level, Line, Receiver},
+    policy::files::FilesRule,
     service::StepContext,
 };
 use serde_json::{Value, json};
@@ -24,9 +29,13 @@ use std::{
     ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
-    path::PathBuf,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
+
+/// How many bytes a plugin may have in its `/cache`: what large tools keep, and no disk is full of it.
+const CACHE_QUOTA: u64 = 1 << 30;
 
 /// Runs the steps of one plan that are plugins.
 #[derive(Debug)]
@@ -46,10 +55,13 @@ pub(super) struct Prepared {
     pub(super) plugin: Plugin,
     pub(super) binding: Binding,
     pub(super) limits: Limits,
-    /// All of the call but its facts.
-    pub(super) call: Call,
+    pub(super) draft: Draft,
     pub(super) name: Option<PluginName>,
     pub(super) grants_file: String,
+    /// Which folders were granted to it.
+    pub(super) files: FilesRule,
+    /// What it sees as `/cache`, if that was granted.
+    pub(super) cache: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -73,16 +85,16 @@ impl TaskHost for Runner {
         let said = Arc::new(Said {
             streams: [job.stdout, job.stderr].map(|pipe| Mutex::new(File::from(pipe))),
             outputs: job.outputs,
-            reports: reports_folder(job.vars, job.step),
+            reports: of_step(job.vars, "reports", job.step),
             step: job.step.label.clone(),
             r#try: job.r#try,
             asides: self.asides.clone(),
         });
+        let places = prepared.places(job.cwd, job.vars, job.step);
+        let places =
+            places.map_err(|error| not_started(format!("its folders cannot be made: {error}")))?;
         let around = Surroundings {
-            places: Places {
-                workspace: Some(job.cwd.to_owned()),
-                ..Places::default()
-            },
+            places,
             environment: job
                 .vars
                 .iter()
@@ -93,7 +105,7 @@ impl TaskHost for Runner {
         };
         let cancel = Cancel::new();
         let asked = cancel.clone();
-        let work = move || prepared.run(around, said, cancel, &facts);
+        let work = move || prepared.run(around, said, cancel, facts);
         match ThreadTask::start("plugin", move || asked.cancel(), work) {
             Ok(task) => Ok(Box::new(task)),
             Err(error) => Err(not_started(format!("no thread for its plugin: {error}"))),
@@ -102,7 +114,30 @@ impl TaskHost for Runner {
 }
 
 impl Prepared {
-    fn run(&self, around: Surroundings, said: Arc<Said>, cancel: Cancel, facts: &Value) -> TaskEnd {
+    /// Its folders, of which those that are its own are made: `/out` beside the artifacts of the build, `/cache` for this user alone.
+    fn places(&self, workspace: &Path, vars: &Vars, step: &PlannedStep) -> io::Result<Places> {
+        let out = of_step(vars, "out", step).filter(|_| self.files.out);
+        if let Some(out) = &out {
+            fs::create_dir_all(out)?;
+        }
+        let cache = self.cache.clone().filter(|_| self.files.cache);
+        if let Some(cache) = &cache {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(cache)?;
+        }
+        Ok(Places {
+            workspace: Some(workspace.to_owned()),
+            out,
+            cache: cache.map(|path| Cache {
+                path,
+                quota: CACHE_QUOTA,
+            }),
+        })
+    }
+
+    fn run(&self, around: Surroundings, said: Arc<Said>, cancel: Cancel, facts: Value) -> TaskEnd {
         let services = match self.binding.services(around) {
             Ok(services) => services,
             Err(error) => return errored(format!("its folder cannot be opened: {error}"), false),
@@ -113,11 +148,7 @@ impl Prepared {
             log: Arc::clone(&said) as Arc<dyn Receiver>,
             cancel,
         };
-        let call = Call {
-            facts: facts.to_string(),
-            ..self.call.clone()
-        };
-        match super::wait(self.plugin.run(&invocation, call)) {
+        match super::wait(self.plugin.run(&invocation, self.draft.call(facts))) {
             Ok(Ok(verdict)) => {
                 if verdict.status == Status::Passed && !verdict.message.is_empty() {
                     said.print(false, format!("{}\n", verdict.message).into_bytes());
@@ -193,8 +224,8 @@ fn facts(about: &Value, step: &PlannedStep, r#try: u32, vars: &Vars) -> Value {
     })
 }
 
-/// Where a step's reports go: beside the artifacts of its build.
-fn reports_folder(vars: &Vars, step: &PlannedStep) -> Option<PathBuf> {
+/// A step's own folder of this kind, beside the artifacts of its build.
+fn of_step(vars: &Vars, kind: &str, step: &PlannedStep) -> Option<PathBuf> {
     let artifacts = vars.get(OsStr::new("PIPER_ARTIFACTS"))?;
     // A label may have slashes and brackets, and none of them is to make a folder.
     let name: String = step
@@ -202,7 +233,7 @@ fn reports_folder(vars: &Vars, step: &PlannedStep) -> Option<PathBuf> {
         .chars()
         .map(|c| if c == '/' { '+' } else { c })
         .collect();
-    Some(PathBuf::from(artifacts).join("reports").join(name))
+    Some(PathBuf::from(artifacts).join(kind).join(name))
 }
 
 /// The engine adopts and reaps what steps leave behind; what a plugin started is waited for by the plugin.

@@ -21,7 +21,7 @@ use piper_core::{
     project as value, suggest,
 };
 use piper_plugin_host::{
-    kind::Kind,
+    kind::{Call, Kind},
     load::Description,
     policy::{
         files::Patterns,
@@ -29,7 +29,7 @@ use piper_plugin_host::{
         source::PluginSource,
     },
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 /// The place of the project file at which a plugin is used: a table with `uses` and `with`.
@@ -106,7 +106,7 @@ impl Place<'_> {
 }
 
 /// A pointer for people: `files[0].name`.
-fn readable(pointer: &str) -> String {
+pub(crate) fn readable(pointer: &str) -> String {
     let mut text = String::new();
     for part in pointer.split('/').skip(1) {
         let part = part.replace("~1", "/").replace("~0", "~");
@@ -195,6 +195,34 @@ pub(crate) struct Used {
     pub(crate) options: Value,
     /// Those of them that are known only when a build is planned, as JSON pointers.
     open: Vec<String>,
+}
+
+/// A call of a plugin as it is used: all but what is said of the build at hand.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    /// Without its facts.
+    call: Call,
+    common: Map<String, Value>,
+}
+
+impl Draft {
+    /// The call with these facts, and with those that every call has.
+    pub(super) fn call(&self, mut facts: Value) -> Call {
+        for (name, fact) in &self.common {
+            facts[name] = fact.clone();
+        }
+        Call {
+            facts: facts.to_string(),
+            ..self.call.clone()
+        }
+    }
+}
+
+/// The facts of every call: which plugin is called, and by which piper.
+pub(crate) fn common_facts(manifest: &Manifest) -> Map<String, Value> {
+    let plugin = json!({ "name": manifest.name.as_str(), "version": manifest.version });
+    let piper = json!({ "version": env!("CARGO_PKG_VERSION") });
+    Map::from_iter([("plugin".to_owned(), plugin), ("piper".to_owned(), piper)])
 }
 
 /// One of the things that a plugin can be used as.
@@ -311,6 +339,19 @@ impl Used {
         let mut notifiers = self.found.manifest.notifiers.iter();
         let meant = notifiers.find(|notifier| named(notifier.name.as_ref()));
         meant.map_or_else(Vec::new, |notifier| notifier.events.clone())
+    }
+
+    /// How it is called here.
+    pub(super) fn draft(&self) -> Draft {
+        Draft {
+            call: Call {
+                name: self.name.clone(),
+                config: self.config.to_string(),
+                options: self.options.to_string(),
+                ..Call::default()
+            },
+            common: common_facts(&self.found.manifest),
+        }
     }
 
     /// What it lacks to be called.

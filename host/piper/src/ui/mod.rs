@@ -25,7 +25,11 @@ mod stage;
 pub mod style;
 pub mod text;
 
-use std::io::{self, IsTerminal};
+use std::{
+    fs::File,
+    io::{self, IsTerminal},
+    os::{fd::AsFd, unix::fs::FileTypeExt},
+};
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -71,8 +75,15 @@ pub struct Ui {
     pub out: Face,
     /// Standard error.
     pub err: Face,
-    /// Whether standard error is a terminal on which lines can be redrawn.
+    /// Whether standard error is a terminal on which lines can be redrawn, and nobody else writes there.
     pub live: bool,
+}
+
+/// Whether what is written goes to another program, which most likely shows it: on the very terminal on which our lines would stand.
+fn is_pipe(stream: impl AsFd) -> bool {
+    let found = stream.as_fd().try_clone_to_owned();
+    let found = found.and_then(|stream| File::from(stream).metadata());
+    found.is_ok_and(|found| found.file_type().is_fifo() || found.file_type().is_socket())
 }
 
 impl Ui {
@@ -96,7 +107,7 @@ impl Ui {
             verbose,
             out: face(io::stdout().is_terminal()),
             err: face(io::stderr().is_terminal()),
-            live: io::stderr().is_terminal() && !dumb,
+            live: io::stderr().is_terminal() && !dumb && !is_pipe(io::stdout()),
         }
     }
 

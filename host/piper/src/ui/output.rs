@@ -55,16 +55,26 @@ impl Write for Descriptor {
     }
 }
 
+/// Whether a stream takes more without waiting.
+pub fn has_room(stream: impl AsFd) -> bool {
+    poll_for_room(stream, 0)
+}
+
+/// Waits until a stream takes more, for so many milliseconds, or for ever if there are fewer than 0; whether it does.
+fn poll_for_room(stream: impl AsFd, wait: i32) -> bool {
+    let mut poll = libc::pollfd {
+        fd: stream.as_fd().as_raw_fd(),
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: `poll` is one valid pollfd, and the descriptor in it is open as long as `stream`.
+    unsafe { libc::poll(&raw mut poll, 1, wait) == 1 }
+}
+
 impl Target for Descriptor {
     fn wait_for_room(&mut self) {
-        let mut poll = libc::pollfd {
-            fd: self.0.as_raw_fd(),
-            events: libc::POLLOUT,
-            revents: 0,
-        };
-        // SAFETY: `poll` is one valid pollfd, and the descriptor in it is open as long as `self`.
-        // Its result does not matter: the next write says what there is to say.
-        unsafe { libc::poll(&raw mut poll, 1, -1) };
+        // The next write says what there is to say.
+        poll_for_room(&self.0, -1);
     }
 
     fn size(&self) -> Option<Size> {

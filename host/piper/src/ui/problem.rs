@@ -83,6 +83,16 @@ pub fn json(problems: &[Problem], directory: Option<&Path>) -> Vec<Value> {
         .collect()
 }
 
+/// The problems as lines for programs.
+pub fn json_lines(problems: &[Problem], directory: Option<&Path>) -> Vec<String> {
+    let line = |mut object: Value| {
+        object["v"] = json!(1);
+        object["type"] = json!("problem");
+        object.to_string()
+    };
+    json(problems, directory).into_iter().map(line).collect()
+}
+
 fn place_json(object: &mut Value, span: &Span, directory: Option<&Path>, locator: &mut Locator) {
     let start = locator.locate(span, span.bytes.start);
     let end = locator.locate(span, span.bytes.end);

@@ -1,13 +1,19 @@
 //! Native commands of a plugin: the granted ones, without a shell, and ended with all that they started.
 //!
 //! Whether a command may be started is for its grant to say; what it then does is its own affair, because it runs outside of the
-//! sandbox. Its environment is what it was given and nothing of piper's own.
+//! sandbox. Its environment is the step's, but for `PATH`, which is the operator's: neither a plugin nor a repository says what a
+//! granted name is. What a plugin may add to it is narrow (see [`exec::may_set`]).
 
 use super::{blocking, files::Folders, secrets::Held};
 use crate::{
     failure::{Failure, FailureKind},
     mask::MaskedStream,
-    policy::{command, exec::EXEC, fault::shown, grant::Effective},
+    policy::{
+        command,
+        exec::{self, EXEC, MARK},
+        fault::shown,
+        grant::Effective,
+    },
     service::{
         Answer, Command, CommandExit, CommandInput, CommandOutput, Exec, Process, Secrets,
         StepContext,
@@ -44,9 +50,6 @@ const INPUT: usize = 1 << 20;
 /// How long a command has to end by itself when its time is over.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Marks the processes of one command, wherever they went: a number that its environment carries.
-const MARK: &str = "PIPER_COMMAND";
-
 /// Whoever else of this process reaps children: it must leave alone those that are commands.
 pub trait Children: Send + Sync {
     /// Calls `start`, which returns the number of a child that it started. From then on nobody else reaps that one.
@@ -74,6 +77,8 @@ pub(crate) struct Commands {
     pub(crate) files: Option<Folders>,
     pub(crate) workspace: Option<PathBuf>,
     pub(crate) environment: Vec<(OsString, OsString)>,
+    /// Where programs are found: the operator's `PATH`.
+    pub(crate) path: OsString,
     pub(crate) step: Option<Arc<dyn StepContext>>,
     pub(crate) secrets: Arc<Held>,
     pub(crate) children: Option<Arc<dyn Children>>,
@@ -125,10 +130,11 @@ impl Commands {
             family.clone(),
             command.timeout,
             kill,
-            ended,
+            (ended, self.files.clone()),
         )));
         Ok(Arc::new(Running {
             family,
+            files: self.files.clone(),
             stdout,
             stderr,
             exit,
@@ -138,8 +144,8 @@ impl Commands {
         }))
     }
 
-    /// The file of the program, if the command is granted.
-    fn allowed(&self, command: &Command) -> Result<PathBuf, Failure> {
+    /// The program, if the command is granted.
+    fn allowed(&self, command: &Command) -> Result<Program, Failure> {
         let argv = &command.argv;
         if argv.iter().any(|word| word.contains('\0')) {
             return Err(Failure::invalid(
@@ -148,7 +154,22 @@ impl Commands {
             ));
         }
         let find = |program: &str| self.find(program);
-        if !self.effective.allows_command(argv, find) {
+        let granted = self.effective.granted_program(argv, find);
+        let granted = granted.and_then(|name| {
+            Some(Program {
+                file: find(name)?,
+                name: name.to_owned(),
+            })
+        });
+        granted.ok_or_else(|| {
+            let by_words = |program: &str| Some(PathBuf::from(program));
+            if let Some(name) = self.effective.granted_program(argv, by_words) {
+                let message = format!(
+                    "there is no program {} in piper's own `PATH`: install it, or set `PATH` for piper itself",
+                    shown(name)
+                );
+                return Failure::new(FailureKind::Permanent, "exec.not-found", message);
+            }
             let words: Vec<String> = argv.iter().map(|word| command::quote(word)).collect();
             let words = words.join(" ");
             let message = format!(
@@ -157,12 +178,7 @@ impl Commands {
                 shown(&words),
                 command::grant(self.plugin.as_str(), "--exec", &words)
             );
-            return Err(Failure::denied(EXEC, message));
-        }
-        let program = argv.first().map_or("", String::as_str);
-        find(program).ok_or_else(|| {
-            let message = format!("there is no program {}", shown(program));
-            Failure::new(FailureKind::Permanent, "exec.not-found", message)
+            Failure::denied(EXEC, message)
         })
     }
 
@@ -191,34 +207,27 @@ impl Commands {
                 .is_absolute()
                 .then(|| real(program.into()))?;
         }
-        std::env::split_paths(&self.path())
+        std::env::split_paths(&self.path)
             .filter(|folder| folder.is_absolute())
             .find_map(|folder| real(folder.join(program)))
-    }
-
-    fn path(&self) -> OsString {
-        let own = self.environment.iter().rfind(|(name, _)| name == "PATH");
-        own.map_or_else(
-            || "/usr/local/bin:/usr/bin:/bin".into(),
-            |(_, path)| path.clone(),
-        )
     }
 
     async fn prepare(
         &self,
         command: &Command,
-        program: &Path,
+        program: &Program,
         mark: &str,
     ) -> Result<Prepared, Failure> {
         let variables = variables(&command.env)?;
-        let mut prepared = tokio::process::Command::new(program);
+        let mut prepared = tokio::process::Command::new(&program.file);
         prepared
-            .arg0(&command.argv[0])
+            // Not the plugin's own word: a program may take its name for what it is to do.
+            .arg0(&program.name)
             .args(&command.argv[1..])
             .env_clear()
-            .env("PATH", self.path())
             .envs(self.environment.iter().cloned())
             .envs(variables)
+            .env("PATH", &self.path)
             .env(MARK, mark)
             .process_group(0)
             .kill_on_drop(true)
@@ -304,7 +313,14 @@ fn no_files() -> Failure {
     Failure::denied(crate::policy::files::FILES, message)
 }
 
-/// The plugin's own variables. Those by which a loader or a shell would run something else than what was granted are not its to set.
+/// A program that may be started.
+struct Program {
+    file: PathBuf,
+    /// As its rule writes it.
+    name: String,
+}
+
+/// The plugin's own variables, if each is its to set.
 fn variables(
     given: &[(String, String)],
 ) -> Result<impl Iterator<Item = (&OsStr, &OsStr)>, Failure> {
@@ -313,13 +329,11 @@ fn variables(
             let message = format!("{} is not a variable", shown(name));
             return Err(Failure::invalid("exec.command", message));
         }
-        let is_reserved = ["PATH", "BASH_ENV", "ENV", "GLIBC_TUNABLES", MARK]
-            .contains(&name.as_str())
-            || ["LD_", "DYLD_"]
-                .iter()
-                .any(|prefix| name.starts_with(prefix));
-        if is_reserved {
-            let message = format!("no plugin sets the variable `{name}` of a command");
+        if !exec::may_set(name) {
+            let message = format!(
+                "no plugin sets the variable {} of a command: it may make another program of it; what must be set belongs into the step's `env`",
+                shown(name)
+            );
             return Err(Failure::denied(EXEC, message));
         }
     }
@@ -480,7 +494,7 @@ async fn attend(
     family: Family,
     patience: Option<Duration>,
     mut kill: watch::Receiver<bool>,
-    ended: watch::Sender<Option<CommandExit>>,
+    (ended, files): (watch::Sender<Option<CommandExit>>, Option<Folders>),
 ) {
     let began = Instant::now();
     let over = patience.map(|patience| began + patience);
@@ -517,6 +531,9 @@ async fn attend(
         }
     };
     drop(awaited);
+    if let Some(files) = files {
+        files.count_anew();
+    }
     ended.send_replace(Some(CommandExit {
         status: status
             .filter(|_| reason.is_none())
@@ -536,6 +553,7 @@ fn how(status: Option<ExitStatus>) -> &'static str {
 /// A command that was started.
 struct Running {
     family: Family,
+    files: Option<Folders>,
     stdout: Arc<Stream>,
     stderr: Arc<Stream>,
     exit: watch::Receiver<Option<CommandExit>>,
@@ -579,6 +597,9 @@ impl Drop for Running {
         for pid in self.family.members() {
             // SAFETY: the call takes two numbers.
             unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
+        if let Some(files) = &self.files {
+            files.count_anew();
         }
     }
 }

@@ -4,6 +4,9 @@
 //! Each folder is a descriptor, and every path is resolved below it by the kernel (`openat2`): no link, no `..` and no renaming while
 //! it is resolved leads out. Nothing here waits for what is no file: a FIFO is refused and not read.
 
+mod quota;
+
+use self::quota::Quota;
 use super::blocking;
 use crate::{
     failure::{Failure, FailureKind},
@@ -24,7 +27,7 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -77,12 +80,6 @@ struct Root {
     quota: Option<Quota>,
 }
 
-struct Quota {
-    bytes: u64,
-    /// What is there, counted when something is written first.
-    used: Mutex<Option<u64>>,
-}
-
 /// What is wanted of a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Want {
@@ -103,10 +100,7 @@ impl Folders {
             io::Result::Ok(Root {
                 dir: Dir::open_ambient_dir(path, ambient_authority())?,
                 is_writable,
-                quota: quota.map(|bytes| Quota {
-                    bytes,
-                    used: Mutex::default(),
-                }),
+                quota: quota.map(Quota::new),
             })
         };
         let workspace = places.workspace.as_deref();
@@ -178,11 +172,9 @@ impl Folders {
         root.make_parents(&below)
             .map_err(|error| failure(path, &error))?;
         let file = root.open_to_write(path, &below, true)?;
-        if let Some(quota) = &root.quota {
-            let size = file.metadata().map_or(0, |metadata| metadata.len());
-            quota.give_back(size);
-        }
+        let size = file.metadata().map_or(0, |metadata| metadata.len());
         file.set_len(0).map_err(|error| failure(path, &error))?;
+        self.give_back(path, size);
         Ok(file)
     }
 
@@ -259,12 +251,30 @@ impl Folders {
         }
     }
 
+    fn quota(&self, path: &str) -> Option<(&Root, &Quota)> {
+        let (_, root, _) = self.place(path);
+        root.and_then(|root| Some((root, root.quota.as_ref()?)))
+    }
+
     /// Counts bytes that a file is about to grow by.
     fn reserve(&self, path: &str, bytes: u64) -> Result<(), Failure> {
-        let (_, root, _) = self.place(path);
-        match root.and_then(|root| Some((root, root.quota.as_ref()?))) {
+        match self.quota(path) {
             Some((root, quota)) => quota.take(&root.dir, bytes),
             None => Ok(()),
+        }
+    }
+
+    /// Takes back from the count what is gone.
+    fn give_back(&self, path: &str, bytes: u64) {
+        if let Some((_, quota)) = self.quota(path) {
+            quota.give_back(bytes);
+        }
+    }
+
+    /// Counts anew when something is written next: something else than we wrote here.
+    pub(crate) fn count_anew(&self) {
+        if let Some(quota) = self.0.cache.as_ref().and_then(|root| root.quota.as_ref()) {
+            quota.forget();
         }
     }
 
@@ -319,8 +329,11 @@ impl Folders {
         }
         let end = offset.saturating_add(bytes.len() as u64);
         self.reserve(path, end.saturating_sub(size))?;
-        file.write_all_at(bytes, offset)
-            .map_err(|error| failure(path, &error))
+        file.write_all_at(bytes, offset).map_err(|error| {
+            // How much of it is there is for the disk to say.
+            self.count_anew();
+            failure(path, &error)
+        })
     }
 
     fn digest_part(
@@ -368,6 +381,7 @@ impl Folders {
             after,
             most: limit.min(MOST_FOUND) as usize,
             found: Vec::new(),
+            root: &root.dir,
             stop,
         };
         if search.most > 0 {
@@ -411,45 +425,6 @@ impl Root {
     }
 }
 
-impl Quota {
-    fn take(&self, dir: &Dir, bytes: u64) -> Result<(), Failure> {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = used.map_or_else(|| size(dir, 0), Ok);
-        let before = before.map_err(|error| failure("/cache", &error))?;
-        let after = before.saturating_add(bytes);
-        *used = Some(before);
-        if after > self.bytes {
-            let message = format!(
-                "the folder `/cache` has {before} bytes, and {} are allowed",
-                self.bytes
-            );
-            return Err(Failure::new(FailureKind::Permanent, "fs.full", message));
-        }
-        *used = Some(after);
-        Ok(())
-    }
-
-    fn give_back(&self, bytes: u64) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        *used = used.map(|used| used.saturating_sub(bytes));
-    }
-}
-
-/// The bytes of all files below a folder.
-fn size(dir: &Dir, depth: usize) -> io::Result<u64> {
-    let mut sum = 0;
-    for entry in dir.entries()? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() && depth < DEEPEST {
-            sum += size(&entry.open_dir()?, depth + 1)?;
-        } else if kind.is_file() {
-            sum += entry.metadata()?.len();
-        }
-    }
-    Ok(sum)
-}
-
 /// A file that is not there yet; dropping it leaves nothing behind.
 pub(crate) struct Draft {
     folders: Folders,
@@ -458,26 +433,32 @@ pub(crate) struct Draft {
     draft: String,
     file_name: String,
     file: File,
+    /// How many bytes of it are counted, and where the next one goes.
     written: u64,
 }
 
 impl Draft {
     /// Adds bytes.
     pub(crate) fn write(mut self, bytes: &[u8]) -> Result<Self, Failure> {
+        let at = self.written;
         self.folders.reserve(&self.path, bytes.len() as u64)?;
-        self.file
-            .write_all_at(bytes, self.written)
-            .map_err(|error| failure(&self.path, &error))?;
         self.written += bytes.len() as u64;
+        self.file
+            .write_all_at(bytes, at)
+            .map_err(|error| failure(&self.path, &error))?;
         Ok(self)
     }
 
     /// Puts it in its place.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        let replaced = self.dir.symlink_metadata(&self.file_name).ok();
+        let replaced = replaced.filter(|metadata| metadata.is_file());
         self.dir
             .rename(&self.draft, &self.dir, &self.file_name)
             .map_err(|error| failure(&self.path, &error))?;
         self.draft.clear();
+        let replaced = replaced.map_or(0, |metadata| metadata.len());
+        self.folders.give_back(&self.path, replaced);
         Ok(())
     }
 }
@@ -485,8 +466,10 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.draft.is_empty() {
-            // What cannot be removed stays; nobody is left to be told.
-            let _ = self.dir.remove_file(&self.draft);
+            // What cannot be removed stays, and counts; nobody is left to be told.
+            if self.dir.remove_file(&self.draft).is_ok() {
+                self.folders.give_back(&self.path, self.written);
+            }
         }
     }
 }
@@ -499,6 +482,7 @@ struct Search<'a> {
     after: Option<String>,
     most: usize,
     found: Vec<String>,
+    root: &'a Dir,
     stop: &'a AtomicBool,
 }
 
@@ -522,9 +506,13 @@ impl Search<'_> {
                     }
                 }
             } else if self.wants_file(&path) {
-                // A link is what it points to, as for the step's own tools; one that points out of the workspace is nothing.
-                let is_file =
-                    kind.is_file() || dir.metadata(own).is_ok_and(|metadata| metadata.is_file());
+                // A link is what it points to, as for the step's own tools; one that points out of the workspace is nothing. It is
+                // followed from the root: from its own folder, each way up would lead out.
+                let is_file = kind.is_file()
+                    || self
+                        .root
+                        .metadata(&path)
+                        .is_ok_and(|metadata| metadata.is_file());
                 if is_file {
                     self.found.push(path);
                 }

@@ -38,15 +38,18 @@ pub struct EffectOptions {
     pub trust: Trust,
     /// What time it is.
     pub now: fn() -> Now,
+    /// Where granted commands are found: the operator's `PATH`, not a step's, which a repository may set.
+    pub path: OsString,
 }
 
 impl EffectOptions {
-    /// The system's resolver and authorities, and this clock.
+    /// The system's resolver and authorities, this clock, and the `PATH` of this process.
     pub fn new(now: fn() -> Now) -> Self {
         Self {
             resolver: Arc::new(SystemResolver),
             trust: Trust::default(),
             now,
+            path: std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
         }
     }
 }
@@ -56,6 +59,7 @@ impl EffectOptions {
 pub struct Effects {
     network: Arc<Network>,
     now: fn() -> Now,
+    path: OsString,
 }
 
 /// A plugin as it is configured.
@@ -80,7 +84,7 @@ pub struct Configured {
 pub struct Surroundings {
     /// Its folders.
     pub places: Places,
-    /// The environment of its commands, all of it; its `PATH` is where they are found.
+    /// The environment of its commands, all of it but `PATH`.
     pub environment: Vec<(OsString, OsString)>,
     /// The step that it is.
     pub step: Option<Arc<dyn StepContext>>,
@@ -94,6 +98,7 @@ impl Effects {
         Self {
             network: Arc::new(Network::new(options.resolver, options.trust)),
             now: options.now,
+            path: options.path,
         }
     }
 
@@ -103,6 +108,7 @@ impl Effects {
         Binding {
             network: Arc::clone(&self.network),
             now: self.now,
+            path: self.path.clone(),
             sender: Arc::new(Sender::new(
                 plugin.name.as_str().to_owned(),
                 plugin.version,
@@ -122,6 +128,7 @@ impl Effects {
 pub struct Binding {
     network: Arc<Network>,
     now: fn() -> Now,
+    path: OsString,
     sender: Arc<Sender>,
     name: PluginName,
     effective: Arc<Effective>,
@@ -150,6 +157,7 @@ impl Binding {
             files: files.clone(),
             workspace: around.places.workspace.clone(),
             environment: around.environment,
+            path: self.path.clone(),
             step: around.step.clone(),
             secrets: Arc::clone(&secrets),
             children: around.children,

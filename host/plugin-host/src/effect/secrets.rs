@@ -120,7 +120,7 @@ impl Held {
 impl From<SecretError> for Failure {
     fn from(error: SecretError) -> Self {
         let kind = match error.code() {
-            secrets::SECRET => FailureKind::Denied,
+            secrets::SECRET | secrets::SECRET_USE => FailureKind::Denied,
             _ => FailureKind::Invalid,
         };
         Self::new(kind, error.code(), error.to_string())

@@ -79,8 +79,8 @@ fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
 struct Log {
     path: PathBuf,
     table: Table,
-    /// Which file was read, and up to where.
-    read: Option<(u64, u64)>,
+    /// The file that was read, and up to where. It stays open: the number of a file that is gone may be given to the next one.
+    read: Option<(File, u64)>,
     writes: Rate,
 }
 
@@ -142,11 +142,16 @@ impl Log {
             self.read = None;
             return Ok(());
         };
-        let metadata = file.metadata()?;
-        let from = match self.read {
-            Some((inode, at)) if inode == metadata.ino() && at <= metadata.len() => at,
+        let now = file.metadata()?;
+        let is_read = |known: &File, at: u64| {
+            let known = known.metadata()?;
+            io::Result::Ok((known.dev(), known.ino()) == (now.dev(), now.ino()) && at <= now.len())
+        };
+        let from = match &self.read {
+            Some((known, at)) if is_read(known, *at)? => *at,
             _ => {
                 self.table = Table::default();
+                self.read = None;
                 0
             }
         };
@@ -169,14 +174,18 @@ impl Log {
             true => 0,
             false => from + (bytes.len() - rest.len()) as u64,
         };
-        self.read = Some((metadata.ino(), whole));
+        match &mut self.read {
+            Some((_, at)) => *at = whole,
+            None => self.read = Some((file.try_clone()?, whole)),
+        }
         Ok(())
     }
 
     /// Adds a record, and waits until it is on the disk.
     fn add(&mut self, turn: &mut Turn, record: &Record<'_>) -> io::Result<()> {
         let file = turn.file.as_mut().expect("who writes opened the file");
-        let (inode, at) = self.read.expect("who writes has read before");
+        let (_, read) = self.read.as_mut().expect("who writes has read before");
+        let at = *read;
         let mut bytes = Vec::new();
         if at == 0 {
             bytes.extend_from_slice(MAGIC);
@@ -191,7 +200,7 @@ impl Log {
         if at == 0 {
             sync_folder(&self.path)?;
         }
-        self.read = Some((inode, end));
+        *read = end;
         record.apply(&mut self.table);
         if end > SLACK + 2 * (self.table.total() + self.table.len() * (HEAD + ROW)) as u64 {
             self.rewrite()?;
@@ -212,7 +221,7 @@ impl Log {
         draft.as_file().sync_data()?;
         let file = draft.persist(&self.path)?;
         sync_folder(&self.path)?;
-        self.read = Some((file.metadata()?.ino(), bytes.len() as u64));
+        self.read = Some((file, bytes.len() as u64));
         Ok(())
     }
 }

@@ -84,7 +84,17 @@ fn now() -> Now {
 }
 
 pub(crate) fn effects(names: Arc<dyn Resolve>, authorities: Vec<Vec<u8>>) -> Effects {
+    effects_with_path(names, authorities, "/usr/local/bin:/usr/bin:/bin")
+}
+
+/// The same, with the operator's `PATH`.
+pub(crate) fn effects_with_path(
+    names: Arc<dyn Resolve>,
+    authorities: Vec<Vec<u8>>,
+    path: &str,
+) -> Effects {
     Effects::new(EffectOptions {
+        path: path.into(),
         resolver: names,
         trust: Trust {
             system: false,

@@ -1,6 +1,10 @@
 //! `exec`: puts commands together and keeps the count; [`Exec`](crate::service::Exec) decides and starts.
 
-use super::{Answered, granted, used_up};
+use super::{
+    Answered, granted,
+    held::{Charge, ITEM},
+    used_up,
+};
 use crate::{
     failure::Failure,
     instance::Sandbox,
@@ -15,8 +19,10 @@ const VARIABLES: usize = 1_000;
 
 /// A command being put together, then its process.
 #[expect(unreachable_pub, reason = "the bindings re-export it")]
+#[derive(Default)]
 pub struct Draft {
     command: Command,
+    charge: Charge,
     /// The first mistake.
     mistake: Option<Failure>,
     process: Option<Arc<dyn Process>>,
@@ -25,9 +31,11 @@ pub struct Draft {
 
 impl Draft {
     fn blame(&mut self, message: &str) {
-        if self.mistake.is_none() {
-            self.mistake = Some(Failure::invalid("exec.command", message));
-        }
+        self.refuse(Failure::invalid("exec.command", message));
+    }
+
+    fn refuse(&mut self, why: Failure) {
+        self.mistake.get_or_insert(why);
     }
 
     fn input(&mut self, input: CommandInput) {
@@ -53,6 +61,21 @@ impl Draft {
 }
 
 impl Sandbox {
+    /// Changes a command, if so many bytes more may be held for it.
+    fn amend_command(
+        &mut self,
+        draft: &Resource<Draft>,
+        bytes: usize,
+        change: impl FnOnce(&mut Draft),
+    ) -> Result<()> {
+        let draft = self.table.get_mut(draft)?;
+        match self.held.add(&mut draft.charge, bytes) {
+            Ok(()) => change(draft),
+            Err(failure) => draft.refuse(failure),
+        }
+        Ok(())
+    }
+
     fn process(&self, draft: &Resource<Draft>) -> Result<Result<Arc<dyn Process>, Failure>> {
         let process = self.table.get(draft)?.process.clone();
         Ok(process.ok_or_else(|| Failure::invalid("exec.command", "the command was not started")))
@@ -84,51 +107,47 @@ impl Host for Sandbox {}
 
 impl HostProcess for Sandbox {
     async fn new(&mut self, argv: Vec<String>) -> Result<Resource<Draft>> {
-        let mut draft = Draft {
-            command: Command {
-                argv,
-                ..Command::default()
-            },
-            mistake: None,
-            process: None,
-            is_started: false,
-        };
-        if draft.command.argv.first().is_none_or(String::is_empty) {
-            draft.blame("the command names no program");
-        }
-        Ok(self.table.push(draft)?)
+        let draft = self.table.push(Draft::default())?;
+        let bytes = argv.iter().map(|word| word.len() + ITEM).sum();
+        self.amend_command(&draft, bytes, |draft| {
+            if argv.first().is_none_or(String::is_empty) {
+                draft.blame("the command names no program");
+            }
+            draft.command.argv = argv;
+        })?;
+        Ok(draft)
     }
 
     async fn env(&mut self, draft: Resource<Draft>, name: String, value: String) -> Result<()> {
-        let draft = self.table.get_mut(&draft)?;
-        if draft.command.env.len() >= VARIABLES {
-            draft.blame("the command has too many variables");
-        } else {
-            draft.command.env.push((name, value));
-        }
-        Ok(())
+        self.amend_command(&draft, name.len() + value.len() + ITEM, |draft| {
+            if draft.command.env.len() >= VARIABLES {
+                draft.blame("the command has too many variables");
+            } else {
+                draft.command.env.push((name, value));
+            }
+        })
     }
 
     async fn cwd(&mut self, draft: Resource<Draft>, path: String) -> Result<()> {
-        self.table.get_mut(&draft)?.command.cwd = Some(path);
-        Ok(())
+        self.amend_command(&draft, path.len(), |draft| draft.command.cwd = Some(path))
     }
 
     async fn stdin(&mut self, draft: Resource<Draft>, bytes: Vec<u8>) -> Result<()> {
-        self.table
-            .get_mut(&draft)?
-            .input(CommandInput::Bytes(bytes));
-        Ok(())
+        self.amend_command(&draft, bytes.len(), |draft| {
+            draft.input(CommandInput::Bytes(bytes));
+        })
     }
 
     async fn stdin_file(&mut self, draft: Resource<Draft>, path: String) -> Result<()> {
-        self.table.get_mut(&draft)?.input(CommandInput::File(path));
-        Ok(())
+        self.amend_command(&draft, path.len(), |draft| {
+            draft.input(CommandInput::File(path));
+        })
     }
 
     async fn stdout_file(&mut self, draft: Resource<Draft>, path: String) -> Result<()> {
-        self.table.get_mut(&draft)?.command.stdout_file = Some(path);
-        Ok(())
+        self.amend_command(&draft, path.len(), |draft| {
+            draft.command.stdout_file = Some(path);
+        })
     }
 
     async fn timeout_ms(&mut self, draft: Resource<Draft>, ms: u32) -> Result<()> {

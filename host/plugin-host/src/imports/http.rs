@@ -1,6 +1,10 @@
 //! `http`: puts requests together and keeps the count; the gate behind [`Http`](crate::service::Http) decides and sends.
 
-use super::{Answered, granted, used_up};
+use super::{
+    Answered, granted,
+    held::{Charge, ITEM},
+    used_up,
+};
 use crate::{
     failure::{Failure, FailureKind},
     instance::Sandbox,
@@ -11,7 +15,7 @@ use crate::{
     },
 };
 use std::{sync::Arc, time::Duration};
-use tokio::sync::watch;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Result, component::Resource};
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 
@@ -23,6 +27,7 @@ const HEADERS: usize = 1_000;
 #[derive(Default)]
 pub struct Draft {
     request: HttpRequest,
+    charge: Charge,
     /// The first mistake.
     mistake: Option<Failure>,
     has_body: bool,
@@ -31,9 +36,11 @@ pub struct Draft {
 
 impl Draft {
     fn blame(&mut self, message: &str) {
-        if self.mistake.is_none() {
-            self.mistake = Some(Failure::invalid("http.request", message));
-        }
+        self.refuse(Failure::invalid("http.request", message));
+    }
+
+    fn refuse(&mut self, why: Failure) {
+        self.mistake.get_or_insert(why);
     }
 
     fn body(&mut self, body: HttpBody) {
@@ -43,8 +50,8 @@ impl Draft {
         self.request.body = body;
     }
 
-    /// The request, once.
-    fn take(&mut self) -> Result<HttpRequest, Failure> {
+    /// The request and what is held for it, once.
+    fn take(&mut self) -> Result<(HttpRequest, Charge), Failure> {
         if let Some(mistake) = self.mistake.clone() {
             return Err(mistake);
         }
@@ -54,31 +61,41 @@ impl Draft {
                 "the request was sent already",
             ));
         }
-        Ok(std::mem::take(&mut self.request))
+        Ok((
+            std::mem::take(&mut self.request),
+            std::mem::take(&mut self.charge),
+        ))
     }
 }
 
-type Outcome = Option<Result<HttpResponse, Failure>>;
-
-/// A request under way; dropping it abandons it.
+/// A request under way, then its answer; dropping it abandons it.
 #[expect(unreachable_pub, reason = "the bindings re-export it")]
 pub struct UnderWay {
-    outcome: watch::Receiver<Outcome>,
-    is_answered: bool,
-    _task: AbortOnDropJoinHandle<()>,
+    /// Until the answer is taken.
+    task: Option<AbortOnDropJoinHandle<Parked>>,
+}
+
+/// An answer, and what it keeps from others until it is taken or dropped: a place among the requests under way, and its bytes.
+struct Parked {
+    response: Result<HttpResponse, Failure>,
+    _slot: OwnedSemaphorePermit,
+    _charge: Charge,
 }
 
 impl Sandbox {
     /// Begins a request, if the draft is right, HTTP was granted and the counts allow it.
     fn begin(&mut self, draft: &Resource<Draft>) -> Result<Result<UnderWay, Failure>> {
-        let request = match self.table.get_mut(draft)?.take() {
-            Ok(request) => request,
-            Err(failure) => return Ok(Err(failure)),
-        };
-        Ok(self.start_exchange(request))
+        Ok(match self.table.get_mut(draft)?.take() {
+            Ok((request, charge)) => self.start_exchange(request, charge),
+            Err(failure) => Err(failure),
+        })
     }
 
-    fn start_exchange(&mut self, request: HttpRequest) -> Result<UnderWay, Failure> {
+    fn start_exchange(
+        &mut self,
+        request: HttpRequest,
+        charge: Charge,
+    ) -> Result<UnderWay, Failure> {
         let http = granted(self.services.http.as_ref(), "policy.http-host", "HTTP")?;
         let limit = self.limits.http_requests;
         if self.used.http_requests >= limit {
@@ -89,7 +106,8 @@ impl Sandbox {
         }
         let Ok(slot) = Arc::clone(&self.http_slots).try_acquire_owned() else {
             let limit = self.limits.http_concurrent;
-            let message = format!("{limit} requests are under way: wait for one before the next");
+            let message =
+                format!("{limit} requests are under way: take the answer of one before the next");
             return Err(Failure::new(
                 FailureKind::Transient,
                 "quota.http-concurrency",
@@ -98,42 +116,58 @@ impl Sandbox {
         };
         self.used.http_requests += 1;
         let brake = self.brake.clone();
-        let (sender, outcome) = watch::channel(None);
+        let held = self.held.clone();
         let task = spawn(async move {
             let response = brake.wait(http.exchange(request)).await;
-            drop(slot);
-            sender.send_replace(Some(response));
+            drop(charge);
+            let mut charge = Charge::default();
+            let response = response.and_then(|response| {
+                held.add(&mut charge, size(&response))?;
+                Ok(response)
+            });
+            Parked {
+                response,
+                _slot: slot,
+                _charge: charge,
+            }
         });
-        Ok(UnderWay {
-            outcome,
-            is_answered: false,
-            _task: task,
-        })
+        Ok(UnderWay { task: Some(task) })
     }
-}
 
-async fn answer(under_way: &mut UnderWay) -> Result<HttpResponse, Failure> {
-    if std::mem::replace(&mut under_way.is_answered, true) {
-        return Err(Failure::invalid(
-            "http.request",
-            "the answer was taken already",
-        ));
-    }
-    match under_way.outcome.wait_for(Option::is_some).await {
-        Ok(outcome) => outcome.clone().expect("that is what was waited for"),
-        Err(_) => {
-            let message = "the request was abandoned";
-            Err(Failure::new(
-                FailureKind::Cancelled,
-                "call.cancelled",
-                message,
-            ))
+    /// Changes a request, if so many bytes more may be held for it.
+    fn amend_request(
+        &mut self,
+        draft: &Resource<Draft>,
+        bytes: usize,
+        change: impl FnOnce(&mut Draft),
+    ) -> Result<()> {
+        let draft = self.table.get_mut(draft)?;
+        match self.held.add(&mut draft.charge, bytes) {
+            Ok(()) => change(draft),
+            Err(failure) => draft.refuse(failure),
         }
+        Ok(())
     }
 }
 
-fn told(response: Result<HttpResponse, Failure>) -> Result<Response, types::Failure> {
-    let response = response?;
+fn size(response: &HttpResponse) -> usize {
+    let headers = response.headers.iter();
+    let headers: usize = headers
+        .map(|(name, value)| name.len() + value.len() + ITEM)
+        .sum();
+    response.body.len() + headers
+}
+
+async fn answer(under_way: &mut UnderWay) -> Result<Response, types::Failure> {
+    let Some(mut task) = under_way.task.take() else {
+        return Err(Failure::invalid("http.request", "the answer was taken already").into());
+    };
+    // Not the handle itself, which panics if its task did.
+    let Ok(parked) = (&mut *task).await else {
+        let message = "the request was abandoned";
+        return Err(Failure::new(FailureKind::Cancelled, "call.cancelled", message).into());
+    };
+    let response = parked.response?;
     Ok(Response {
         status: response.status,
         headers: response.headers,
@@ -145,25 +179,22 @@ impl Host for Sandbox {}
 
 impl HostRequest for Sandbox {
     async fn new(&mut self, method: String, url: String) -> Result<Resource<Draft>> {
-        let draft = Draft {
-            request: HttpRequest {
-                method,
-                url,
-                ..HttpRequest::default()
-            },
-            ..Draft::default()
-        };
-        Ok(self.table.push(draft)?)
+        let draft = self.table.push(Draft::default())?;
+        self.amend_request(&draft, method.len() + url.len(), |draft| {
+            draft.request.method = method;
+            draft.request.url = url;
+        })?;
+        Ok(draft)
     }
 
     async fn header(&mut self, draft: Resource<Draft>, name: String, value: String) -> Result<()> {
-        let draft = self.table.get_mut(&draft)?;
-        if draft.request.headers.len() >= HEADERS {
-            draft.blame("the request has too many headers");
-        } else {
-            draft.request.headers.push((name, value));
-        }
-        Ok(())
+        self.amend_request(&draft, name.len() + value.len() + ITEM, |draft| {
+            if draft.request.headers.len() >= HEADERS {
+                draft.blame("the request has too many headers");
+            } else {
+                draft.request.headers.push((name, value));
+            }
+        })
     }
 
     async fn text(&mut self, draft: Resource<Draft>, body: String) -> Result<()> {
@@ -171,8 +202,9 @@ impl HostRequest for Sandbox {
     }
 
     async fn bytes(&mut self, draft: Resource<Draft>, body: Vec<u8>) -> Result<()> {
-        self.table.get_mut(&draft)?.body(HttpBody::Bytes(body));
-        Ok(())
+        self.amend_request(&draft, body.len(), |draft| {
+            draft.body(HttpBody::Bytes(body));
+        })
     }
 
     async fn file(
@@ -182,13 +214,13 @@ impl HostRequest for Sandbox {
         offset: u64,
         length: Option<u64>,
     ) -> Result<()> {
-        let body = HttpBody::File {
-            path,
-            offset,
-            length,
-        };
-        self.table.get_mut(&draft)?.body(body);
-        Ok(())
+        self.amend_request(&draft, path.len(), |draft| {
+            draft.body(HttpBody::File {
+                path,
+                offset,
+                length,
+            });
+        })
     }
 
     async fn gzip(&mut self, draft: Resource<Draft>) -> Result<()> {
@@ -197,11 +229,11 @@ impl HostRequest for Sandbox {
     }
 
     async fn save_to(&mut self, draft: Resource<Draft>, path: String) -> Result<()> {
-        let draft = self.table.get_mut(&draft)?;
-        if draft.request.save_to.replace(path).is_some() {
-            draft.blame("the response is to be saved in two places");
-        }
-        Ok(())
+        self.amend_request(&draft, path.len(), |draft| {
+            if draft.request.save_to.replace(path).is_some() {
+                draft.blame("the response is to be saved in two places");
+            }
+        })
     }
 
     async fn timeout_ms(&mut self, draft: Resource<Draft>, ms: u32) -> Result<()> {
@@ -212,7 +244,7 @@ impl HostRequest for Sandbox {
 
     async fn send(&mut self, draft: Resource<Draft>) -> Answered<Response> {
         Ok(match self.begin(&draft)? {
-            Ok(mut under_way) => told(answer(&mut under_way).await),
+            Ok(mut under_way) => answer(&mut under_way).await,
             Err(failure) => Err(failure.into()),
         })
     }
@@ -234,11 +266,12 @@ impl HostExchange for Sandbox {
     async fn ready(&mut self, exchange: Resource<UnderWay>) -> Result<bool> {
         // A guest that only asks and never waits would keep the request from being carried out.
         tokio::task::yield_now().await;
-        Ok(self.table.get(&exchange)?.outcome.borrow().is_some())
+        let task = self.table.get(&exchange)?.task.as_ref();
+        Ok(task.is_none_or(|task| task.is_finished()))
     }
 
     async fn wait(&mut self, exchange: Resource<UnderWay>) -> Answered<Response> {
-        Ok(told(answer(self.table.get_mut(&exchange)?).await))
+        Ok(answer(self.table.get_mut(&exchange)?).await)
     }
 
     async fn drop(&mut self, exchange: Resource<UnderWay>) -> Result<()> {

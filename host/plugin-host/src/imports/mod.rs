@@ -6,6 +6,7 @@ mod builds;
 mod control;
 pub(crate) mod exec;
 mod files;
+pub(crate) mod held;
 pub(crate) mod http;
 mod log;
 mod secrets;

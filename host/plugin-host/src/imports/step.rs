@@ -78,7 +78,7 @@ impl Sandbox {
             let message = format!(
                 "the output `{name}` holds the value of a secret, and outputs are shown to everybody"
             );
-            return Err(Failure::denied("policy.secret", message));
+            return Err(Failure::denied("policy.secret-use", message));
         }
         self.used.outputs.insert(name.clone());
         step.set_output(name, value)

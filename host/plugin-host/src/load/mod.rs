@@ -122,7 +122,13 @@ impl Host {
         }
         let parsed = Parsed::parse(component)?;
         let running = self.running().map_err(Error::Engine)?;
-        let compiled = self.compiled(running, digest, component)?;
+        // A home that cannot be written to must not keep a plugin from being run: it is compiled whenever it is used.
+        let (cache, not_kept) = match self.options().cache.as_deref().map(Cache::open).transpose() {
+            Ok(cache) => (cache, None),
+            Err(error @ Error::Cache { .. }) => (None, Some(described(&error))),
+            Err(error) => return Err(error),
+        };
+        let compiled = compiled(running, cache.as_ref(), digest, component)?;
         let template = template(running, &compiled, &parsed.kinds)?;
         let facts = Facts {
             digest,
@@ -132,32 +138,37 @@ impl Host {
             kinds: parsed.kinds,
             imports: parsed.imports,
             unknown_exports: parsed.unknown_exports,
+            not_kept,
         };
         Ok(Plugin::new(running.clone(), template, facts))
     }
+}
 
-    fn compiled(
-        &self,
-        running: &Running,
-        digest: PluginDigest,
-        component: &[u8],
-    ) -> Result<Component, Error> {
-        let cache = match &self.options().cache {
-            Some(folder) => Some(Cache::open(folder)?),
-            None => None,
-        };
-        if let Some(compiled) = cache.as_ref().and_then(|c| c.find(&running.engine, digest)) {
-            return Ok(compiled);
-        }
-        // Validation happens here; `parse` has looked at names only. What is not accepted is named.
-        parse::check_features(component)?;
-        let compiled = Component::from_binary(&running.engine, component)
-            .map_err(|error| Error::TooMuch(format!("{error:#}")))?;
-        if let Some(cache) = &cache {
-            // A full disk must not keep a plugin from being run: it will be compiled again the next time.
-            let _ = cache.keep(&running.engine, digest, &compiled);
-        }
-        Ok(compiled)
+fn compiled(
+    running: &Running,
+    cache: Option<&Cache>,
+    digest: PluginDigest,
+    component: &[u8],
+) -> Result<Component, Error> {
+    if let Some(compiled) = cache.and_then(|cache| cache.find(&running.engine, digest)) {
+        return Ok(compiled);
+    }
+    // Validation happens here; `parse` has looked at names only. What is not accepted is named.
+    parse::check_features(component)?;
+    let compiled = Component::from_binary(&running.engine, component)
+        .map_err(|error| Error::TooMuch(format!("{error:#}")))?;
+    if let Some(cache) = cache {
+        // Nor must a full disk.
+        let _ = cache.keep(&running.engine, digest, &compiled);
+    }
+    Ok(compiled)
+}
+
+/// An error with its cause.
+fn described(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 

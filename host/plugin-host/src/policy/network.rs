@@ -1,7 +1,8 @@
 //! Networks of addresses, and which of them no plugin reaches unless the operator names them.
 //!
 //! Only what the registries call globally reachable is left open, so a range that somebody reserves tomorrow is closed today. An
-//! address that carries an IPv4 address in itself is judged by both: a gateway or the system may send to the inner one.
+//! address that carries an IPv4 address in itself is judged by both, and the worse one decides: a gateway or the system may send to
+//! the inner one. What cannot be seen is a gateway with a prefix of its own among the world's addresses (RFC 6052 allows that).
 
 use super::fault::{Fault, shown};
 use piper_core::codes;
@@ -119,20 +120,20 @@ impl fmt::Display for Network {
     }
 }
 
-/// Why an address is not reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Why an address is not reached, the worst at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Blocked {
+    /// Not in use, or in use for documents, tests and protocols only.
+    Reserved,
+    /// A network inside: of a house, a company, a carrier, a virtual machine.
+    Private,
+    /// The cable.
+    LinkLocal,
     /// This machine.
     Loopback,
     /// Where clouds hand out the credentials of the machine. Named by a network of its own or not at all: a wide network that
     /// happens to hold it does not mean it.
     Metadata,
-    /// The cable.
-    LinkLocal,
-    /// A network inside: of a house, a company, a carrier, a virtual machine.
-    Private,
-    /// Not in use, or in use for documents, tests and protocols only.
-    Reserved,
     /// Many at once, or nobody. Never reached.
     NoHost,
 }
@@ -162,20 +163,35 @@ impl fmt::Display for Blocked {
 }
 
 /// Why the address is not reached by a plugin to which these networks were granted; nothing if it is.
+///
+/// An inner address that is worse than what is around it is not allowed by naming the outside: a network that means it goes on into
+/// the bits of the inner address.
 pub fn blocked(address: IpAddr, granted: &[Network]) -> Option<Blocked> {
-    let class = class(address)?;
-    let named = granted.iter().any(|network| {
-        network.contains(address) && (class != Blocked::Metadata || network.is_single())
-    });
-    (!(named && class.can_be_allowed())).then_some(class)
-}
-
-/// What an address is for, if it is not the whole world's.
-fn class(address: IpAddr) -> Option<Blocked> {
-    match address.to_canonical() {
+    let address = address.to_canonical();
+    let outer = match address {
         IpAddr::V4(address) => class_v4(address),
         IpAddr::V6(address) => class_v6(address),
-    }
+    };
+    let inner = match address {
+        IpAddr::V4(_) => Vec::new(),
+        IpAddr::V6(address) => inner_addresses(address),
+    };
+    let worse = inner.into_iter().filter_map(|(at, inner)| {
+        let class = class_v4(inner).filter(|class| Some(*class) > outer)?;
+        Some((class, at + 1))
+    });
+    let is_named = |class: Blocked, bits: u8| {
+        class.can_be_allowed()
+            && granted.iter().any(|network| {
+                network.contains(address)
+                    && network.bits >= bits
+                    && (class != Blocked::Metadata || network.is_single())
+            })
+    };
+    let all = outer.map(|class| (class, 0)).into_iter().chain(worse);
+    all.filter(|(class, bits)| !is_named(*class, *bits))
+        .map(|(class, _)| class)
+        .max()
 }
 
 type RangeV4 = ([u8; 4], u8, Blocked);
@@ -233,6 +249,7 @@ const GLOBAL: RangeV6 = ([0x2000, 0, 0, 0, 0, 0, 0, 0], 3, Blocked::Reserved);
 /// NAT64: the gateway sends to the inner address.
 const TRANSLATED: RangeV6 = ([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96, Blocked::Reserved);
 
+/// What an IPv4 address is for, if it is not the whole world's.
 fn class_v4(address: Ipv4Addr) -> Option<Blocked> {
     let found = RANGES_V4.iter().find(|(first, bits, _)| {
         Network::of(Ipv4Addr::from(*first).into(), *bits).contains(address.into())
@@ -240,43 +257,52 @@ fn class_v4(address: Ipv4Addr) -> Option<Blocked> {
     found.map(|(_, _, class)| *class)
 }
 
+/// Likewise for IPv6, whatever it carries.
 fn class_v6(address: Ipv6Addr) -> Option<Blocked> {
     let is_in = |(first, bits, _): &RangeV6| {
         Network::of(Ipv6Addr::from(*first).into(), *bits).contains(address.into())
     };
-    let outer = RANGES_V6
-        .iter()
-        .find(|range| is_in(range))
-        .map(|(_, _, class)| *class);
-    // The outer class first: it says more of an address that is both.
-    let outer =
-        outer.or_else(|| (!is_in(&GLOBAL) && !is_in(&TRANSLATED)).then_some(Blocked::Reserved));
-    let inner = inner_addresses(address)
-        .into_iter()
-        .flatten()
-        .find_map(class_v4);
-    match (outer, inner) {
-        // An inner address that is worse than what is around it must not be allowed by naming the outside.
-        (Some(Blocked::Reserved) | None, Some(inner)) => Some(inner),
-        (outer, _) => outer,
-    }
+    let found = RANGES_V6.iter().find(|range| is_in(range));
+    found
+        .map(|(_, _, class)| *class)
+        .or_else(|| (!is_in(&GLOBAL) && !is_in(&TRANSLATED)).then_some(Blocked::Reserved))
 }
 
-/// The IPv4 addresses to which an IPv6 address may lead: compatible, NAT64, 6to4, Teredo (server and client), ISATAP.
-fn inner_addresses(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
+/// The IPv4 addresses to which an IPv6 address may lead, and behind how many bits each begins: compatible, SIIT, NAT64, 6to4, Teredo
+/// (server and client), ISATAP.
+fn inner_addresses(address: Ipv6Addr) -> Vec<(u8, Ipv4Addr)> {
     let s = address.segments();
     let v4 = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
     match s {
-        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            [Some(v4(high, low)), None]
-        }
+        // Nobody's and this machine's, which carry nothing.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => Vec::new(),
+        [0, 0, 0, 0, 0, 0, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => vec![(96, v4(high, low))],
+        [0x64, 0xff9b, 1, ..] => locally_translated(address),
         [0x2001, 0, server_high, server_low, .., high, low] => {
-            [Some(v4(server_high, server_low)), Some(v4(!high, !low))]
+            vec![(32, v4(server_high, server_low)), (96, v4(!high, !low))]
         }
-        [0x2002, high, low, ..] => [Some(v4(high, low)), None],
-        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => [Some(v4(high, low)), None],
-        _ => [None, None],
+        [0x2002, high, low, ..] => vec![(16, v4(high, low))],
+        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => vec![(96, v4(high, low))],
+        _ => Vec::new(),
     }
+}
+
+/// NAT64 inside a network (RFC 8215): how long the gateway's prefix is cannot be seen, so every length counts that fits (RFC 6052).
+/// A reading with a zero in front is none: no gateway sends there, and it is what the wrong lengths give.
+fn locally_translated(address: Ipv6Addr) -> Vec<(u8, Ipv4Addr)> {
+    let octets = address.octets();
+    // Octet 8 is left out by all of them.
+    let readings = [
+        (48, [6, 7, 9, 10]),
+        (56, [7, 9, 10, 11]),
+        (64, [9, 10, 11, 12]),
+        (96, [12, 13, 14, 15]),
+    ];
+    let readings = readings.map(|(at, places)| (at, Ipv4Addr::from(places.map(|at| octets[at]))));
+    let is_real = |(_, inner): &(u8, Ipv4Addr)| inner.octets()[0] != 0;
+    readings.into_iter().filter(is_real).collect()
 }
 
 #[cfg(test)]

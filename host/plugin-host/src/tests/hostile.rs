@@ -4,6 +4,7 @@
 //! once more in a process of its own, one after another in one host, which must then be as small as before.
 
 mod files;
+mod hoards;
 mod network;
 mod sandbox;
 mod sinks;
@@ -31,6 +32,20 @@ const ATTACKS: &[(&str, Tries)] = &[
     ),
     ("table bomb", &[sandbox::a_bomb_in_tables_ends]),
     ("handle bomb", &[sandbox::a_bomb_of_handles_ends]),
+    (
+        "requests and commands that are never sent",
+        &[
+            hoards::requests_that_are_never_sent_cost_no_more_than_their_share,
+            hoards::commands_that_are_never_started_cost_no_more_than_their_share,
+        ],
+    ),
+    (
+        "answers that are never taken",
+        &[
+            hoards::an_answer_that_is_not_taken_keeps_its_place,
+            hoards::answers_that_are_not_taken_cost_no_more_than_their_share,
+        ],
+    ),
     (
         "huge strings",
         &[sandbox::a_huge_string_does_not_cross_the_wall],

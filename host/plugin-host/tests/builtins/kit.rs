@@ -89,11 +89,28 @@ impl Granted {
     /// `granted` is the plugin's table in the operator's file; `variables` are those of piper's environment.
     pub(crate) fn new(name: &str, granted: &str, variables: &[(&str, &str)]) -> Self {
         let builtin = piper_builtin_plugins::find(name).expect("it is built in");
+        let (binding, config) = Self::bound(name, builtin.manifest, granted, variables);
+        Self {
+            plugin: Host::new(HostOptions::default())
+                .load(builtin.component)
+                .expect("it is a plugin"),
+            config,
+            binding,
+        }
+    }
+
+    /// What a plugin of this name and manifest may do, and its configuration.
+    pub(crate) fn bound(
+        name: &str,
+        manifest: &str,
+        granted: &str,
+        variables: &[(&str, &str)],
+    ) -> (Binding, String) {
         let source = |path: &str, text: String| {
             let path = path.into();
             Arc::new(Source { path, text })
         };
-        let manifest = manifest::load(&source("piper-plugin.toml", builtin.manifest.to_owned()));
+        let manifest = manifest::load(&source("piper-plugin.toml", manifest.to_owned()));
         assert_eq!(manifest.problems, []);
         let manifest = manifest.manifest.unwrap();
         let (grants, problems) = grant::load(&source(
@@ -114,6 +131,7 @@ impl Granted {
             found.map(|(_, value)| (*value).to_owned())
         };
         let effects = Effects::new(EffectOptions {
+            path: "/usr/bin:/bin".into(),
             resolver: Arc::new(Here),
             trust: Trust::default(),
             now: || Now {
@@ -129,13 +147,7 @@ impl Granted {
             limits: limits(),
             state: None,
         });
-        Self {
-            plugin: Host::new(HostOptions::default())
-                .load(builtin.component)
-                .expect("it is a plugin"),
-            config: grant.config.to_string(),
-            binding,
-        }
+        (binding, grant.config.to_string())
     }
 
     fn call(&self, name: &str, options: &Value) -> Call {

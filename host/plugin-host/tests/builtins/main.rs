@@ -11,6 +11,7 @@ mod file;
 mod junit;
 mod kit;
 mod notifiers;
+mod requests;
 mod s3;
 mod server;
 mod tools;

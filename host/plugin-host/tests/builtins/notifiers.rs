@@ -107,9 +107,9 @@ async fn a_chat_is_told_at_its_secret_address(service: &str) {
     let granted = format!(
         "config = {{ service = \"{service}\", url = \"http://{address}/services\"{query} }}\n\
          allow.http = [\"POST http://{address}/services\"]\nallow.private-network = [\"127.0.0.1\"]\n\
-         secrets.path = {{ from = \"env:PATH_\", to = [\"http://{address}\"], use = [\"path\"] }}"
+         secrets.hook = {{ from = \"env:HOOK\", to = [\"http://{address}\"], use = [\"path\"] }}"
     );
-    let chat = Granted::new("chat", &granted, &[("PATH_", "T000/B000/XXXX")]);
+    let chat = Granted::new("chat", &granted, &[("HOOK", "T000/B000/XXXX")]);
     assert_eq!(chat.notify(json!({}), vec![failed()]).await, []);
     let request = server.next();
     let query = if service == "teams" { "?sig=x" } else { "" };
@@ -122,6 +122,27 @@ async fn a_chat_is_told_at_its_secret_address(service: &str) {
         "{}",
         request.body
     );
+}
+
+#[test_case("", "", "policy.secret-use"; "granted for nothing that is sent")]
+#[test_case("use = [\"path\"], ", "_", "secret.unset"; "without a value")]
+#[tokio::test]
+async fn a_secret_that_cannot_be_sent_is_no_address_without_one(
+    uses: &str,
+    suffix: &str,
+    expected: &str,
+) {
+    let server = Server::start("200 OK");
+    let address = server.address;
+    let granted = format!(
+        "config = {{ service = \"slack\", url = \"http://{address}/services\" }}\n\
+         allow.http = [\"POST http://{address}/services\"]\nallow.private-network = [\"127.0.0.1\"]\n\
+         secrets.hook = {{ {uses}from = \"env:HOOK{suffix}\", to = [\"http://{address}\"] }}"
+    );
+    let chat = Granted::new("chat", &granted, &[("HOOK", "T000/B000/XXXX")]);
+    let undelivered = chat.notify(json!({}), vec![failed()]).await;
+    assert_eq!(undelivered[0].why.code, expected);
+    assert!(server.is_untouched());
 }
 
 #[tokio::test]

@@ -40,6 +40,11 @@ impl Server {
         Self { address, requests }
     }
 
+    /// Whether nothing has arrived.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.requests.try_recv().is_err()
+    }
+
     pub(crate) fn next(&self) -> Request {
         let patience = Duration::from_secs(60);
         self.requests

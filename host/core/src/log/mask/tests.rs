@@ -34,6 +34,10 @@ fn mask(secret: &str, text: &str) -> String {
 #[test_case("ab\ncd\nef\n", "ab\ncd\nef\n", "***\n"; "short lines together")]
 #[test_case("ab\ncd\nef\n", "ab\r\ncd\r\nef\r\n", "***\r\n"; "short lines from a terminal")]
 #[test_case("-----BEGIN KEY-----\nabcdefgh\n-----END KEY-----", "-----BEGIN KEY-----\n", "-----BEGIN KEY-----\n"; "armour stays")]
+#[test_case("hunter2!", "-hun\x1b[31mter\x1b[0;1m\x1b[K2!\x1b[0m-", "-***\x1b[0m-"; "with colours in it")]
+#[test_case("hunter2!", "\x1b[31mh\x1b[0munter2!", "\x1b[31m***"; "with a colour behind its first letter")]
+#[test_case("hunter2!", "hunter\x1b]0;x\x07", "hunter\x1b]0;x\x07"; "a title is no colour")]
+#[test_case("[31mabc", "\x1b[31mabc", "\x1b***"; "of which a part looks like a colour")]
 fn a_secret_is_hidden(secret: &str, text: &str, expected: &str) {
     assert_eq!(mask(secret, text), expected);
 }
@@ -93,6 +97,19 @@ fn only_what_may_begin_a_secret_is_held_back() {
 }
 
 #[test]
+fn colours_without_end_are_not_held_back() {
+    let (masker, _) = Masker::new(&[("A", "secret-1")]);
+    let text = [b"sec".as_slice(), &b"\x1b[1m".repeat(20), b"ret-1"].concat();
+    assert_eq!(mask_chunks(&masker, &[&text]), text);
+    let mut state = MaskState::default();
+    let mut out = Vec::new();
+    for byte in &text[..text.len() - 5] {
+        masker.push(&mut state, &[*byte], &mut out);
+        assert!(state.held.len() <= 3 + COLOURS + 4, "{}", state.held.len());
+    }
+}
+
+#[test]
 fn secrets_that_overlap_are_hidden_together() {
     let (masker, _) = Masker::new(&[
         ("A", "abcdefgh"),
@@ -108,10 +125,40 @@ fn tight(length: impl Into<proptest::collection::SizeRange>) -> impl Strategy<Va
     proptest::collection::vec(prop_oneof![Just(b'a'), Just(b'b'), Just(b'\n')], length)
 }
 
+/// A secret with a few colours in it.
+fn coloured((secret, seed): (Vec<u8>, usize)) -> Vec<u8> {
+    let part = |(place, byte)| {
+        let colour: &[u8] = match (place + seed) % 5 {
+            0 => b"\x1b[1m",
+            1 => b"\x1b[m\x1b[0;31m",
+            _ => b"",
+        };
+        [&[byte], colour].concat()
+    };
+    secret.into_iter().enumerate().flat_map(part).collect()
+}
+
+/// Without colours.
+fn plain(text: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(text);
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.map(|part| match part.find(|c: char| !matches!(c, ' '..='?')) {
+        Some(end) if part[end..].starts_with(|c| matches!(c, '@'..='~')) => {
+            part[end + 1..].to_owned()
+        }
+        _ => format!("\x1b[{part}"),
+    });
+    (first + &rest.collect::<String>()).into_bytes()
+}
+
 fn text_with(secrets: Vec<Vec<u8>>) -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)> {
     let piece = prop_oneof![
         tight(0..8),
         proptest::sample::select(secrets.clone()),
+        (proptest::sample::select(secrets.clone()), 0..100_usize).prop_map(coloured),
+        proptest::sample::select(vec!["\x1b[1m", "\x1b[", "\x1b", "[1", "m"])
+            .prop_map(|part| part.into()),
         proptest::collection::vec(any::<u8>(), 0..8),
     ];
     let text = proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat());
@@ -138,6 +185,13 @@ proptest! {
             let secret: &[u8] = secret.trim_ascii();
             if secret.len() >= MIN_SECRET {
                 prop_assert!(!whole.windows(secret.len()).any(|window| window == secret));
+                // What is hidden can stand between the parts of another, and so can more colours than are looked through.
+                if !whole.contains(&b'*') {
+                    let plain = plain(&whole);
+                    let runs = whole.split(|byte| !b"\x1b[01;3m".contains(byte));
+                    let is_long = { runs }.any(|run| run.len() > COLOURS);
+                    prop_assert!(is_long || !plain.windows(secret.len()).any(|window| window == secret));
+                }
             }
         }
     }

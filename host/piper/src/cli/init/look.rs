@@ -43,6 +43,8 @@ pub(super) enum Part {
 const MOST_FOLDERS: usize = 16;
 /// What make looks for, in its order.
 const MAKEFILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
+/// Where make looks for what a makefile includes, from the makefile's folder.
+const INCLUDE_FOLDERS: [&str; 3] = ["", "/usr/local/include", "/usr/include"];
 /// What else may say how to build: nothing is done with it, but it must not be passed by in silence.
 const UNKNOWN: [(&str, &str); 5] = [
     ("meson.build", "Meson"),
@@ -407,9 +409,23 @@ impl<'a> Folder<'a> {
         if let Some((_, _, install)) = runner {
             steps.insert(0, ("python-install", install.to_owned(), Part::Build));
         }
-        let has_tests = self.path.join("tests").is_dir()
-            || self.path.join("test").is_dir()
-            || self.has("conftest.py");
+        let unittest = match uses("pytest") || self.has("conftest.py") {
+            true => None,
+            false => self.unittest(),
+        };
+        if let Some(line) = &unittest {
+            let line = match runner {
+                Some((_, runner, _)) => format!("{runner} run {line}"),
+                None => line.clone(),
+            };
+            steps.push(("python-test", line, Part::Test));
+        }
+        let has_tests = unittest.is_none()
+            && (["tests", "test"]
+                .iter()
+                .any(|name| self.path.join(name).is_dir())
+                || self.has("conftest.py")
+                || !self.python_tests("").is_empty());
         for (tool, line, part, wanted) in [
             ("pytest", "pytest", Part::Test, uses("pytest") || has_tests),
             (
@@ -438,6 +454,35 @@ impl<'a> Folder<'a> {
             .map(|(name, run, part)| (*name, run.as_str(), *part))
             .collect();
         self.kind("Python", &steps)
+    }
+
+    /// The command for tests that need nothing but Python itself. It runs the tests of one folder, the first that has some.
+    fn unittest(&self) -> Option<String> {
+        let below = ["", "tests", "test"].into_iter().find(|below| {
+            let tests = self.python_tests(below);
+            let says = |word: &str| tests.iter().any(|text| text.contains(word));
+            says("unittest") && says("TestCase") && !says("pytest")
+        })?;
+        let place = match below {
+            "" => String::new(),
+            // In a package, tests import each other by the package's name.
+            _ if self.has(&format!("{below}/__init__.py")) => format!(" -s {below} -t ."),
+            _ => format!(" -s {below}"),
+        };
+        Some(format!("python3 -m unittest discover{place}"))
+    }
+
+    /// The text of the files in a folder that hold tests by their names.
+    fn python_tests(&self, below: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path.join(below))
+            .into_iter()
+            .flatten()
+            .flatten();
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| name.starts_with("test") && name.ends_with(".py"))
+            .filter_map(|name| self.read(&Path::new(below).join(name).to_string_lossy()))
+            .collect()
     }
 
     /// A script that makes the makefile: by autoconf, or written by hand.
@@ -497,6 +542,18 @@ impl<'a> Folder<'a> {
         if !alone {
             let why = "beside another tool chain it mostly calls that";
             self.leave_out(found, file, why);
+            return None;
+        }
+        let is_there = |name: &str| {
+            INCLUDE_FOLDERS
+                .iter()
+                .any(|folder| self.path.join(folder).join(name).exists())
+        };
+        if let Some(missing) = makefile.missing_include(is_there) {
+            let why = format!(
+                "it includes `{missing}`, which is not there and which none of its rules makes"
+            );
+            self.leave_out(found, file, &why);
             return None;
         }
         if let Err(why) = build {

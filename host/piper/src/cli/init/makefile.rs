@@ -1,6 +1,7 @@
 //! The targets of a makefile, and the one that `make` makes if none is named.
 //!
 //! Read line by line, as make reads rules; nothing is expanded and nothing is included, so what depends on that is unknown here.
+//! Whether an included file is there is asked, because without it make does nothing.
 
 /// What `make` makes if no target is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub(super) enum Goal {
 pub(super) struct Makefile {
     targets: Vec<String>,
     pub(super) goal: Goal,
+    /// The files without which make ends at once.
+    includes: Vec<String>,
+    /// Targets with a `%`.
+    patterns: Vec<String>,
     /// How many conditionals the line at hand stands in.
     conditionals: u32,
 }
@@ -53,6 +58,8 @@ impl Makefile {
         let mut makefile = Self {
             targets: Vec::new(),
             goal: Goal::None,
+            includes: Vec::new(),
+            patterns: Vec::new(),
             conditionals: 0,
         };
         let mut chosen = None;
@@ -76,6 +83,13 @@ impl Makefile {
             }
             if INCLUDES.contains(&word) {
                 makefile.meet(Goal::Hidden);
+                // In a conditional, and behind a variable or a pattern of the shell, only make knows.
+                if word == "include" && makefile.conditionals == 0 {
+                    let files = line.split_whitespace().skip(1).map(str::to_owned);
+                    makefile.includes.extend(
+                        files.filter(|file| !file.contains(['$', '*', '?', '[', '(', ')'])),
+                    );
+                }
             } else if let Some(goal) = line.trim_start().strip_prefix(".DEFAULT_GOAL") {
                 let goal = goal.trim_start_matches([' ', ':', '?', '=']).trim();
                 let is_seen = makefile.conditionals == 0 && !goal.is_empty() && !goal.contains('$');
@@ -108,10 +122,12 @@ impl Makefile {
         // `a b &: c` makes both at once.
         for name in names.trim_end_matches('&').split_whitespace() {
             let is_special = name.starts_with('.') && !name.contains('/');
-            if is_special || name.contains('%') {
+            if is_special {
                 continue;
             }
-            if name.contains('$') {
+            if name.contains('%') {
+                self.patterns.push(name.to_owned());
+            } else if name.contains('$') {
                 self.meet(Goal::Hidden);
             } else {
                 self.meet(Goal::Named(name.to_owned()));
@@ -128,6 +144,19 @@ impl Makefile {
                 _ => Goal::Hidden,
             };
         }
+    }
+
+    /// The first file that it includes, that is not there, and that none of its rules makes.
+    pub(super) fn missing_include(&self, is_there: impl Fn(&str) -> bool) -> Option<&str> {
+        let is_made = |file: &str| {
+            let makes = |pattern: &String| {
+                let (before, behind) = pattern.split_once('%').unwrap_or((pattern, ""));
+                file.starts_with(before) && file.ends_with(behind)
+            };
+            self.has(file) || self.patterns.iter().any(makes)
+        };
+        let mut includes = self.includes.iter().map(String::as_str);
+        includes.find(|file| !is_made(file) && !is_there(file))
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -259,6 +288,19 @@ mod tests {
     #[test_case("x:\nifdef A\n.DEFAULT_GOAL := y\nendif\n", Goal::Hidden; "chosen in a conditional")]
     fn what_cannot_be_seen_is_not_guessed(text: &str, goal: Goal) {
         assert_eq!(Makefile::read(text).goal, goal);
+    }
+
+    #[test_case("include a b\n", Some("a"); "the first of two")]
+    #[test_case("include there a # note\n", Some("a"); "beside one that is there")]
+    #[test_case("a: a.in\n\tcp\ninclude a\n", None; "made by a rule")]
+    #[test_case("%.d: %.c\n\tcc\ninclude x.d\n", None; "made by a rule with a pattern")]
+    #[test_case("%.d: %.c\n\tcc\ninclude x.mk\n", Some("x.mk"); "made by no pattern")]
+    #[test_case("-include a\nsinclude a\n", None; "one that need not be there")]
+    #[test_case("ifdef X\ninclude a\nendif\n", None; "perhaps")]
+    #[test_case("include $(DEPS) *.mk\n", None; "behind a variable or a pattern")]
+    fn an_include_that_ends_make_is_found(text: &str, missing: Option<&str>) {
+        let makefile = Makefile::read(text);
+        assert_eq!(makefile.missing_include(|file| file == "there"), missing);
     }
 
     #[test_case("include x\nprog:\nclean:\n", Err("`make` alone may make `clean`, and none of its targets is `all` or `build`"); "a hidden goal beside one that makes nothing")]

@@ -17,6 +17,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
+const UNITTEST: &str = "import unittest\nclass X(unittest.TestCase):\n    def test(self): pass\n";
 const SCRIPT: &str = "#!/bin/sh\n";
 
 fn written(files: &[(&str, &str)]) -> String {
@@ -47,7 +48,7 @@ fn commands(files: &[(&str, &str)], missing: &[&str]) -> String {
 #[test_case(&[("package.json", "{"), ("yarn.lock", "")], &[], ""; "not a package")]
 #[test_case(&[("Makefile", "CC := cc\nx=1\n.PHONY: all\nall: a b\n\tcc: x\ncheck:\n%.o: %.c\n")], &[], "make all; make check"; "make")]
 #[test_case(&[("Makefile", "prog: prog.c\n\tcc\n")], &[], "make"; "make with its first target")]
-#[test_case(&[("Makefile", "include rules.mk\n")], &[], "make"; "make with its targets in another file")]
+#[test_case(&[("Makefile", "include rules.mk\n"), ("rules.mk", "x:\n")], &[], "make"; "make with its targets in another file")]
 #[test_case(&[("Makefile", "help:\n\tx\ntest:\n\tx\n")], &[], "make test"; "make that builds nothing by itself")]
 #[test_case(&[("Makefile", "prog: x\n"), ("go.mod", "")], &["go"], "make"; "make alone after all")]
 #[test_case(&[("Makefile", "deploy: x\n"), ("go.mod", "")], &[], "go build ./...; go test ./...; go vet ./..."; "make beside another")]
@@ -62,6 +63,11 @@ fn commands(files: &[(&str, &str)], missing: &[&str]) -> String {
 #[test_case(&[("configure", SCRIPT), ("go.mod", "")], &[], "go build ./...; go test ./...; go vet ./..."; "configure beside another")]
 #[test_case(&[("pyproject.toml", "[tool.ruff]\n[tool.pytest]"), ("uv.lock", "")], &["pytest"], "uv sync; python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; uv run pytest; uv run ruff check ."; "python with uv")]
 #[test_case(&[("setup.py", ""), ("tests/a.py", "")], &["ruff"], "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; pytest"; "python")]
+#[test_case(&[("setup.py", ""), ("test_x.py", UNITTEST)], &["pytest", "ruff"], "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; python3 -m unittest discover"; "python with tests of its own kind")]
+#[test_case(&[("setup.py", ""), ("tests/test_x.py", UNITTEST)], &[], "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; python3 -m unittest discover -s tests"; "python with a folder of tests")]
+#[test_case(&[("poetry.lock", ""), ("setup.py", ""), ("test/__init__.py", ""), ("test/test_x.py", UNITTEST)], &[], "poetry install; python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; poetry run python3 -m unittest discover -s test -t ."; "python with a package of tests")]
+#[test_case(&[("setup.py", "tests_require=['pytest']"), ("test_x.py", UNITTEST)], &[], "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; pytest"; "python that wants pytest")]
+#[test_case(&[("setup.py", ""), ("test_x.py", "def test_x(): pass\n")], &[], "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; pytest"; "python with a test that is a function")]
 #[test_case(&[("Cargo.toml", ""), ("sub/Cargo.toml", ""), ("web/package.json", r#"{"scripts":{"build":"x"}}"#), ("node_modules/x/go.mod", "")], &["cargo-fmt", "cargo-clippy"], "cargo build; cargo test; npm run build"; "several")]
 fn only_what_works_is_found(files: &[(&str, &str)], missing: &[&str], expected: &str) {
     assert_eq!(commands(files, missing), expected);
@@ -153,6 +159,7 @@ fn the_file_says_what_was_left_out() {
 #[test_case(&[("web/package.json", "")], "web/package.json:1:0: it is not JSON: EOF while parsing a value"; "a package below that is empty")]
 #[test_case(&[("package.json", r#"{"scripts":{"start":"x"}}"#)], "package.json: it has neither dependencies nor a script `build`, `test` or `lint`"; "a package with nothing to build")]
 #[test_case(&[("Makefile", "clean:\n\trm -r x\n")], "Makefile: `make` alone makes `clean`, and none of its targets is `all` or `build`"; "a makefile that only cleans")]
+#[test_case(&[("Makefile", "include config.mk\nall: x\n")], "Makefile: it includes `config.mk`, which is not there and which none of its rules makes"; "a makefile that includes what is not there")]
 #[test_case(&[("makefile", "X = y\n")], "makefile: it has no target"; "a makefile without targets")]
 #[test_case(&[("CMakeLists.txt", ""), ("build", ""), ("cmake-build/x", ""), ("build-piper/x", "")], "CMakeLists.txt: build, cmake-build, build-piper hold other things, and `piper init` builds in no folder that it does not know"; "no place to build")]
 fn nothing_is_left_out_in_silence(files: &[(&str, &str)], line: &str) {

@@ -225,7 +225,7 @@ fn arguments(args: &[String]) -> String {
 fn typed(argv: &[String]) -> String {
     let quoted = argv
         .iter()
-        .map(|word| words(&crate::cli::quote::word(word)).into_owned());
+        .map(|word| words(&crate::cli::quote::typed(word)).into_owned());
     quoted.collect::<Vec<_>>().join(" ")
 }
 

@@ -5,11 +5,21 @@
 use super::{
     CliError, GlobalArgs,
     calling::{self, Input, ask},
-    catalogue, grants_file, permissions,
+    catalogue,
+    conformance::names,
+    grants_file, permissions,
 };
 use crate::{
     exit_code,
-    plugins::{self, catalogue::Catalogue, component::Component, limits, talk::Talk},
+    plugins::{
+        self,
+        catalogue::Catalogue,
+        component::Component,
+        limits,
+        settings::{self, Schema},
+        talk::Talk,
+        used::readable,
+    },
     ui::{OutputFormat, Ui, sanitize::words},
 };
 use anyhow::Context;
@@ -75,12 +85,13 @@ pub(super) fn run(args: &CallArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, C
         ..Invocation::default()
     };
     let config = args.config.as_ref().unwrap_or(&grant.config);
-    let call = Call {
+    let mut call = Call {
         name: args.name.clone(),
         config: calling::object(Some(config).filter(|config| config.is_object())),
         options: calling::object(args.options.as_ref()),
         facts: calling::object(args.facts.as_ref()),
     };
+    check(&component, kind, &mut call)?;
     let answer = plugins::wait(ask(&plugin, kind, &invocation, call, input))
         .context("cannot wait for a plugin")?;
     print(&component, kind, &answer, ui)?;
@@ -102,6 +113,60 @@ pub(super) fn run(args: &CallArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, C
         Ok(value) if !is_red(value) => exit_code::SUCCESS,
         Ok(_) | Err(_) => exit_code::BUILD_FAILED,
     })
+}
+
+/// Names the only thing of its kind, and holds configuration and options against their schemas, as a build would; defaults are filled in.
+fn check(component: &Component, kind: Kind, call: &mut Call) -> Result<(), CliError> {
+    let description = component.describe()?;
+    let title = component.title();
+    if call.name.is_empty() {
+        let manifest = description.manifest.clone();
+        let manifest = manifest.and_then(|text| component.read_manifest(text).manifest);
+        if let [only] = names(manifest.as_ref(), kind).as_slice() {
+            call.name.clone_from(only);
+        }
+    }
+    let broken = |what: &str, why: &str| {
+        let message = format!("the schema of the {what} of `{title}` cannot be used: {why}");
+        Problem::error(codes::NOT_LOADABLE, message)
+            .help("`piper plugin check` says what its author has to mend")
+    };
+    let schemas = description.options_schema.as_deref().map(settings::schemas);
+    let schemas = schemas.transpose().map_err(|why| broken("options", &why))?;
+    let options = schemas
+        .as_ref()
+        .and_then(|schemas| settings::of(schemas, kind.name(), &call.name));
+    let config = description
+        .config_schema
+        .as_deref()
+        .map(serde_json::from_str::<Value>);
+    let config = config
+        .transpose()
+        .map_err(|error| broken("configuration", &error.to_string()))?;
+    let mut problems = Vec::new();
+    for (what, schema, said) in [
+        ("configuration", config.as_ref(), &mut call.config),
+        ("options", options, &mut call.options),
+    ] {
+        let Some(schema) = schema else { continue };
+        let schema = Schema::new(schema).map_err(|why| broken(what, &why))?;
+        let mut value = serde_json::from_str(said).context("what is passed on is JSON")?;
+        problems.extend(schema.check(&mut value).into_iter().map(|mistake| {
+            let at = match mistake.pointer.as_str() {
+                "" => String::new(),
+                pointer => format!(", `{}`", readable(pointer)),
+            };
+            let message = format!("the {what} of `{title}`{at}{}", mistake.message);
+            let mut problem = Problem::error(codes::BAD_OPTIONS, message);
+            problem.help.extend(mistake.help);
+            problem
+        }));
+        *said = value.to_string();
+    }
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(CliError::Problems(problems)),
+    }
 }
 
 /// The grant that holds for a component, its limits and its configuration; nothing if none does.

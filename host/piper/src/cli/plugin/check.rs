@@ -16,6 +16,7 @@ use crate::{
 use clap::Args;
 use piper_core::{
     codes,
+    id::PluginName,
     problem::{Problem, Severity},
 };
 use piper_plugin_host::{
@@ -32,8 +33,8 @@ pub(super) const MANIFEST: &str = "piper-plugin.toml";
 /// Report every problem of a component and of its manifest
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// A component, or a manifest alone
-    #[arg(value_name = "FILE", default_value = MANIFEST)]
+    /// A component, a name of `piper plugin list`, or a manifest alone
+    #[arg(value_name = "NAME|FILE", default_value = MANIFEST)]
     file: String,
 }
 
@@ -53,6 +54,13 @@ pub(super) fn run(args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
         })?;
         let loaded = manifest::load(&text);
         return report(&plugins::shown(&path), &loaded.problems, None, ui);
+    }
+    // A name that is also a file's means the file here, which is mostly just built.
+    if PluginName::parse(&args.file).is_ok() && !path.exists() {
+        return component_of(
+            &super::find(&super::catalogue(global)?, global, &args.file)?,
+            ui,
+        );
     }
     component_of(&component::at(&path, catalogue::limit(None))?, ui)
 }
@@ -203,10 +211,8 @@ fn report(
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     match ui.format {
         OutputFormat::Json => {
-            for mut object in problem::json(problems, here.as_deref()) {
-                object["v"] = json!(1);
-                object["type"] = json!("problem");
-                ui.print(&object.to_string())?;
+            for line in problem::json_lines(problems, here.as_deref()) {
+                ui.print(&line)?;
             }
             let mut object = json!({ "v": 1, "type": "plugin.checked", "file": title, "errors": errors, "warnings": warnings });
             if let Some((plugin, _)) = found {

@@ -27,6 +27,7 @@ impl Machine {
             grants: Some(path.join("config/plugins.toml")),
             cache: Some(path.join("cache")),
             state: Some(path.join("state")),
+            plugin_cache: None,
         };
         Catalogue::open(places, Some(path.join("project")))
     }

@@ -3,52 +3,77 @@
 use super::*;
 use crate::effect::{
     Surroundings,
-    files::Places,
+    files::{Cache, Places},
     secrets::Values,
-    tests::{Names, Said, bind, effective, effects},
+    tests::{Names, Said, bind, effective, effects_with_path},
 };
 use test_case::test_case;
 
 struct Shell {
     workspace: tempfile::TempDir,
+    /// In the operator's `PATH`, after the workspace's `bin`.
+    tools: tempfile::TempDir,
+    cache: tempfile::TempDir,
     said: Arc<Said>,
     exec: Arc<dyn Exec>,
+    files: Arc<dyn crate::service::Files>,
 }
 
 const ASKS: &str = r#"
 [[permission.exec]]
 argv = ["sh", "-c"]
 why = "test"
+[[permission.exec]]
+argv = ["applet", "-c"]
+why = "test"
 [[permission.files]]
 workspace = "write"
+cache = true
 why = "test"
+"#;
+
+const GRANTED: &str = r#"
+allow.exec = [["sh", "-c"], ["applet", "-c"]]
+allow.files = { workspace = "write", cache = true }
 "#;
 
 impl Shell {
     fn new() -> Self {
         let workspace = tempfile::tempdir().unwrap();
+        let tools = tempfile::tempdir().unwrap();
+        let cache = tempfile::tempdir().unwrap();
         let said = Arc::new(Said::default());
-        let granted = "allow.exec = [[\"sh\", \"-c\"]]\nallow.files = { workspace = \"write\" }";
-        let effects = effects(Names::of(&[]), Vec::new());
-        let binding = bind(&effects, effective(ASKS, granted), Default::default(), &[]);
-        let bin = workspace.path().join("bin");
-        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display());
+        let path = format!(
+            "{}/bin:{}:/usr/local/bin:/usr/bin:/bin",
+            workspace.path().display(),
+            tools.path().display()
+        );
+        let effects = effects_with_path(Names::of(&[]), Vec::new(), &path);
+        let binding = bind(&effects, effective(ASKS, GRANTED), Default::default(), &[]);
         let services = binding.services(Surroundings {
             places: Places {
                 workspace: Some(workspace.path().to_owned()),
+                cache: Some(Cache {
+                    path: cache.path().to_owned(),
+                    quota: 1_000,
+                }),
                 ..Places::default()
             },
             environment: vec![
-                ("PATH".into(), path.into()),
+                ("PATH".into(), "/nowhere".into()),
                 ("GIVEN".into(), "given".into()),
             ],
             step: Some(said.clone()),
             children: None,
         });
+        let services = services.unwrap();
         Self {
             workspace,
+            tools,
+            cache,
             said,
-            exec: services.unwrap().exec.unwrap(),
+            exec: services.exec.unwrap(),
+            files: services.files.unwrap(),
         }
     }
 
@@ -59,6 +84,13 @@ impl Shell {
     async fn refused(&self, command: Command) -> Failure {
         self.exec.start(command).await.map(drop).unwrap_err()
     }
+}
+
+/// A program in this folder.
+fn put_program(folder: &Path, name: &str, text: &str) {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join(name), text).unwrap();
+    fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn shell(script: &str) -> Command {
@@ -153,16 +185,73 @@ async fn what_is_not_granted_is_refused(argv: &[&str]) {
 async fn a_repository_cannot_bring_its_own_shell_along() {
     let shell_of = Shell::new();
     let bin = shell_of.workspace.path().join("bin");
-    fs::create_dir(&bin).unwrap();
-    fs::write(bin.join("sh"), "#!/bin/sh\necho forged\n").unwrap();
-    fs::set_permissions(bin.join("sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    put_program(&bin, "sh", "#!/bin/sh\necho forged\n");
     let process = shell_of.start("echo real").await;
     assert_eq!(all(&process).await, "real\n");
 }
 
-#[test_case("LD_PRELOAD", "/tmp/x.so", EXEC)]
-#[test_case("PATH", "/tmp", EXEC)]
-#[test_case("BASH_ENV", "x", EXEC)]
+/// The step's `PATH` of these tests has no programs at all.
+#[tokio::test]
+async fn a_granted_name_is_found_in_the_operators_path_not_in_the_steps() {
+    let shell_of = Shell::new();
+    put_program(
+        shell_of.tools.path(),
+        "applet",
+        "#!/bin/sh\necho the operators\n",
+    );
+    let command = Command {
+        argv: ["applet", "-c"].map(str::to_owned).into(),
+        ..Command::default()
+    };
+    let process = shell_of.exec.start(command).await.unwrap();
+    assert_eq!(all(&process).await, "the operators\n");
+    let process = shell_of.start("command -v applet").await;
+    let found = shell_of.tools.path().join("applet");
+    assert_eq!(all(&process).await, format!("{}\n", found.display()));
+}
+
+#[tokio::test]
+async fn a_granted_program_that_is_not_there_is_missed_and_not_refused() {
+    let shell_of = Shell::new();
+    let command = Command {
+        argv: ["applet", "-c"].map(str::to_owned).into(),
+        ..Command::default()
+    };
+    let missed = shell_of.refused(command).await;
+    assert_eq!(
+        (missed.kind, missed.code.as_str()),
+        (FailureKind::Permanent, "exec.not-found")
+    );
+}
+
+/// As with busybox and the proxies of rustup, where the name says what the file is to do.
+#[tokio::test]
+async fn of_a_file_that_is_many_programs_only_the_granted_one_is_started() {
+    let shell_of = Shell::new();
+    let tools = shell_of.tools.path();
+    for name in ["applet", "other"] {
+        std::os::unix::fs::symlink("/bin/sh", tools.join(name)).unwrap();
+    }
+    let command = |program: &str| Command {
+        argv: [program, "-c", "echo $0"].map(str::to_owned).into(),
+        ..Command::default()
+    };
+    for program in ["other", "/bin/sh/../sh", "-applet"] {
+        let refused = shell_of.refused(command(program)).await;
+        assert_eq!(refused.code, EXEC, "{program}");
+    }
+    let other = tools.join("other");
+    let refused = shell_of.refused(command(other.to_str().unwrap())).await;
+    assert_eq!(refused.code, EXEC);
+    let whole = tools.join("applet");
+    for program in ["applet", whole.to_str().unwrap()] {
+        let process = shell_of.exec.start(command(program)).await.unwrap();
+        assert_eq!(all(&process).await, "applet\n", "the rule's word");
+    }
+}
+
+#[test_case("LD_PRELOAD", "/tmp/x.so", EXEC; "another program")]
+#[test_case("PIPER_COMMAND", "x", EXEC; "the mark")]
 #[test_case("A=B", "x", "exec.command"; "no name")]
 #[test_case("", "x", "exec.command"; "nothing")]
 #[test_case("A", "x\0y", "exec.command"; "a NUL")]
@@ -210,6 +299,32 @@ async fn files_and_folders_are_those_of_the_plugin() {
     for command in outside {
         assert_eq!(shell_of.refused(command).await.code, "policy.fs");
     }
+}
+
+#[tokio::test]
+async fn what_a_command_wrote_counts_in_the_cache() {
+    let shell_of = Shell::new();
+    let write = |path: &str, bytes: usize| shell_of.files.write(path.into(), 0, vec![b'x'; bytes]);
+    write("/cache/a", 100).await.unwrap();
+    let command = Command {
+        stdout_file: Some("/cache/b".into()),
+        ..shell("head -c 600 /dev/zero")
+    };
+    let process = shell_of.exec.start(command).await.unwrap();
+    process.wait().await.unwrap();
+    assert_eq!(write("/cache/c", 301).await.unwrap_err().code, "fs.full");
+    write("/cache/c", 300).await.unwrap();
+    let command = Command {
+        cwd: Some("/cache".into()),
+        ..shell("rm b")
+    };
+    let process = shell_of.exec.start(command).await.unwrap();
+    process.wait().await.unwrap();
+    write("/cache/c", 900).await.unwrap();
+    assert_eq!(
+        fs::metadata(shell_of.cache.path().join("c")).unwrap().len(),
+        900
+    );
 }
 
 #[tokio::test]
@@ -300,6 +415,7 @@ async fn without_a_workspace_a_command_begins_in_an_empty_folder() {
         files: None,
         workspace: None,
         environment: Vec::new(),
+        path: "/usr/bin:/bin".into(),
         step: None,
         secrets: Arc::new(Held::new(&Values::default())),
         children: None,
@@ -330,6 +446,7 @@ async fn what_a_command_prints_is_masked_in_the_log() {
         files: None,
         workspace: None,
         environment: Vec::new(),
+        path: "/usr/bin:/bin".into(),
         step: Some(said.clone()),
         secrets: Arc::clone(&secrets),
         children: None,

@@ -481,3 +481,46 @@ async fn a_cache_has_a_quota() {
     names.sort();
     assert_eq!(names, ["new", "old", "other"], "no draft is left");
 }
+
+#[tokio::test]
+async fn what_a_cache_loses_can_be_used_again() {
+    let place = Place::new();
+    let folders = place.folders(Access::None);
+    let begun = |bytes: usize| {
+        let draft = folders.begin("/cache/a").unwrap();
+        draft.write(&vec![b'x'; bytes])
+    };
+    for _ in 0..9 {
+        drop(begun(900).unwrap());
+    }
+    for _ in 0..9 {
+        begun(450).unwrap().finish().unwrap();
+    }
+    assert_eq!(place.text("cache/a").len(), 450);
+    let begun = begun(550).unwrap();
+    assert_eq!(begun.write(b"x").map(drop).unwrap_err().code, "fs.full");
+}
+
+#[tokio::test]
+async fn a_link_that_stays_inside_is_found_whichever_way_it_takes() {
+    let place = Place::new();
+    place.put("workspace/real/r.xml", "<r/>");
+    place.put("workspace/reports/deep/own.xml", "<r/>");
+    let link = |target: &str, name: &str| {
+        symlink(target, place.path("workspace/reports").join(name)).unwrap();
+    };
+    link("../real/r.xml", "link.xml");
+    link("../../real/r.xml", "deep/link.xml");
+    link("../../outside/secret", "out.xml");
+    link("../../../outside/secret", "deep/out.xml");
+    link("../real/../../workspace/real/r.xml", "round.xml");
+    let folders = place.folders(Access::Read);
+    assert_eq!(
+        glob(&folders, &["reports/**/*.xml"], None, 99).await,
+        [
+            "reports/deep/link.xml",
+            "reports/deep/own.xml",
+            "reports/link.xml"
+        ]
+    );
+}

@@ -116,7 +116,7 @@ impl Scan {
         if self.secrets.has_trace(&self.seen) {
             let message =
                 "a placeholder of a secret, or a part of one, stands in a body that is streamed";
-            return Err(Failure::denied(crate::policy::secrets::SECRET, message));
+            return Err(Failure::denied(crate::policy::secrets::SECRET_USE, message));
         }
         let old = self.seen.len().saturating_sub(OVERLAP);
         self.seen.drain(..old);

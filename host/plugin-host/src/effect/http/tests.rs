@@ -530,7 +530,11 @@ async fn a_secret_goes_where_it_may_and_nowhere_else() {
     ];
     for request in elsewhere {
         let shown = format!("{request:?}");
-        assert_eq!(code(&services, request).await, "policy.secret", "{shown}");
+        assert_eq!(
+            code(&services, request).await,
+            "policy.secret-use",
+            "{shown}"
+        );
     }
     assert_eq!(
         server.seen.lock().unwrap().len(),
@@ -583,7 +587,7 @@ async fn an_adopted_token_goes_back_to_its_origin_and_is_masked() {
         .adopt("just-received-it".into(), "https://other.test".into())
         .await;
     let elsewhere = with(get(server.url()), "authorization", &other.unwrap());
-    assert_eq!(code(&services, elsewhere).await, "policy.secret");
+    assert_eq!(code(&services, elsewhere).await, "policy.secret-use");
 }
 
 pub(crate) fn hasty() -> Setting {
@@ -1022,7 +1026,7 @@ async fn a_streamed_body_has_neither_trailers_nor_placeholders() {
         .unwrap();
     let (one, two) = token.split_at(20);
     let split = through_gate(&services, &url, None, pieces(&["a", one, two, "b"])).await;
-    assert_eq!(split.unwrap_err().code, "policy.secret");
+    assert_eq!(split.unwrap_err().code, "policy.secret-use");
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ async fn placeholders_are_of_one_instance() {
     let denied = one.placeholder("key".into()).await.unwrap_err();
     assert_eq!(
         (denied.kind, denied.code.as_str()),
-        (FailureKind::Denied, "policy.secret")
+        (FailureKind::Denied, "policy.secret-use")
     );
     let unknown = one.reveal("other".into()).await.unwrap_err();
     assert_eq!(unknown.code, "policy.secret");

@@ -116,6 +116,22 @@ fn of_many_who_count_at_once_none_is_lost() {
     assert_eq!(counted.value, [200]);
 }
 
+/// A file system gives the number of a file that is gone to the next one.
+#[test]
+fn a_file_in_the_place_of_the_one_that_was_read_is_read_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (open(folder.path()), open(folder.path()));
+    one.put(&name(), put("a", b"1", None), at(0)).unwrap();
+    for turn in 2..9_u8 {
+        fs::remove_file(file(folder.path())).unwrap();
+        other
+            .put(&name(), put("a", &[turn], Some(0)), at(0))
+            .unwrap();
+        let got = one.get(&name(), "a", at(0)).unwrap().unwrap();
+        assert_eq!(got.value, [turn]);
+    }
+}
+
 #[test]
 fn a_long_history_is_left_behind() {
     let folder = tempfile::tempdir().unwrap();

@@ -90,15 +90,19 @@ impl Effective {
         })
     }
 
-    /// Whether a command may be started; `resolve` as in [`ArgvRule::matches`].
-    pub fn allows_command(
+    /// The program of a command that may be started, as its rule writes it; nothing if it may not. `resolve` as in
+    /// [`ArgvRule::matches`].
+    pub fn granted_program(
         &self,
         argv: &[String],
         resolve: impl Fn(&str) -> Option<PathBuf>,
-    ) -> bool {
-        self.exec
-            .iter()
-            .all(|rules| rules.iter().any(|rule| rule.matches(argv, &resolve)))
+    ) -> Option<&str> {
+        let mut program = None;
+        for rules in &self.exec {
+            let rule = rules.iter().find(|rule| rule.matches(argv, &resolve))?;
+            program = Some(rule.program());
+        }
+        program
     }
 }
 

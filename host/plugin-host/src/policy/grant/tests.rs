@@ -198,12 +198,24 @@ fn what_holds_is_declared_and_granted() {
             .map(|&word| word.to_owned())
             .collect::<Vec<_>>()
     };
-    assert!(effective.allows_command(&command(&["git", "fetch", "--all"]), resolve));
-    assert!(!effective.allows_command(&command(&["git", "push"]), resolve));
+    assert_eq!(
+        effective.granted_program(&command(&["git", "fetch", "--all"]), resolve),
+        Some("git")
+    );
+    assert_eq!(
+        effective.granted_program(&command(&["git", "push"]), resolve),
+        None
+    );
     let nothing = Effective::new(&manifest, None, Origins::Operator).unwrap();
     assert_eq!(nothing.http, []);
-    assert!(!nothing.allows_command(&command(&["git", "fetch"]), resolve));
-    assert!(!Effective::default().allows_command(&command(&["git"]), resolve));
+    assert_eq!(
+        nothing.granted_program(&command(&["git", "fetch"]), resolve),
+        None
+    );
+    assert_eq!(
+        Effective::default().granted_program(&command(&["git"]), resolve),
+        None
+    );
 }
 
 #[test]

@@ -63,7 +63,12 @@ fn a_slip_gets_a_suggestion() {
 #[test_case("::127.0.0.1", Some(Blocked::Loopback); "compatible")]
 #[test_case("::8.8.8.8", Some(Blocked::Reserved); "compatible and public")]
 #[test_case("::ffff:169.254.169.254", Some(Blocked::Metadata); "mapped")]
-#[test_case("::ffff:0:127.0.0.1", Some(Blocked::Reserved); "translated by SIIT")]
+#[test_case("::ffff:0:127.0.0.1", Some(Blocked::Loopback); "translated by SIIT")]
+#[test_case("fd00::5efe:169.254.169.254", Some(Blocked::Metadata); "ISATAP in a private network")]
+#[test_case("64:ff9b:1::169.254.169.254", Some(Blocked::Metadata); "local NAT64 of metadata")]
+#[test_case("64:ff9b:1:a9fe:a9:fe00::", Some(Blocked::Metadata); "local NAT64 with 48 bits")]
+#[test_case("64:ff9b:1:00a9:fe:a9fe::", Some(Blocked::Metadata); "local NAT64 with 56 bits")]
+#[test_case("64:ff9b:1:0:a9:fea9:fe00::", Some(Blocked::Metadata); "local NAT64 with 64 bits")]
 #[test_case("64:ff9b::10.0.0.1", Some(Blocked::Private); "NAT64")]
 #[test_case("64:ff9b:1::8.8.8.8", Some(Blocked::Private); "local NAT64")]
 #[test_case("2002:7f00:1::", Some(Blocked::Loopback); "6to4")]
@@ -96,6 +101,22 @@ fn an_address_is_for_the_world_or_blocked(address: &str, expected: Option<Blocke
 #[test_case("224.0.0.1", "224.0.0.0/4", false; "many")]
 #[test_case("::", "::/0", false; "nobody of IPv6")]
 #[test_case("10.2.3.4", "::/0", false; "the other family")]
+#[test_case("fd00::5efe:8.8.8.8", "fd00::/8", true; "a public address inside")]
+#[test_case("fd00::5efe:10.2.3.4", "fd00::/8", true; "one that is no worse inside")]
+#[test_case("fd00::5efe:169.254.169.254", "fd00::/8", false; "metadata inside")]
+#[test_case("fd00::5efe:169.254.169.254", "fd00::5efe:169.254.169.0/120", false; "metadata inside a narrow network")]
+#[test_case("fd00::5efe:169.254.169.254", "fd00::5efe:169.254.169.254", true; "metadata inside, alone")]
+#[test_case("fd00::5efe:127.0.0.1", "fd00::/8", false; "this machine inside")]
+#[test_case("fd00::5efe:127.0.0.1", "fd00::5efe:0:0/96", false; "this machine inside a narrow network")]
+#[test_case("fd00::5efe:127.0.0.1", "fd00::5efe:127.0.0.0/104", true; "this machine inside, named")]
+#[test_case("fd00::5efe:224.0.0.1", "fd00::5efe:224.0.0.1", false; "many inside")]
+#[test_case("64:ff9b::10.2.3.4", "64:ff9b::/96", false; "private translated, not named")]
+#[test_case("64:ff9b:1::10.2.3.4", "64:ff9b:1::/48", true; "private in local NAT64")]
+#[test_case("64:ff9b:1::127.0.0.1", "64:ff9b:1::/48", false; "this machine in local NAT64")]
+#[test_case("64:ff9b:1::169.254.169.254", "64:ff9b:1::/48", false; "metadata in local NAT64")]
+#[test_case("64:ff9b:1:a9fe:a9:fe00::", "64:ff9b:1::/48", false; "metadata in local NAT64 with 48 bits")]
+#[test_case("2001:0:808:808::f5ff:fffe", "2001::/32", false; "a private Teredo client")]
+#[test_case("::127.0.0.1", "::/8", false; "this machine, compatible")]
 fn only_a_named_network_is_reached(address: &str, granted: &str, reached: bool) {
     assert_eq!(
         blocked(address.parse().unwrap(), &[network(granted)]).is_none(),
@@ -174,6 +195,24 @@ proptest! {
         ];
         for shape in shapes {
             prop_assert!(blocked(shape.into(), &[]).is_some() || !is_special(address), "{} in {}", address, shape);
+        }
+    }
+
+    #[test]
+    fn a_wide_grant_opens_nothing_worse_inside(address in v4(), prefix in any::<[u16; 2]>()) {
+        let inner = address.to_bits();
+        let (high, low) = ((inner >> 16) as u16, inner as u16);
+        let [p0, p1] = prefix;
+        let granted = ["fc00::/7", "64:ff9b:1::/48"].map(network);
+        let carriers = [
+            Ipv6Addr::new(0xfd00, p0, p1, 0, 0, 0x5efe, high, low),
+            Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, high, low),
+        ];
+        let worse = class_v4(address).filter(|class| *class > Blocked::Private);
+        // What begins with a zero is not taken for an address in local NAT64.
+        prop_assert_eq!(blocked(carriers[0].into(), &granted), worse);
+        if address.octets()[0] != 0 {
+            prop_assert_eq!(blocked(carriers[1].into(), &granted), worse);
         }
     }
 

@@ -30,8 +30,10 @@ use std::{
     fmt,
 };
 
-/// The code of what is not declared, not granted, or not for this use.
+/// The code of what is not declared or not granted: to the plugin, there is no such secret.
 pub const SECRET: &str = "policy.secret";
+/// The code of what is granted, but not for this use, this place or this origin.
+pub const SECRET_USE: &str = "policy.secret-use";
 
 /// What cannot be done with a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,11 +83,11 @@ impl SecretError {
     /// The stable code of the failure that the plugin gets.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotGranted(_)
-            | Self::NotForThis { .. }
+            Self::NotGranted(_) => SECRET,
+            Self::NotForThis { .. }
             | Self::Audience { .. }
             | Self::Misplaced(_)
-            | Self::Unknown(_) => SECRET,
+            | Self::Unknown(_) => SECRET_USE,
             Self::Unset(_) => "secret.unset",
             Self::Malformed { .. } => "secret.malformed",
             Self::Invalid(_) => "secret.invalid",

@@ -415,20 +415,20 @@ fn a_chain_without_messages_would_be_the_secret() {
 #[test]
 fn each_use_needs_its_own_grant() {
     let mut none = secrets(&["sign"]);
-    assert_eq!(none.placeholder("key", 1).unwrap_err().code(), SECRET);
-    assert_eq!(none.basic("a", "key", 1).unwrap_err().code(), SECRET);
+    assert_eq!(none.placeholder("key", 1).unwrap_err().code(), SECRET_USE);
+    assert_eq!(none.basic("a", "key", 1).unwrap_err().code(), SECRET_USE);
     assert_eq!(
         none.hmac("key", "sha256", "", &["a"]).unwrap_err().code(),
-        SECRET
+        SECRET_USE
     );
     assert_eq!(
         none.verify_hmac("key", "sha256", b"", b"")
             .unwrap_err()
             .code(),
-        SECRET
+        SECRET_USE
     );
-    assert_eq!(none.equals("key", b"").unwrap_err().code(), SECRET);
-    assert_eq!(none.reveal("key").unwrap_err().code(), SECRET);
+    assert_eq!(none.equals("key", b"").unwrap_err().code(), SECRET_USE);
+    assert_eq!(none.reveal("key").unwrap_err().code(), SECRET_USE);
     assert_eq!(
         none.reveal("other").unwrap_err(),
         SecretError::NotGranted("`other`".to_owned())

@@ -380,7 +380,7 @@ pub(super) async fn a_secret_is_sent_nowhere_else() {
         let call = request("fetch POST", url, header, body);
         assert_eq!(
             outcome(&services(), call).await,
-            "policy.secret",
+            "policy.secret-use",
             "{url} {header} {body}"
         );
     }

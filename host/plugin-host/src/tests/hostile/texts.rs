@@ -85,7 +85,7 @@ pub(super) async fn a_secret_is_hidden_wherever_it_is_said() {
         };
         let (code, said) = all_said(call).await;
         let is_refused = place.ends_with("output");
-        assert_eq!(code == "policy.secret", is_refused, "{place}: {code}");
+        assert_eq!(code == "policy.secret-use", is_refused, "{place}: {code}");
         for shape in [
             SECRET,
             "aHVudGVyMi1odW50ZXIy",

@@ -11,7 +11,7 @@ use crate::{
 use anyhow::Context;
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 use piper_core::{codes, id::PluginName, problem::Problem};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     fs,
     path::{Component, Path, PathBuf},
@@ -57,8 +57,13 @@ struct Template {
     world: &'static str,
     /// What stands in its manifest.
     manifest: &'static str,
-    /// Whether it is configured with the address of a server.
-    is_remote: bool,
+}
+
+impl Template {
+    /// Whether it is a type of step, which has options.
+    fn is_step(&self) -> bool {
+        self.manifest.starts_with("[[step]]")
+    }
 }
 
 const KINDS: [Template; 7] = [
@@ -68,7 +73,6 @@ const KINDS: [Template; 7] = [
         js: Some(include_str!("js/step-runner.js")),
         world: "piper:step/step-runner-plugin@0.1.0",
         manifest: "[[step]]\nrole = \"runner\"\n",
-        is_remote: false,
     },
     Template {
         name: "step-planner",
@@ -76,7 +80,6 @@ const KINDS: [Template; 7] = [
         js: Some(include_str!("js/step-planner.js")),
         world: "piper:step/step-planner-plugin@0.1.0",
         manifest: "[[step]]\nrole = \"planner\"\n",
-        is_remote: false,
     },
     Template {
         name: "notifier",
@@ -84,7 +87,6 @@ const KINDS: [Template; 7] = [
         js: Some(include_str!("js/notifier.js")),
         world: "piper:notify/notifier-plugin@0.1.0-draft.1",
         manifest: "[[notifier]]\nevents = [\"build.finished\"]\n\n[[permission.http]]\nto = \"POST {config.url}\"\nwhy = \"post the message\"\n",
-        is_remote: true,
     },
     Template {
         name: "log-sink",
@@ -92,7 +94,6 @@ const KINDS: [Template; 7] = [
         js: None,
         world: "",
         manifest: "[log-sink]\norder = \"none\"\nin-flight = 2\n\n[[permission.http]]\nto = \"POST {config.url}\"\nwhy = \"ship the lines\"\n",
-        is_remote: true,
     },
     Template {
         name: "log-reader",
@@ -100,7 +101,6 @@ const KINDS: [Template; 7] = [
         js: None,
         world: "",
         manifest: "[[permission.http]]\nto = \"GET {config.url}\"\nwhy = \"read the lines\"\n",
-        is_remote: true,
     },
     Template {
         name: "trigger-poll",
@@ -108,7 +108,6 @@ const KINDS: [Template; 7] = [
         js: None,
         world: "",
         manifest: "[[trigger]]\n\n[[permission.vcs]]\nwhy = \"see which branches moved\"\n",
-        is_remote: false,
     },
     Template {
         name: "trigger-webhook",
@@ -116,7 +115,6 @@ const KINDS: [Template; 7] = [
         js: None,
         world: "",
         manifest: "[[webhook]]\nverify = { hmac = \"sha256\", header = \"x-forge-signature\", secret = \"webhook\" }\n\n[[permission.secret]]\nname = \"webhook\"\nuse = { verify = true }\nwhy = \"know that the forge sent it\"\n",
-        is_remote: false,
     },
 ];
 
@@ -241,54 +239,72 @@ fn js(template: &Template, name: &PluginName) -> Result<Made, Box<Problem>> {
         "scripts": { "build": format!("node build.mjs {}", template.world), "test": "node --test" },
         "devDependencies": { "@bytecodealliance/componentize-js": COMPONENTIZE },
     });
-    let more = if template.is_remote {
-        "config-schema = \"config.schema.json\"\n"
-    } else {
-        ""
+    // What is configured is the address of a server. In Rust, its schema is made of the settings' type.
+    let (manifest, own) = match template.is_step() {
+        true => {
+            let text = manifest(template, name, "");
+            let schema = schema(
+                &json!({ "name": { "type": "string", "description": "Whom to greet", "default": "world" } }),
+                &[],
+            );
+            (
+                format!("{text}schema = \"options.schema.json\"\n"),
+                [
+                    ("greeting.js", include_str!("js/greeting.js").to_owned()),
+                    (
+                        "greeting.test.js",
+                        include_str!("js/greeting.test.js").to_owned(),
+                    ),
+                    ("options.schema.json", schema),
+                ],
+            )
+        }
+        false => {
+            let schema = schema(
+                &json!({ "url": { "type": "string", "description": "Where to send it" } }),
+                &["url"],
+            );
+            (
+                manifest(template, name, "config-schema = \"config.schema.json\"\n"),
+                [
+                    ("message.js", include_str!("js/message.js").to_owned()),
+                    (
+                        "message.test.js",
+                        include_str!("js/message.test.js").to_owned(),
+                    ),
+                    ("config.schema.json", schema),
+                ],
+            )
+        }
     };
-    let mut made: Made = vec![
-        ("package.json".to_owned(), format!("{package:#}\n")),
+    let all = [
+        ("package.json", format!("{package:#}\n")),
+        ("piper-plugin.toml", manifest),
+        ("plugin.js", plugin.to_owned()),
         (
-            "piper-plugin.toml".to_owned(),
-            manifest(template, name, more),
-        ),
-        ("plugin.js".to_owned(), plugin.to_owned()),
-        (
-            "greet.js".to_owned(),
-            include_str!("js/greet.js").to_owned(),
-        ),
-        (
-            "greet.test.js".to_owned(),
-            include_str!("js/greet.test.js").to_owned(),
-        ),
-        (
-            "piper.js".to_owned(),
+            "piper.js",
             include_str!("../../../../../../plugin-sdk/js/piper.js").to_owned(),
         ),
-        (
-            "build.mjs".to_owned(),
-            include_str!("js/build.mjs").to_owned(),
-        ),
-        (
-            ".gitignore".to_owned(),
-            "/node_modules\n*.wasm\n".to_owned(),
-        ),
+        ("build.mjs", include_str!("js/build.mjs").to_owned()),
+        (".gitignore", "/node_modules\n*.wasm\n".to_owned()),
     ];
-    if template.is_remote {
-        let schema = json!({
-            "type": "object",
-            "additionalProperties": false,
-            "properties": { "url": { "type": "string", "description": "Where to send it" } },
-            "required": ["url"],
-        });
-        made.push(("config.schema.json".to_owned(), format!("{schema:#}\n")));
-    }
+    let mut made: Made = all
+        .into_iter()
+        .chain(own)
+        .map(|(file, text)| (file.to_owned(), text))
+        .collect();
     // The contract, which it is built against.
     made.extend(SDK.iter().filter_map(|(file, text)| {
         let file = file.strip_prefix("wit/v0.1/")?;
         Some((format!("wit/{file}"), (*text).to_owned()))
     }));
     Ok(made)
+}
+
+/// The schema of an object that may have these members only.
+fn schema(properties: &Value, required: &[&str]) -> String {
+    let schema = json!({ "type": "object", "additionalProperties": false, "properties": properties, "required": required });
+    format!("{schema:#}\n")
 }
 
 /// Where the SDK is, as Cargo takes it: a folder that was named, or the one of the checkout around; `None` if there is neither.

@@ -1,7 +1,7 @@
-// Posts the outcome of builds to a chat. What it says is in greet.js, which knows nothing of piper and is tested without it.
+// Posts the outcome of builds to a chat. What it says is in message.js, which knows nothing of piper and is tested without it.
 
 import { Request } from "piper:base/http@0.1.0";
-import { message } from "./greet.js";
+import { message } from "./message.js";
 import { failureOf, guard, ok } from "./piper.js";
 
 export const notifier = {

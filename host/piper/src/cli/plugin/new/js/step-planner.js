@@ -1,6 +1,6 @@
-// A step that stands for others. What it plans is in greet.js, which knows nothing of piper and is tested without it.
+// A step that stands for others. What it plans is in greeting.js, which knows nothing of piper and is tested without it.
 
-import { greeting } from "./greet.js";
+import { greeting } from "./greeting.js";
 import { guard } from "./piper.js";
 
 export const stepPlanner = {

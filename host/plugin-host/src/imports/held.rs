@@ -1,0 +1,72 @@
+//! What the host holds in its own memory for one instance: requests and commands that are being put together, and answers that nobody
+//! took yet.
+//!
+//! The memory of a guest is bounded, and so is the number of its handles; without this each handle could stand for as much as a message
+//! may have, also for a plugin that was granted nothing. Bytes are counted, and what they are is not known here.
+
+use crate::failure::{Failure, FailureKind};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What a header, a variable or a word costs besides its text.
+pub(super) const ITEM: usize = 128;
+
+/// What may be held. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Budget {
+    limit: usize,
+    left: Arc<Semaphore>,
+}
+
+/// Bytes that are held; dropping it gives them back.
+#[derive(Debug, Default)]
+pub(super) struct Charge(Option<OwnedSemaphorePermit>);
+
+impl Budget {
+    pub(crate) fn new(limit: usize) -> Self {
+        let limit = limit.min(Semaphore::MAX_PERMITS);
+        Self {
+            limit,
+            left: Arc::new(Semaphore::new(limit)),
+        }
+    }
+
+    /// Adds so many bytes to what is held.
+    pub(super) fn add(&self, charge: &mut Charge, bytes: usize) -> Result<(), Failure> {
+        let more = u32::try_from(bytes)
+            .ok()
+            .and_then(|bytes| Arc::clone(&self.left).try_acquire_many_owned(bytes).ok());
+        let more = more.ok_or_else(|| {
+            let message = format!(
+                "{} MiB of requests, commands and answers are held for this plugin already: send, take or drop some before the next",
+                self.limit >> 20
+            );
+            Failure::new(FailureKind::Permanent, "limit.held", message)
+        })?;
+        match &mut charge.0 {
+            Some(held) => held.merge(more),
+            None => charge.0 = Some(more),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_can_be_held_again() {
+        let budget = Budget::new(10);
+        let (mut one, mut other) = (Charge::default(), Charge::default());
+        budget.add(&mut one, 4).unwrap();
+        budget.add(&mut one, 4).unwrap();
+        assert_eq!(budget.add(&mut other, 3).unwrap_err().code, "limit.held");
+        budget.add(&mut other, 2).unwrap();
+        drop(one);
+        budget.add(&mut other, 8).unwrap();
+        assert!(budget.add(&mut other, usize::MAX).is_err());
+        drop(other);
+        assert_eq!(budget.left.available_permits(), 10);
+    }
+}
