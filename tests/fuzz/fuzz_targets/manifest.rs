@@ -64,7 +64,7 @@ fn check(problems: &[Problem], is_loaded: bool) {
 /// What is added is granted, and nothing else is.
 fn edit(text: &str, grants: &grant::Grants) {
     let name = PluginName::parse("fuzzed").expect("a name");
-    let Ok(edited) = grant::add(text, &name, &[grant::Addition::State]) else {
+    let Ok(edited) = grant::change(text, &name, &[grant::Change::State]) else {
         return;
     };
     let source = Arc::new(Source {
@@ -92,7 +92,7 @@ fn edit(text: &str, grants: &grant::Grants) {
 fn hold(manifest: &manifest::Manifest, grants: &grant::Grants) {
     for grant in grants.plugins.values() {
         let Ok(effective) =
-            grant::Effective::new(manifest, Some(grant), grant::Origins::Operator, None)
+            grant::Effective::new(manifest, Some(grant), grant::Origins::Operator)
         else {
             continue;
         };

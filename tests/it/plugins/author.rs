@@ -38,6 +38,24 @@ fn a_build_without_a_manifest_says_where_to_begin() {
         .complains("`piper plugin new`");
 }
 
+#[test]
+fn what_the_toolchain_says_when_it_fails_is_shown() {
+    let env = TestEnv::empty();
+    plugin(&env, &["new", "greeter", "--kind", "step-runner"])
+        .finish()
+        .succeeds();
+    env.program(
+        "bin/cargo",
+        "#!/bin/sh\ntest \"$1\" = build && exit\necho 'error: no such edition' >&2\nexit 101\n",
+    );
+    plugin(&env, &["-C", "greeter", "build"])
+        .env("PATH", env.path("bin"))
+        .finish()
+        .exits(2)
+        .complains("`cargo metadata` failed")
+        .complains("error: no such edition");
+}
+
 #[test_case("step-runner")]
 #[test_case("notifier")]
 fn what_is_begun_in_rust_builds_and_does_what_it_must(kind: &str) {

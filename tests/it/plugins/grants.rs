@@ -1,7 +1,11 @@
 //! Adding plugins and granting them something.
 
-use super::{MANIFEST, component, grants, plugin, project, write_grants};
-use std::{fs, os::unix::fs::MetadataExt as _};
+use super::{MANIFEST, cached, component, grants, plugin, project, write_grants};
+use crate::support::{Terminal, TestEnv};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+};
 use test_case::test_case;
 
 #[test]
@@ -22,8 +26,21 @@ fn a_plugin_is_added_and_then_granted_what_it_asks_for() {
         &env,
         "# mine\n[plugins.odd]\nconfig = { url = \"https://logs.example.com\" }\n",
     );
-    let done = plugin(&env, &["grant", "odd", "--yes"]).finish().succeeds();
+    plugin(&env, &["grant", "odd", "--yes"])
+        .finish()
+        .exits(2)
+        .complains("error[P0617]: nothing says where the secret `api-key` of plugin `odd` is")
+        .complains("+ state (optional): remember")
+        .complains("piper plugin grant odd --http 'POST https://logs.example.com/_bulk' --files workspace=write --secret 'api-key=env:…' --to api-key=https://logs.example.com --state");
+    let done = plugin(&env, &["grant", "odd", "--yes"])
+        .args(&["--http", "POST https://logs.example.com/_bulk"])
+        .args(&["--secret", "api-key=env:API_KEY"])
+        .args(&["--to", "api-key=https://logs.example.com"])
+        .args(&["--files", "workspace=write", "--state"])
+        .finish()
+        .succeeds();
     done.complains("+ http POST https://logs.example.com/_bulk  send log batches")
+        .complains("+ secret api-key=env:API_KEY  authenticate")
         .complains("+ state  remember (optional)");
     let text = fs::read_to_string(grants(&env)).unwrap();
     for line in [
@@ -53,6 +70,7 @@ fn a_plugin_is_added_and_then_granted_what_it_asks_for() {
 fn a_host_that_only_the_configuration_knows_is_asked_for() {
     let env = project();
     plugin(&env, &["grant", "webhook", "--yes"])
+        .args(&["--secret", "signing-key=env:KEY"])
         .finish()
         .succeeds()
         .complains("`POST {config.url}` cannot be granted yet")
@@ -63,7 +81,7 @@ fn a_host_that_only_the_configuration_knows_is_asked_for() {
 fn nothing_is_granted_unless_somebody_agrees() {
     let env = project();
     plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
-    plugin(&env, &["grant", "odd"])
+    plugin(&env, &["grant", "odd", "--files", "workspace=write"])
         .finish()
         .exits(2)
         .complains("+ files workspace=write  write what it made")
@@ -111,15 +129,254 @@ fn a_grant_holds_for_one_digest_and_shows_what_is_new() {
             && out.contains("--exec 'git fetch'"),
         "{out}"
     );
+    let out = plugin(&env, &["list"]).finish().succeeds().out();
+    assert!(out.contains("changed since it was granted"), "{out}");
     plugin(&env, &["grant", "odd", "--yes", "--exec", "git fetch"])
         .finish()
         .succeeds()
+        .complains("- files workspace=write  what the other one had")
+        .complains("`--keep` gives it to this one")
         .complains("runs outside the sandbox");
     let text = fs::read_to_string(grants(&env)).unwrap();
     assert!(
         text.contains("allow.exec = [[\"git\", \"fetch\"]]"),
         "{text}"
     );
+    assert!(!text.contains("workspace"), "{text}");
+}
+
+/// A project whose `odd` is another than the one to which all this was granted.
+fn changed() -> TestEnv {
+    let env = project();
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    write_grants(
+        &env,
+        "[plugins.odd]\nconfig = { url = \"https://logs.example.com\" }\n",
+    );
+    plugin(&env, &["grant", "odd", "--yes"])
+        .args(&["--http", "POST https://logs.example.com/_bulk", "--state"])
+        .args(&["--secret", "api-key=env:DEPLOY_KEY"])
+        .args(&["--to", "api-key=https://logs.example.com"])
+        .finish()
+        .succeeds();
+    fs::create_dir_all(env.beside("state").join("piper/plugins")).unwrap();
+    fs::write(kept(&env), "what the first one kept").unwrap();
+    env.write("odd.wasm", component(&MANIFEST.replace("1.4.0", "6.6.6")));
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    env
+}
+
+/// What plugins called `odd` keep from call to call.
+fn kept(env: &TestEnv) -> std::path::PathBuf {
+    env.beside("state").join("piper/plugins/odd.state")
+}
+
+#[test]
+fn another_plugin_of_the_same_name_inherits_nothing() {
+    let env = changed();
+    plugin(&env, &["grant", "odd", "--yes", "--state"])
+        .finish()
+        .succeeds()
+        .complains("+ state  remember (optional)")
+        .complains("- http POST https://logs.example.com/_bulk  what the other one had")
+        .complains("- secret api-key=env:DEPLOY_KEY")
+        .complains("- to api-key=https://logs.example.com")
+        .complains("- config {")
+        .complains("what a plugin of this name kept before is not this one's");
+    let text = fs::read_to_string(grants(&env)).unwrap();
+    for gone in ["config", "http", "secrets"] {
+        assert!(!text.contains(gone), "{gone} in:\n{text}");
+    }
+    assert!(!kept(&env).exists());
+    assert!(kept(&env).with_extension("state.1").exists());
+    let out = plugin(&env, &["inspect", "odd"]).finish().succeeds().out();
+    assert!(
+        out.contains("May do here\n  files workspace=read\n  state\n"),
+        "{out}"
+    );
+}
+
+#[test]
+fn another_plugin_of_the_same_name_inherits_what_the_operator_saw_and_kept() {
+    let env = changed();
+    plugin(
+        &env,
+        &[
+            "grant",
+            "odd",
+            "--yes",
+            "--keep",
+            "--files",
+            "workspace=write",
+        ],
+    )
+    .finish()
+    .succeeds()
+    .complains("= http POST https://logs.example.com/_bulk  what the other one has")
+    .complains("= secret api-key=env:DEPLOY_KEY  what the other one has")
+    .complains("= to api-key=https://logs.example.com  what the other one has")
+    .complains("= state  what the other one has")
+    .complains("= config {")
+    .complains("+ files workspace=write  write what it made")
+    .complains("what it keeps was given to sha256:");
+    assert!(kept(&env).exists());
+    let out = plugin(&env, &["list"]).finish().succeeds().out();
+    assert!(out.contains("Is everything"), "{out}");
+}
+
+#[test]
+fn what_pipers_own_plugin_was_granted_is_not_that_of_a_repositorys_namesake() {
+    let env = TestEnv::new("[steps]\na = 'true'\n");
+    env.write(
+        "odd.wasm",
+        component(&MANIFEST.replace("name = \"odd\"", "name = \"s3\"")),
+    );
+    let own = "[plugins.s3]\nconfig = { url = \"https://s3.example.com\" }\nallow.state = true\nsecrets.api-key = { from = \"env:KEY\", to = [\"https://s3.example.com\"] }\n";
+    write_grants(&env, own);
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    plugin(
+        &env,
+        &["grant", "s3", "--yes", "--files", "workspace=write"],
+    )
+    .finish()
+    .succeeds()
+    .complains("- secret api-key=env:KEY")
+    .complains("a plugin that is not this one");
+    let text = fs::read_to_string(grants(&env)).unwrap();
+    assert!(!text.contains("secrets"), "{text}");
+    // And what that one was granted is not piper's own one's, where there is no such project.
+    fs::remove_file(env.path("piper.lock")).unwrap();
+    let out = plugin(&env, &["inspect", "s3"]).finish().succeeds().out();
+    assert!(
+        out.contains("(built in)") && !out.contains("workspace=write\n"),
+        "{out}"
+    );
+}
+
+#[test]
+fn another_component_that_is_added_for_all_projects_gets_nothing_of_the_first() {
+    let env = TestEnv::new("[steps]\na = { uses = \"odd/run\" }\n");
+    let add = || plugin(&env, &["add", "--user", "odd.wasm"]).finish();
+    env.write("odd.wasm", component(MANIFEST));
+    add().succeeds();
+    plugin(&env, &["grant", "odd", "--yes", "--state"])
+        .finish()
+        .succeeds();
+    env.write("odd.wasm", component(&MANIFEST.replace("1.4.0", "6.6.6")));
+    add()
+        .succeeds()
+        .complains("it grants to another one: `piper plugin grant odd`");
+    let text = fs::read_to_string(grants(&env)).unwrap();
+    assert!(text.contains("granted-to = \"sha256:"), "{text}");
+    let out = plugin(&env, &["inspect", "odd"]).finish().succeeds().out();
+    assert!(
+        out.contains("May do here\n  nothing\n")
+            && out.contains("what was granted was granted to sha256:"),
+        "{out}"
+    );
+    let out = plugin(&env, &["list"]).finish().succeeds().out();
+    assert!(out.contains("changed since it was granted"), "{out}");
+    cached(env.call(&["exec", "a"]))
+        .finish()
+        .exits(2)
+        .complains("error[P0618]: plugin `odd` changed")
+        .complains("`--keep` gives it also what the other one had");
+    plugin(&env, &["grant", "odd", "--yes", "--keep"])
+        .args(&["--files", "workspace=write"])
+        .finish()
+        .succeeds()
+        .complains("= state  what the other one has");
+    let text = fs::read_to_string(grants(&env)).unwrap();
+    assert!(!text.contains("granted-to"), "{text}");
+}
+
+#[test]
+fn a_plugin_is_not_added_over_grants_of_nobody_knows_whom() {
+    let env = project();
+    let text = "[plugins.odd]\nallow.state = true\n";
+    write_grants(&env, text);
+    plugin(&env, &["add", "--user", "odd.wasm"])
+        .finish()
+        .exits(2)
+        .complains("does not say to which plugin")
+        .complains("--name");
+    assert_eq!(fs::read_to_string(grants(&env)).unwrap(), text);
+}
+
+#[test]
+fn what_is_revoked_while_somebody_is_asked_stays_revoked() {
+    let env = project();
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    plugin(&env, &["grant", "odd", "--yes", "--state"])
+        .finish()
+        .succeeds();
+    let mut terminal = Terminal::start(plugin(
+        &env,
+        &["grant", "odd", "--files", "workspace=write"],
+    ));
+    terminal.wait_for("Grant this? [y/N]");
+    assert!(
+        terminal.sent().contains("it has this already"),
+        "{}",
+        terminal.sent()
+    );
+    write_grants(&env, "# nothing any more\n");
+    terminal.press("y\n");
+    assert_eq!(terminal.finish().code(), Some(2));
+    assert!(
+        terminal
+            .sent()
+            .contains("changed meanwhile, so nothing was written"),
+        "{}",
+        terminal.sent()
+    );
+    assert_eq!(
+        fs::read_to_string(grants(&env)).unwrap(),
+        "# nothing any more\n"
+    );
+}
+
+#[test]
+fn what_others_could_have_written_grants_nothing() {
+    let env = project();
+    write_grants(&env, "");
+    let folder = grants(&env).parent().unwrap().to_owned();
+    for (place, mode) in [(grants(&env), 0o664), (folder, 0o777)] {
+        let was = fs::metadata(&place).unwrap().permissions();
+        fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
+        plugin(&env, &["list"])
+            .finish()
+            .exits(2)
+            .complains("can be written by others")
+            .complains("chmod go-w");
+        fs::set_permissions(&place, was).unwrap();
+    }
+}
+
+#[test]
+fn pins_and_grants_of_many_at_once_are_all_there() {
+    let env = project();
+    let names: Vec<String> = (0..6).map(|number| format!("odd{number}")).collect();
+    std::thread::scope(|scope| {
+        for name in &names {
+            scope.spawn(|| {
+                plugin(&env, &["add", "odd.wasm", "--name", name])
+                    .finish()
+                    .succeeds();
+                plugin(&env, &["grant", name, "--yes", "--state"])
+                    .finish()
+                    .succeeds();
+            });
+        }
+    });
+    let (lock, text) = (
+        env.read("piper.lock"),
+        fs::read_to_string(grants(&env)).unwrap(),
+    );
+    for name in &names {
+        assert!(lock.contains(&format!("[plugins.{name}]")), "{lock}");
+        assert!(text.contains(&format!("[plugins.{name}]")), "{text}");
+    }
 }
 
 #[test]
@@ -202,4 +459,33 @@ fn a_server_that_is_not_there_is_no_fault_of_the_user() {
         .finish()
         .exits(3)
         .complains("cannot fetch `https://127.0.0.1:1/a.wasm`");
+}
+
+#[test_case(&["--mail", "ops"], "mail"; "mail")]
+#[test_case(&["--builds"], "builds"; "builds")]
+#[test_case(&["--vcs"], "vcs"; "mirrors")]
+fn what_no_host_gives_cannot_be_granted(args: &[&str], kind: &str) {
+    let env = project();
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    plugin(&env, &[&["grant", "odd", "--yes"], args].concat())
+        .finish()
+        .exits(2)
+        .complains("error[P0104]")
+        .complains(&format!("this version of piper gives {kind} to nobody"));
+    assert!(!grants(&env).exists());
+}
+
+#[test]
+fn a_plugin_that_needs_what_no_host_gives_says_so_wherever_it_is_looked_at() {
+    let env = project();
+    env.write(
+        "odd.wasm",
+        component(&format!("{MANIFEST}[[permission.mail]]\nwhy = \"write\"\n")),
+    );
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    let said = "mail, which this version of piper gives to nobody";
+    for look in [&["inspect", "odd"][..], &["list"]] {
+        let out = plugin(&env, look).finish().succeeds().out();
+        assert!(out.contains(said), "{out}");
+    }
 }

@@ -38,7 +38,7 @@ fn what_is_granted_and_what_is_missing_is_in_the_json() {
         &env,
         &format!(
             "[plugins.odd]\ndigest = \"{digest}\"\nconfig = {{ url = \"https://logs.example.com\" }}\nlimits.cpu = \"9s\"\n\
-             allow.http = [\"POST https://logs.example.com\"]\nallow.builds = true\n"
+             allow.http = [\"POST https://logs.example.com\"]\nallow.exec = [[\"git\"]]\n"
         ),
     );
     let done = plugin(&env, &["inspect", "odd", "--output", "json"])
@@ -62,12 +62,12 @@ fn what_is_granted_and_what_is_missing_is_in_the_json() {
         words("missing"),
         [
             "files workspace=write",
-            "secret api-key=env:API_KEY",
+            "secret api-key=env:…",
             "to api-key=https://logs.example.com",
             "state "
         ]
     );
-    assert_eq!(words("unused"), ["builds "]);
+    assert_eq!(words("unused"), ["exec git"]);
     assert_eq!(
         (&seen["origin"], &seen["limits"][0]["cpu_ms"]),
         (&"project".into(), &9000.into())
@@ -192,7 +192,7 @@ fn the_list_says_how_each_stands_and_compiles_nothing() {
     );
     assert!(
         lines[2].starts_with("here     1.4.0  project")
-            && lines[2].ends_with("2 permissions are not granted"),
+            && lines[2].ends_with("3 permissions are not granted"),
         "{lines:?}"
     );
     assert!(!env.beside("cache").join("piper").exists());

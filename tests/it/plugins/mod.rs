@@ -11,7 +11,12 @@ mod pipelines;
 mod remote;
 
 use crate::support::{Call, TestEnv, guests};
-use std::{fs, os::unix::fs::DirBuilderExt as _, path::Path, sync::OnceLock};
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::Path,
+    sync::OnceLock,
+};
 
 /// A manifest for the guest that is every kind.
 pub(super) const MANIFEST: &str = r#"manifest = 1
@@ -85,6 +90,10 @@ pub(super) fn grants(env: &TestEnv) -> std::path::PathBuf {
 /// Writes the operator's file.
 pub(super) fn write_grants(env: &TestEnv, text: &str) {
     let file = grants(env);
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(file, text).unwrap();
+    let folder = file.parent().unwrap();
+    fs::create_dir_all(folder).unwrap();
+    fs::write(&file, text).unwrap();
+    // As piper makes them, whatever the umask of whoever runs the tests.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
 }

@@ -8,10 +8,12 @@ use piper_core::{
     codes,
     problem::{Problem, Source},
 };
+use piper_plugin_host::policy::command::quote;
 use std::{
-    fs::{self, Permissions},
+    fs::{self, DirBuilder, Metadata, Permissions},
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    iter,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -24,7 +26,7 @@ pub(super) const LARGEST_TEXT: u64 = 4 << 20;
 pub enum Authority {
     /// Anybody's: it gives nothing.
     Anybody,
-    /// It grants, so it must be this user's own or root's.
+    /// It grants, so it and its folder must be this user's own or root's, and nobody else's to write.
     Operator,
 }
 
@@ -32,7 +34,7 @@ pub enum Authority {
 ///
 /// # Errors
 ///
-/// When it cannot be read, is no text, is too large, or is somebody else's and must not be.
+/// When it cannot be read, is no text, is too large, or could be somebody else's word and must not be.
 pub fn read_text(path: &Path, authority: Authority) -> Result<Option<Arc<Source>>, Box<Problem>> {
     let Some(bytes) = read(path, LARGEST_TEXT, authority)? else {
         return Ok(None);
@@ -56,7 +58,7 @@ pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Result<Arc<Source>, Box<Probl
 ///
 /// # Errors
 ///
-/// When it cannot be read, is too large, or is somebody else's and must not be.
+/// When it cannot be read, is too large, or could be somebody else's word and must not be.
 pub fn read(
     path: &Path,
     limit: u64,
@@ -79,18 +81,18 @@ pub fn read(
     if !meta.is_file() {
         return Err(unreadable("it is not a plain file".to_owned()));
     }
-    // SAFETY: geteuid has no conditions and cannot fail.
-    let user = unsafe { libc::geteuid() };
-    if authority == Authority::Operator && meta.uid() != user && meta.uid() != 0 {
-        let message = format!(
-            "`{}` belongs to somebody else (user id {}), and it says what plugins may do",
-            shown(path),
-            meta.uid()
-        );
-        let problem = Problem::error(codes::UNREADABLE, message);
-        return Err(Box::new(
-            problem.help("read it, then take it over with chown, or remove it"),
-        ));
+    if authority == Authority::Operator {
+        let folder = |path: &Path| {
+            let folder = path.parent().map(Path::to_owned)?;
+            let meta = fs::metadata(&folder).ok()?;
+            Some((folder, meta))
+        };
+        // Whoever may change a folder on the way may put another file there, also where a link leads.
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let folders = [folder(path), folder(&real)].into_iter().flatten();
+        for (path, meta) in iter::once((path.to_owned(), meta)).chain(folders) {
+            believed(&path, Owned::of(&meta), user())?;
+        }
     }
     let mut bytes = Vec::new();
     file.take(limit + 1)
@@ -101,6 +103,59 @@ pub fn read(
         return Err(Box::new(Problem::error(codes::TOO_LARGE, message)));
     }
     Ok(Some(bytes))
+}
+
+/// Who can change something.
+#[derive(Debug, Clone, Copy)]
+struct Owned {
+    owner: u32,
+    mode: u32,
+    is_folder: bool,
+}
+
+impl Owned {
+    fn of(meta: &Metadata) -> Self {
+        Self {
+            owner: meta.uid(),
+            mode: meta.mode(),
+            is_folder: meta.is_dir(),
+        }
+    }
+}
+
+/// Whether nobody but this user and root could have written it.
+fn believed(path: &Path, owned: Owned, user: u32) -> Result<(), Box<Problem>> {
+    let path = shown(path);
+    if owned.owner != user && owned.owner != 0 {
+        let message = format!(
+            "`{path}` belongs to somebody else (user id {}), and it says what plugins may do",
+            owned.owner
+        );
+        let problem = Problem::error(codes::UNREADABLE, message);
+        return Err(Box::new(
+            problem.help("read it, then take it over with chown, or remove it"),
+        ));
+    }
+    // In a sticky folder nobody takes away or replaces what is another's.
+    let is_sticky = owned.is_folder && owned.mode & libc::S_ISVTX != 0;
+    let (by_group, by_all) = (libc::S_IWGRP, libc::S_IWOTH);
+    if owned.mode & (by_group | by_all) == 0 || is_sticky {
+        return Ok(());
+    }
+    let message = format!(
+        "`{path}` can be written by others (mode {:03o}), and it says what plugins may do",
+        owned.mode & 0o777
+    );
+    let problem = Problem::error(codes::UNREADABLE, message);
+    Err(Box::new(problem.help(format!(
+        "read what it says, then: chmod go-w {}",
+        quote(&path)
+    ))))
+}
+
+fn user() -> u32 {
+    // SAFETY: geteuid has no conditions and cannot fail.
+    unsafe { libc::geteuid() }
 }
 
 /// Puts a file into its place in one step: whoever reads it sees the old one or the new one. A link stays, and what it leads to changes.
@@ -121,7 +176,7 @@ fn place_whole(path: &PathBuf, bytes: &[u8], mode: u32) -> io::Result<()> {
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
+    make_folder(folder, mode)?;
     let mode = fs::metadata(path).map_or(mode, |meta| meta.mode() & 0o777);
     let mut file = tempfile::Builder::new()
         .prefix(".piper-")
@@ -134,10 +189,20 @@ fn place_whole(path: &PathBuf, bytes: &[u8], mode: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the folder of a file of this mode: others may look into it if they may read the file, and never write, whatever the umask is.
+pub(super) fn make_folder(folder: &Path, mode: u32) -> io::Result<()> {
+    let looks = (mode & 0o044) >> 2;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700 | (mode & 0o044) | looks)
+        .create(folder)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{chown, symlink};
+    use std::os::unix::fs::symlink;
+    use test_case::test_case;
 
     #[test]
     fn a_file_behind_a_link_is_replaced_and_the_link_stays() {
@@ -163,20 +228,56 @@ mod tests {
         assert_eq!(text.text, "x");
     }
 
-    #[test]
-    fn what_grants_must_not_be_anybodys() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("plugins.toml");
-        fs::write(&file, "").unwrap();
-        if chown(&file, Some(4711), None).is_err() {
-            return; // Only root can give files away.
+    #[test_case(1000, 0o600, false, None; "this users own")]
+    #[test_case(0, 0o644, false, None; "roots")]
+    #[test_case(4711, 0o600, false, Some("belongs to somebody else (user id 4711)"); "somebody elses")]
+    #[test_case(1000, 0o664, false, Some("can be written by others (mode 664)"); "a groups")]
+    #[test_case(0, 0o602, false, Some("can be written by others (mode 602)"); "everybodys")]
+    #[test_case(1000, 0o755, true, None; "a folder into which others look")]
+    #[test_case(1000, 0o775, true, Some("chmod go-w dir"); "a folder of a group")]
+    #[test_case(0, 0o1777, true, None; "a sticky folder")]
+    #[test_case(1000, 0o1666, false, Some("chmod go-w dir"); "a sticky file, which means nothing")]
+    fn what_grants_must_not_be_anybodys(
+        owner: u32,
+        mode: u32,
+        is_folder: bool,
+        said: Option<&str>,
+    ) {
+        let owned = Owned {
+            owner,
+            mode,
+            is_folder,
+        };
+        match (believed(Path::new("dir"), owned, 1000), said) {
+            (Ok(()), None) => {}
+            (Err(problem), Some(said)) => {
+                let text = format!("{} {:?}", problem.message, problem.help);
+                assert!(text.contains(said), "{text}");
+            }
+            (found, _) => panic!("{found:?}"),
         }
-        assert!(read_text(&file, Authority::Anybody).is_ok());
-        let problem = read_text(&file, Authority::Operator).unwrap_err();
-        assert!(
-            problem.message.contains("belongs to somebody else"),
-            "{problem:?}"
-        );
+    }
+
+    #[test]
+    fn a_file_of_grants_that_others_could_have_written_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("a"), folder.path().join("b"));
+        for folder in [&real, &link] {
+            make_folder(folder, 0o600).unwrap();
+        }
+        let file = real.join("plugins.toml");
+        write(&file, b"", 0o600).unwrap();
+        symlink(&file, link.join("plugins.toml")).unwrap();
+        let read = || read_text(&link.join("plugins.toml"), Authority::Operator);
+        assert!(read().is_ok());
+        for place in [&file, &real, &link] {
+            let mode = fs::metadata(place).unwrap().mode();
+            fs::set_permissions(place, Permissions::from_mode(mode | 0o020)).unwrap();
+            let problem = read().unwrap_err();
+            assert!(problem.help[0].contains("chmod go-w"), "{problem:?}");
+            assert!(read_text(&file, Authority::Anybody).is_ok());
+            fs::set_permissions(place, Permissions::from_mode(mode)).unwrap();
+        }
     }
 
     #[test]

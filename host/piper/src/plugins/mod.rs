@@ -12,6 +12,7 @@
 
 mod annotation;
 pub mod catalogue;
+pub(crate) mod change;
 mod committed;
 pub mod component;
 pub(crate) mod fetch;
@@ -23,7 +24,9 @@ pub mod rules;
 mod runner;
 pub(crate) mod settings;
 pub mod standing;
+pub(crate) mod state;
 pub(crate) mod talk;
+mod turn;
 pub(crate) mod used;
 
 use crate::history::base;

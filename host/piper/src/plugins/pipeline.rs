@@ -13,6 +13,7 @@ use super::{
     settings::Mistake,
     shown,
     standing::Standing,
+    state,
     talk::Talk,
     used::{Found, Place, Purpose, Used},
     wait,
@@ -34,13 +35,9 @@ use piper_core::{
 use piper_engine::clock::Clock;
 use piper_plugin_host::{
     CallError, Host, Invocation, Plugin,
-    effect::{Binding, Configured, EffectOptions, Effects, secrets::Values, state::FileState},
+    effect::{Binding, Configured, EffectOptions, Effects, secrets::Values},
     kind::Kind,
-    policy::{
-        grant::Effective,
-        source::PluginDigest,
-        state::{StateLimits, StateStore},
-    },
+    policy::source::PluginDigest,
 };
 use serde_json::{Value, json};
 use std::{
@@ -236,6 +233,7 @@ impl Plugins {
                 .draft()
                 .call(json!({ "rule": { "name": name.as_str() } })),
             invocation,
+            events: used.events(),
         })
     }
 
@@ -440,16 +438,11 @@ impl Plugins {
             effective: effective.clone(),
             limits: limits.clone(),
             secrets: Values::read(effective, |name| env::var(name).ok()),
-            state: self.state(effective),
+            state: effective.state.then(|| {
+                let digest = used.found.component.digest;
+                state::of(self.places.state.as_deref(), &used.found.standing, digest)
+            }),
         })
-    }
-
-    fn state(&self, effective: &Effective) -> Option<Arc<dyn StateStore>> {
-        let folder = self.places.state.clone().filter(|_| effective.state)?;
-        let opened = FileState::open(folder, StateLimits::default());
-        // Without it, a call that keeps something fails with a code of its own; the build need not.
-        let store: Arc<dyn StateStore> = Arc::new(opened.ok()?);
-        Some(store)
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Rule {
     pub(super) binding: Binding,
     pub(super) call: Call,
     pub(super) invocation: Invocation,
+    /// The kinds of events that its plugin wants; all if there are none.
+    pub(super) events: Vec<String>,
 }
 
 impl fmt::Debug for Rule {
@@ -55,6 +57,9 @@ impl Notifier for Rules {
     fn notify(&self, message: &Message<'_>) -> Result<(), String> {
         let rule = self.0.get(message.rule);
         let rule = rule.ok_or_else(|| "its notifier was not made ready".to_owned())?;
+        if !wants(&rule.events, message.event.kind) {
+            return Ok(());
+        }
         let event = event(message).map_err(|error| error.to_string())?;
         let mut waits = AGAIN_AFTER.into_iter();
         loop {
@@ -106,6 +111,11 @@ impl Rule {
     }
 }
 
+/// Whether a plugin that names these kinds of events is told of one; if it names none, it is told of all.
+fn wants(events: &[String], kind: &str) -> bool {
+    events.is_empty() || events.iter().any(|wanted| wanted == kind)
+}
+
 fn event(message: &Message<'_>) -> serde_json::Result<Event> {
     let event = message.event;
     Ok(Event {
@@ -116,4 +126,18 @@ fn event(message: &Message<'_>) -> serde_json::Result<Event> {
         at: event.at.0,
         body: serde_json::to_string(&event.body)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    #[test_case(&[], true; "of everything")]
+    #[test_case(&["build.started", "build.finished"], true; "of this")]
+    #[test_case(&["build.started"], false; "of something else")]
+    fn a_notifier_is_told_of_what_its_manifest_names(events: &[&str], expected: bool) {
+        let events: Vec<String> = events.iter().map(|&event| event.to_owned()).collect();
+        assert_eq!(wants(&events, "build.finished"), expected);
+    }
 }

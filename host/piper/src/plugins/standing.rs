@@ -13,6 +13,7 @@ use piper_plugin_host::policy::{
     grant::{Difference, Effective, Origins, PluginGrant},
     http_rule::TemplateError,
     manifest::Manifest,
+    source::PluginDigest,
 };
 use serde_json::{Map, Value};
 
@@ -27,6 +28,19 @@ pub struct Standing {
     pub difference: Difference,
     /// The grant that holds; without one, one that gives nothing.
     pub grant: PluginGrant,
+    /// What is written under its name and was given to another; nothing of it holds.
+    pub other: Option<PluginGrant>,
+}
+
+/// Whether what is written under its name was given to this component.
+fn holds(component: &Component, grant: &PluginGrant) -> bool {
+    let is_given = |digest: PluginDigest| digest == component.digest;
+    match component.origin {
+        // Any repository could call its plugin by this name: what is its operator's holds for one digest.
+        Origin::Project => grant.given_to().is_some_and(is_given),
+        // One of piper's own changes with each release, which the operator installed.
+        Origin::File | Origin::Operator | Origin::Builtin => grant.given_to().is_none_or(is_given),
+    }
 }
 
 impl Catalogue {
@@ -43,8 +57,12 @@ impl Catalogue {
         let written = component.name.as_ref().and_then(|name| self.grant(name));
         let is_project = component.origin == Origin::Project;
         let written = written.filter(|grant| !is_project || grant.source.is_none());
-        // Any repository could call its plugin by this name: what is its operator's holds for one digest.
-        let held = written.filter(|grant| !is_project || grant.digest == Some(component.digest));
+        let (held, other) = match written {
+            Some(grant) if holds(component, grant) => (Some(grant), None),
+            // Configuration may be written before anything is granted; it is nobody else's then.
+            Some(grant) if grant.given_to().is_none() && !grant.gives() => (None, None),
+            other => (None, other),
+        };
         let origins = match component.origin {
             Origin::Project => Origins::Project {
                 digest: component.digest,
@@ -57,18 +75,15 @@ impl Catalogue {
         let builtin = (component.origin == Origin::Builtin)
             .then(|| self.with_ceiling(held.cloned().unwrap_or_else(nothing)));
         let effective =
-            Effective::new(manifest, builtin.as_ref().or(held), origins, None).map_err(unfit)?;
+            Effective::new(manifest, builtin.as_ref().or(held), origins).map_err(unfit)?;
         // What a new digest lacks is said beside what the old one had, and with the configuration that is meant for it.
         let compared = match written {
-            Some(grant) if is_project && grant.digest.is_none() => PluginGrant {
+            Some(grant) if is_project && grant.given_to().is_none() => PluginGrant {
                 config: grant.config.clone(),
                 ..nothing()
             },
-            // It changes with each release of piper, which the operator installed.
-            Some(grant) if component.origin == Origin::Builtin => PluginGrant {
-                digest: None,
-                ..grant.clone()
-            },
+            // One of piper's own is not another version of some repository's plugin that has its name.
+            Some(_) if other.is_some() && component.origin == Origin::Builtin => nothing(),
             Some(grant) => grant.clone(),
             None => nothing(),
         };
@@ -90,7 +105,23 @@ impl Catalogue {
             commands: commands.collect(),
             difference,
             grant: held.cloned().unwrap_or_else(nothing),
+            other: other.cloned(),
         })
+    }
+
+    /// What would be missing if a component had this grant.
+    ///
+    /// # Errors
+    ///
+    /// When its configuration does not fit what the component declares.
+    pub fn lacking(
+        &self,
+        component: &Component,
+        manifest: &Manifest,
+        grant: PluginGrant,
+    ) -> Result<Difference, Box<Problem>> {
+        self.difference(component, manifest, grant)
+            .map_err(|error| self.unfit(component, &error))
     }
 
     /// What is missing beyond what all plugins of a project may do, and what this one was granted itself and does not ask for.
@@ -132,7 +163,7 @@ impl Catalogue {
 }
 
 /// The grant of a plugin that has none.
-fn nothing() -> PluginGrant {
+pub(crate) fn nothing() -> PluginGrant {
     PluginGrant {
         config: Value::Object(Map::new()),
         ..PluginGrant::default()

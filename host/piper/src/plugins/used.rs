@@ -333,6 +333,14 @@ impl Used {
         name.unwrap_or(&self.found.manifest.name)
     }
 
+    /// The kinds of events that it wants as a notifier; all if there are none.
+    pub(crate) fn events(&self) -> Vec<String> {
+        let named = |name: Option<&PluginName>| name.map_or("", PluginName::as_str) == self.name;
+        let mut notifiers = self.found.manifest.notifiers.iter();
+        let meant = notifiers.find(|notifier| named(notifier.name.as_ref()));
+        meant.map_or_else(Vec::new, |notifier| notifier.events.clone())
+    }
+
     /// How it is called here.
     pub(super) fn draft(&self) -> Draft {
         Draft {

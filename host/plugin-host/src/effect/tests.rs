@@ -40,13 +40,7 @@ pub(crate) fn effective(asks: &str, granted: &str) -> Effective {
     let (grants, problems) = grant::load(&source("plugins.toml", text));
     assert_eq!(problems, [], "{granted}");
     let grant = &grants.unwrap().plugins[&name()];
-    Effective::new(
-        &manifest.manifest.unwrap(),
-        Some(grant),
-        Origins::Operator,
-        None,
-    )
-    .unwrap()
+    Effective::new(&manifest.manifest.unwrap(), Some(grant), Origins::Operator).unwrap()
 }
 
 pub(crate) fn name() -> PluginName {

@@ -125,7 +125,7 @@ impl Granted {
         let plugin_name = PluginName::parse(name).unwrap();
         let grants = grants.unwrap();
         let grant = &grants.plugins[&plugin_name];
-        let effective = Effective::new(&manifest, Some(grant), Origins::Operator, None).unwrap();
+        let effective = Effective::new(&manifest, Some(grant), Origins::Operator).unwrap();
         let variable = |name: &str| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())

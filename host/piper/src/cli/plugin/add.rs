@@ -8,20 +8,17 @@ use crate::{
     exit_code,
     plugins::{
         self,
-        catalogue::{Catalogue, LOCK_NAME},
+        catalogue::Catalogue,
+        change::Kept,
         component::{self, Component, Origin, short},
-        files, shown,
+        shown,
     },
     ui::{OutputFormat, Ui, sanitize::words},
 };
 use clap::Args;
-use piper_core::{
-    codes,
-    id::PluginName,
-    problem::{Problem, Source},
-};
+use piper_core::{codes, id::PluginName, problem::Problem};
 use piper_plugin_host::policy::{
-    grant::{self, Addition},
+    grant::{Change, PluginGrant},
     lock::Locked,
     manifest::Manifest,
     source::{PluginDigest, PluginSource},
@@ -30,7 +27,6 @@ use serde_json::json;
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 /// Pin a plugin in piper.lock, or fetch and pin another version of it
@@ -83,9 +79,10 @@ pub(super) fn run(args: &AddArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, Cl
             .map(|locked| locked.digest),
     };
     let file = match origin {
-        Origin::Operator => pin_for_user(&mut catalogue, &name, &source, component.digest)?,
+        Origin::Operator => pin_for_user(&mut catalogue, &name, source, component.digest)?,
         Origin::File | Origin::Project | Origin::Builtin => {
-            pin_for_project(&mut catalogue, &name, source, component.digest)?
+            let digest = component.digest;
+            catalogue.pin(&name, Locked { source, digest })?
         }
     };
     report(&catalogue, &component, &manifest, (was, &file), ui)?;
@@ -145,62 +142,28 @@ fn written(path: &Path, root: Option<&Path>) -> Result<String, CliError> {
     Ok(format!("./{}", below.to_str().ok_or_else(not_text)?))
 }
 
-fn pin_for_project(
+/// Pins it in the operator's file, unless what is written there under its name is for another plugin and nobody knows for which.
+fn pin_for_user(
     catalogue: &mut Catalogue,
     name: &PluginName,
     source: PluginSource,
     digest: PluginDigest,
 ) -> Result<PathBuf, CliError> {
-    catalogue
-        .lock
-        .plugins
-        .insert(name.clone(), Locked { source, digest });
-    let root = catalogue
-        .root
-        .clone()
-        .expect("a project was found, or nothing is added to it");
-    let file = root.join(LOCK_NAME);
-    files::write(&file, catalogue.lock.to_string().as_bytes(), 0o644)?;
-    Ok(file)
-}
-
-fn pin_for_user(
-    catalogue: &mut Catalogue,
-    name: &PluginName,
-    source: &PluginSource,
-    digest: PluginDigest,
-) -> Result<PathBuf, CliError> {
-    let additions = [Addition::Source(source.clone()), Addition::Digest(digest)];
-    write_grants(catalogue, name, &additions)
-}
-
-/// Writes into the operator's file what he decided, unless it would be wrong then.
-pub(super) fn write_grants(
-    catalogue: &mut Catalogue,
-    name: &PluginName,
-    additions: &[Addition],
-) -> Result<PathBuf, CliError> {
-    let file = catalogue.places.grants.clone().ok_or_else(|| {
-        CliError::Failed(anyhow::anyhow!(
-            "there is no home folder to keep grants in: set HOME or XDG_CONFIG_HOME"
-        ))
-    })?;
-    let text = grant::add(catalogue.grants_text(), name, additions).map_err(|error| {
-        CliError::Failed(
-            anyhow::Error::new(error).context(format!("cannot write `{}`", shown(&file))),
-        )
-    })?;
-    let source = Arc::new(Source {
-        path: file.clone(),
-        text,
-    });
-    let (grants, problems) = grant::load(&source);
-    match grants {
-        Some(grants) => catalogue.grants = grants,
-        None => return Err(CliError::Problems(problems)),
+    let written = catalogue.grant(name);
+    let is_anybodys = |grant: &&PluginGrant| {
+        grant.given_to().is_none() && grant.gives() && grant.source.as_ref() != Some(&source)
+    };
+    if written.is_some_and(|grant| is_anybodys(&grant)) {
+        let message = format!(
+            "`[plugins.{name}]` of {} grants something, and does not say to which plugin",
+            grants_file(catalogue)
+        );
+        return Err(Problem::error(codes::PLUGIN_CHANGED, message)
+            .help("call this one otherwise with --name, or take `allow` and `secrets` out of that table")
+            .into());
     }
-    files::write(&file, source.text.as_bytes(), 0o600)?;
-    Ok(file)
+    let changes = [Change::Pin(source, digest)];
+    Ok(catalogue.change(name, &changes, Kept::Stays)?.file)
 }
 
 fn report(
@@ -252,9 +215,14 @@ fn report(
     if standing.difference.missing.is_empty() && standing.difference.was.is_none() {
         return Ok(());
     }
-    let count = standing.difference.missing.len();
-    ui.say(&match count {
-        0 => format!("what was granted was granted to another one: `piper plugin grant {name}` grants it to this one, in {}", grants_file(catalogue)),
+    if standing.difference.was.is_some() {
+        ui.say(&format!(
+            "what {} grants, it grants to another one: `piper plugin grant {name}` shows what this one asks for",
+            grants_file(catalogue)
+        ));
+        return Ok(());
+    }
+    ui.say(&match standing.difference.missing.len() {
         1 => format!("1 permission is not granted yet: `piper plugin grant {name}`"),
         count => format!("{count} permissions are not granted yet: `piper plugin grant {name}`"),
     });

@@ -107,8 +107,16 @@ fn cargo(folder: &Path, ui: &Ui) -> Result<PathBuf, CliError> {
         &["build", "--release", "--target", TARGET],
         ui,
     )?;
-    let words = ["metadata", "--no-deps", "--format-version=1"].map(OsStr::new);
-    let output = tool::run("cargo", &words, folder, &[]).context("cannot start cargo")?;
+    let args = ["metadata", "--no-deps", "--format-version=1"].map(OsStr::new);
+    let output = tool::run("cargo", &args, folder, &[]).context("cannot start cargo")?;
+    if !output.success {
+        let said = output.stderr.lines().map(|line| words(line).into_owned());
+        let problem = Problem::error(
+            codes::NOT_LOADABLE,
+            "`cargo metadata` failed, which says where the component is",
+        );
+        return Err(said.fold(problem, Problem::help).into());
+    }
     let metadata: Value =
         serde_json::from_slice(&output.stdout).context("cargo metadata is no JSON")?;
     let manifest =

@@ -215,7 +215,9 @@ fn missing(component: &Component, standing: &Standing, style: Style) -> Vec<Stri
     let difference = &standing.difference;
     let mut lines = Vec::new();
     if let Some(was) = difference.was {
-        lines.push(format!("what was granted was granted to {was}"));
+        lines.push(format!(
+            "what was granted was granted to {was}, and nothing of it holds"
+        ));
     }
     for missing in &difference.missing {
         let optional = if missing.optional { " (optional)" } else { "" };
@@ -225,7 +227,22 @@ fn missing(component: &Component, standing: &Standing, style: Style) -> Vec<Stri
             style.paint(Paint::Odd, words(&option))
         ));
     }
-    if let Some(name) = component.name.as_ref().filter(|_| !lines.is_empty()) {
+    let can_be_granted = !lines.is_empty();
+    for asked in &difference.unavailable {
+        let optional = if asked.optional { " (optional)" } else { "" };
+        lines.push(
+            style
+                .paint(
+                    Paint::Bad,
+                    format!(
+                        "{}, which this version of piper gives to nobody{optional}",
+                        asked.kind
+                    ),
+                )
+                .into_owned(),
+        );
+    }
+    if let Some(name) = component.name.as_ref().filter(|_| can_be_granted) {
         lines.push(
             style
                 .paint(

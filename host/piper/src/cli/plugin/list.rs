@@ -18,7 +18,7 @@ use crate::{
     },
 };
 use clap::Args;
-use piper_plugin_host::policy::source::PluginSource;
+use piper_plugin_host::policy::{grant::Difference, source::PluginSource};
 use serde_json::json;
 
 /// List the plugins of the project, of this user, and of piper itself
@@ -37,6 +37,8 @@ struct Row {
 enum State {
     Ready,
     Lacks(usize),
+    /// What was granted, was granted to another one.
+    Changed,
     Broken(String),
     /// It is on a server, and was never looked at.
     Elsewhere,
@@ -46,7 +48,7 @@ impl State {
     fn word(&self) -> &'static str {
         match self {
             Self::Ready => "ready",
-            Self::Lacks(_) => "not-granted",
+            Self::Lacks(_) | Self::Changed => "not-granted",
             Self::Broken(_) => "broken",
             Self::Elsewhere => "not-fetched",
         }
@@ -100,15 +102,7 @@ fn row(catalogue: &Catalogue, entry: Entry) -> Row {
             };
             let state = match catalogue.standing(&component, &manifest) {
                 Err(problem) => State::Broken(problem.message),
-                Ok(standing) if standing.difference.is_fine() => State::Ready,
-                Ok(standing) => State::Lacks(
-                    standing
-                        .difference
-                        .missing
-                        .iter()
-                        .filter(|missing| !missing.optional)
-                        .count(),
-                ),
+                Ok(standing) => state(&standing.difference),
             };
             row.version = Some(manifest.version);
             row.description = manifest.description;
@@ -116,6 +110,24 @@ fn row(catalogue: &Catalogue, entry: Entry) -> Row {
         }
     };
     row
+}
+
+fn state(difference: &Difference) -> State {
+    if let Some(asked) = difference.unusable() {
+        let why = format!(
+            "it asks for {}, which this version of piper gives to nobody",
+            asked.kind
+        );
+        return State::Broken(why);
+    }
+    if difference.is_fine() {
+        return State::Ready;
+    }
+    if difference.was.is_some() {
+        return State::Changed;
+    }
+    let missing = difference.missing.iter();
+    State::Lacks(missing.filter(|missing| !missing.optional).count())
 }
 
 fn reason(error: &Error) -> String {
@@ -148,7 +160,7 @@ fn text(rows: &[Row], ui: &Ui) -> String {
                 Paint::Plain,
                 row.description.as_deref().map(words).unwrap_or_default(),
             ),
-            State::Lacks(0) => (
+            State::Changed => (
                 Paint::Odd,
                 "changed since it was granted something: `piper plugin grant` shows what".into(),
             ),
@@ -180,7 +192,7 @@ fn json(row: &Row) -> serde_json::Value {
         "state": row.state.word(),
         "reason": match &row.state {
             State::Broken(why) => Some(why.as_str()),
-            State::Ready | State::Lacks(_) | State::Elsewhere => None,
+            State::Ready | State::Lacks(_) | State::Changed | State::Elsewhere => None,
         },
     })
 }

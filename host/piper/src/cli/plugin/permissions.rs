@@ -86,23 +86,7 @@ pub(super) fn granted(standing: &Standing) -> Vec<(&'static str, String)> {
     );
     let commands = standing.commands.iter();
     granted.extend(commands.map(|rule| ("exec", format!("{rule}, outside the sandbox"))));
-    granted.extend(
-        effective
-            .mail
-            .iter()
-            .map(|account| ("mail", account.clone())),
-    );
-    let flags = [
-        (effective.state, "state"),
-        (effective.builds, "builds"),
-        (effective.vcs, "vcs"),
-    ];
-    granted.extend(
-        flags
-            .into_iter()
-            .filter(|(is_granted, _)| *is_granted)
-            .map(|(_, word)| (word, String::new())),
-    );
+    granted.extend(effective.state.then(|| ("state", String::new())));
     granted
 }
 
@@ -160,11 +144,17 @@ pub(super) fn json(manifest: &Manifest, standing: &Standing) -> Value {
         standing.difference.unused.iter().map(
             |(option, value)| json!({ "kind": option.trim_start_matches('-'), "what": value }),
         );
+    let unavailable =
+        standing.difference.unavailable.iter().map(
+            |asked| json!({ "kind": asked.kind, "why": asked.why, "optional": asked.optional }),
+        );
     json!({
+        "was": standing.difference.was.map(|was| was.to_string()),
         "asked": asks.collect::<Vec<_>>(),
         "granted": granted.collect::<Vec<_>>(),
         "missing": missing.collect::<Vec<_>>(),
         "unused": unused.collect::<Vec<_>>(),
+        "unavailable": unavailable.collect::<Vec<_>>(),
     })
 }
 

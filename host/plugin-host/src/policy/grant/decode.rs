@@ -20,7 +20,15 @@ use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use toml::de::{DeTable, DeValue};
 
-const PLUGIN: [&str; 6] = ["source", "digest", "config", "allow", "secrets", "limits"];
+const PLUGIN: [&str; 7] = [
+    "source",
+    "digest",
+    "granted-to",
+    "config",
+    "allow",
+    "secrets",
+    "limits",
+];
 const ALLOW: [&str; 9] = [
     "http",
     "any-host",
@@ -42,6 +50,9 @@ const LIMITS: [&str; 8] = [
     "state",
     "webhook-body",
 ];
+
+/// Keys of a later version: there is nothing that they could give or limit yet, and who writes one believes otherwise.
+const LATER: [&str; 4] = ["mail", "builds", "vcs", "webhook-body"];
 
 /// Reads the operator's file; nothing is granted if anything is wrong with it but warnings.
 pub fn load(source: &Arc<Source>) -> (Option<Grants>, Vec<Problem>) {
@@ -90,10 +101,15 @@ fn named<'a>(
 
 fn plugin(reader: &mut Reader<'_>, fields: &Fields<'_>) -> PluginGrant {
     let source = reader.text(fields, "source");
-    let digest = reader.text(fields, "digest");
+    let mut digest = |key| {
+        let text = reader.text(fields, key)?;
+        reader.parsed(&text, PluginDigest::parse)
+    };
+    let (digest, granted_to) = (digest("digest"), digest("granted-to"));
     let mut grant = PluginGrant {
         source: source.and_then(|text| reader.parsed(&text, PluginSource::parse)),
-        digest: digest.and_then(|text| reader.parsed(&text, PluginDigest::parse)),
+        digest,
+        granted_to,
         config: Value::Object(serde_json::Map::new()),
         ..PluginGrant::default()
     };
@@ -122,14 +138,28 @@ fn plugin(reader: &mut Reader<'_>, fields: &Fields<'_>) -> PluginGrant {
     grant
 }
 
+fn refuse_later(reader: &mut Reader<'_>, fields: &Fields<'_>) {
+    for key in LATER {
+        if let Some(node) = fields.get(key) {
+            let message = format!(
+                "`{key}` of {} is not implemented in this version of piper",
+                fields.owner
+            );
+            let problem = Problem::error(codes::NOT_IMPLEMENTED, message)
+                .help("remove it: it is for the farm's daemon, and nothing here goes by it");
+            reader.report(problem, node.span(), "a later version brings it");
+        }
+    }
+}
+
 fn allow(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Allow {
+    refuse_later(reader, fields);
     let any_host = match reader.flag(fields, "any-host") {
         true => AnyHost::Acknowledged,
         false => AnyHost::Refused,
     };
     let rules = reader.texts(fields, "http");
     let networks = reader.texts(fields, "private-network");
-    let mail = reader.texts(fields, "mail");
     let files = reader.inner(fields, "files", &["workspace", "out", "cache"]);
     Allow {
         http: rules
@@ -145,9 +175,6 @@ fn allow(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Allow {
             .unwrap_or_default(),
         exec: commands(reader, fields),
         state: reader.flag(fields, "state"),
-        mail: mail.into_iter().map(|(text, _)| text.to_owned()).collect(),
-        builds: reader.flag(fields, "builds"),
-        vcs: reader.flag(fields, "vcs"),
     }
 }
 
@@ -263,6 +290,7 @@ fn origin(reader: &mut Reader<'_>, (text, at): &Text<'_>) -> Option<Origin> {
 fn limits(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Limits {
     const MIB: u64 = 1 << 20;
     const LONGEST_CALL: Duration = Duration::from_secs(600);
+    refuse_later(reader, fields);
     let concurrent = reader.count(fields, "http-concurrent", 1..=64);
     Limits {
         component_size: reader.size(fields, "component-size", 128 * MIB),
@@ -272,7 +300,6 @@ fn limits(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Limits {
         http_concurrent: concurrent.map(|count| count as u32),
         http_total: reader.duration(fields, "http-total", LONGEST_CALL),
         state: reader.size(fields, "state", 256 * MIB),
-        webhook_body: reader.size(fields, "webhook-body", 25 * MIB),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Writes into the operator's file what he just granted. Comments, order and everything else stay as they are,
+//! Writes into the operator's file what he just decided. Comments, order and everything else stay as they are,
 //! but for dotted keys of one table that stood apart (`allow.http`, `limits.cpu`, `allow.exec`): the writer brings them together.
 
 use super::SecretGrant;
@@ -13,13 +13,15 @@ use crate::policy::{
 use piper_core::id::PluginName;
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
-/// Something to be written into the file.
+/// Something that the operator decided of one plugin.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Addition {
-    /// Where the plugin comes from.
-    Source(PluginSource),
-    /// Which one it is.
-    Digest(PluginDigest),
+pub enum Change {
+    /// The plugin of this name is this one, from here. What was given to another stays that one's.
+    Pin(PluginSource, PluginDigest),
+    /// What is written of the plugin is given to this one; to whatever its source has, if none is named.
+    Give(Option<PluginDigest>),
+    /// Nothing is written of the plugin any more but where it comes from and which one it is.
+    Forget,
     /// To send these requests. A rule for any host is written together with its acknowledgment.
     Http(HttpRule),
     /// To reach these addresses.
@@ -30,12 +32,6 @@ pub enum Addition {
     Exec(ArgvRule),
     /// To keep something.
     State,
-    /// To have mail sent by this account.
-    Mail(String),
-    /// To look at builds.
-    Builds,
-    /// To look at the host's mirrors.
-    Vcs,
     /// To use a secret, by the plugin's name for it.
     Secret(String, SecretGrant),
 }
@@ -54,12 +50,12 @@ pub enum EditError {
     },
 }
 
-/// Adds to the grant of a plugin, and makes it if there is none. What is there already is not added again.
+/// Changes what is written of a plugin, and begins it if there is nothing. What is there already is not added again.
 ///
 /// # Errors
 ///
 /// When the text is no such file.
-pub fn add(text: &str, plugin: &PluginName, additions: &[Addition]) -> Result<String, EditError> {
+pub fn change(text: &str, plugin: &PluginName, changes: &[Change]) -> Result<String, EditError> {
     let mut document: DocumentMut = text.parse().map_err(EditError::Syntax)?;
     let mut plugins = Table::new();
     plugins.set_implicit(true);
@@ -67,17 +63,39 @@ pub fn add(text: &str, plugin: &PluginName, additions: &[Addition]) -> Result<St
     // In an inline table only values can stand.
     let fresh = Item::Table(Table::new());
     let plugin = table(plugins, plugin.as_str(), fresh)?;
-    for addition in additions {
-        apply(plugin, addition)?;
+    for change in changes {
+        apply(plugin, change)?;
     }
     Ok(document.to_string())
 }
 
-fn apply(plugin: &mut dyn TableLike, addition: &Addition) -> Result<(), EditError> {
-    match addition {
-        Addition::Source(source) => set(plugin, "source", source.to_string()),
-        Addition::Digest(digest) => set(plugin, "digest", digest.to_string()),
-        Addition::Http(rule) => {
+fn apply(plugin: &mut dyn TableLike, change: &Change) -> Result<(), EditError> {
+    match change {
+        Change::Pin(source, digest) => {
+            let digest = digest.to_string();
+            let given = ["granted-to", "digest"]
+                .into_iter()
+                .find_map(|key| plugin.get(key)?.as_str());
+            match given.filter(|given| *given != digest).map(str::to_owned) {
+                Some(given) => set(plugin, "granted-to", given),
+                None => _ = plugin.remove("granted-to"),
+            }
+            set(plugin, "source", source.to_string());
+            set(plugin, "digest", digest);
+        }
+        Change::Give(digest) => {
+            plugin.remove("granted-to");
+            match digest {
+                Some(digest) => set(plugin, "digest", digest.to_string()),
+                None => _ = plugin.remove("digest"),
+            }
+        }
+        Change::Forget => {
+            for key in ["config", "allow", "secrets", "limits"] {
+                plugin.remove(key);
+            }
+        }
+        Change::Http(rule) => {
             let allow = allow(plugin)?;
             if rule.is_any_host() {
                 set(allow, "any-host", true);
@@ -87,7 +105,7 @@ fn apply(plugin: &mut dyn TableLike, addition: &Addition) -> Result<(), EditErro
             };
             push(allow, "http", rule.to_string(), known)?;
         }
-        Addition::PrivateNetwork(network) => {
+        Change::PrivateNetwork(network) => {
             let known = |text: &str| Network::parse(text).is_ok_and(|known| known == *network);
             push(
                 allow(plugin)?,
@@ -96,8 +114,8 @@ fn apply(plugin: &mut dyn TableLike, addition: &Addition) -> Result<(), EditErro
                 known,
             )?;
         }
-        Addition::Files(rule) => files(table(allow(plugin)?, "files", inline())?, *rule),
-        Addition::Exec(rule) => {
+        Change::Files(rule) => files(table(allow(plugin)?, "files", inline())?, *rule),
+        Change::Exec(rule) => {
             let list = list(allow(plugin)?, "exec")?;
             let known = |value: &Value| {
                 let words = value
@@ -109,13 +127,8 @@ fn apply(plugin: &mut dyn TableLike, addition: &Addition) -> Result<(), EditErro
                 append(list, Value::Array(rule.words().collect()));
             }
         }
-        Addition::State => set(allow(plugin)?, "state", true),
-        Addition::Builds => set(allow(plugin)?, "builds", true),
-        Addition::Vcs => set(allow(plugin)?, "vcs", true),
-        Addition::Mail(account) => push(allow(plugin)?, "mail", account.clone(), |known| {
-            known == account
-        })?,
-        Addition::Secret(name, grant) => {
+        Change::State => set(allow(plugin)?, "state", true),
+        Change::Secret(name, grant) => {
             let secrets = table(plugin, "secrets", dotted())?;
             secret(table(secrets, name, inline())?, grant)?;
         }

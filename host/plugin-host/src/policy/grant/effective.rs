@@ -8,14 +8,14 @@ use crate::policy::{
     files::FilesRule,
     host::Origin,
     http_rule::{self, AnyHost, HostPattern, HttpRule, TemplateError},
-    manifest::{Asked, Manifest, SecretUse},
+    manifest::{Asked, Manifest, SecretAsk, SecretUse},
     network::Network,
     source::PluginDigest,
 };
 use piper_core::{codes, id::PluginName, problem::Problem};
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-/// What a plugin may do: declared, used by the project and granted.
+/// What a plugin may do: what is declared *and* granted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Effective {
     /// Requests that may be sent.
@@ -26,16 +26,11 @@ pub struct Effective {
     pub files: FilesRule,
     /// Whether it may keep something from call to call.
     pub state: bool,
-    /// The accounts by which the host sends mail for it.
-    pub mail: Vec<String>,
-    /// Whether it may look at builds.
-    pub builds: bool,
-    /// Whether it may look at the host's mirrors.
-    pub vcs: bool,
     /// Its secrets.
     pub secrets: BTreeMap<String, EffectiveSecret>,
-    /// A command must be in each of these sets: two names may be the same program, which no words show.
-    exec: Vec<Vec<ArgvRule>>,
+    /// The commands that are declared and those that are granted; one must be in both sets: two names may be the same program, which no
+    /// words show.
+    exec: [Vec<ArgvRule>; 2],
 }
 
 /// A secret that is declared and granted.
@@ -63,7 +58,7 @@ pub enum Origins<'a> {
 }
 
 impl Effective {
-    /// Computes it. `project` is how far a project limits its own use of the plugin, if it does.
+    /// Computes it.
     ///
     /// # Errors
     ///
@@ -72,11 +67,10 @@ impl Effective {
         manifest: &Manifest,
         grant: Option<&PluginGrant>,
         origins: Origins<'_>,
-        project: Option<&Allow>,
     ) -> Result<Self, TemplateError> {
         let grant = grant.filter(|grant| match origins {
             Origins::Operator => true,
-            Origins::Project { digest, .. } => grant.digest == Some(digest),
+            Origins::Project { digest, .. } => grant.given_to() == Some(digest),
         });
         let nothing = PluginGrant::default();
         let given = grant.unwrap_or(&nothing);
@@ -85,41 +79,14 @@ impl Effective {
             Origins::Project { ceiling, .. } => given.allow.union(ceiling),
         };
         let asked = &manifest.permissions;
-        let mut http = http_rule::intersection(&declared(manifest, given)?, &allow.http);
-        let mut files = asked.files_rule().intersection(allow.files);
-        let mut exec = vec![
-            asked.exec.iter().map(|asked| asked.what.clone()).collect(),
-            allow.exec,
-        ];
-        let may = |asked: bool, granted: bool, used: fn(&Allow) -> bool| {
-            asked && granted && project.is_none_or(used)
-        };
-        let state = may(asked.state.is_some(), allow.state, |project| project.state);
-        let builds = may(asked.builds.is_some(), allow.builds, |project| {
-            project.builds
-        });
-        let vcs = may(asked.vcs.is_some(), allow.vcs, |project| project.vcs);
-        let mut mail = if asked.mail.is_some() {
-            allow.mail
-        } else {
-            Vec::new()
-        };
-        if let Some(project) = project {
-            http = http_rule::intersection(&http, &project.http);
-            files = files.intersection(project.files);
-            exec.push(project.exec.clone());
-            mail.retain(|account| project.mail.contains(account));
-        }
+        let declared_commands = asked.exec.iter().map(|asked| asked.what.clone());
         Ok(Self {
-            http,
+            http: http_rule::intersection(&declared(manifest, given)?, &allow.http),
             private_networks: allow.private_networks,
-            files,
-            state,
-            mail,
-            builds,
-            vcs,
+            files: asked.files_rule().intersection(allow.files),
+            state: asked.state.is_some() && allow.state,
             secrets: secrets(manifest, given),
-            exec,
+            exec: [declared_commands.collect(), allow.exec],
         })
     }
 
@@ -169,13 +136,42 @@ fn secrets(manifest: &Manifest, grant: &PluginGrant) -> BTreeMap<String, Effecti
     secrets
 }
 
+/// In the place of a secret's source, which only the operator knows. It is none, so a command that was not filled in is refused.
+pub const UNKNOWN_SOURCE: &str = "env:…";
+
+/// In the place of an origin that the declared rules do not name, likewise.
+pub const UNKNOWN_ORIGIN: &str = "https://…";
+
 /// Something that is asked for and not granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     /// What, in the words of the command line: an option and its value.
     pub option: &'static str,
-    /// The value.
+    /// The value; with [`UNKNOWN_SOURCE`] or [`UNKNOWN_ORIGIN`] in it where only the operator knows it.
     pub value: String,
+    /// Why the plugin asks for it.
+    pub why: String,
+    /// Whether it works without it.
+    pub optional: bool,
+}
+
+impl Missing {
+    /// Whether somebody has to fill in what only he knows.
+    pub fn is_open(&self) -> bool {
+        let open = |unknown| self.value.ends_with(unknown);
+        match self.option {
+            "--secret" => open(UNKNOWN_SOURCE),
+            "--to" => open(UNKNOWN_ORIGIN),
+            _ => false,
+        }
+    }
+}
+
+/// Something that is asked for and that no host of this version gives, so that nobody can grant it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unavailable {
+    /// The kind of permission.
+    pub kind: &'static str,
     /// Why the plugin asks for it.
     pub why: String,
     /// Whether it works without it.
@@ -189,7 +185,9 @@ pub struct Difference {
     pub missing: Vec<Missing>,
     /// Granted and not asked for (any more), as option and value.
     pub unused: Vec<(&'static str, String)>,
-    /// The digest that the grant names, if the plugin has another.
+    /// Asked for, and not to be had in this version.
+    pub unavailable: Vec<Unavailable>,
+    /// To which one it was granted, if the plugin is another.
     pub was: Option<PluginDigest>,
 }
 
@@ -206,7 +204,7 @@ impl Difference {
     ) -> Result<Self, TemplateError> {
         let mut difference = Self {
             was: grant
-                .digest
+                .given_to()
                 .filter(|was| digest.is_some_and(|is| is != *was)),
             ..Self::default()
         };
@@ -214,28 +212,25 @@ impl Difference {
         difference.files_and_commands(manifest, grant);
         difference.secrets(manifest, grant)?;
         let asked = &manifest.permissions;
-        difference.flag("--state", asked.state.as_ref(), grant.allow.state);
-        difference.flag("--builds", asked.builds.as_ref(), grant.allow.builds);
-        difference.flag("--vcs", asked.vcs.as_ref(), grant.allow.vcs);
-        match &asked.mail {
-            Some(asked) if grant.allow.mail.is_empty() => {
-                difference.lacks("--mail", "ACCOUNT".to_owned(), asked)
-            }
-            Some(_) => {}
-            None => difference.unused.extend(
-                grant
-                    .allow
-                    .mail
-                    .iter()
-                    .map(|account| ("--mail", account.clone())),
-            ),
+        match &asked.state {
+            Some(asked) if !grant.allow.state => difference.lacks("--state", String::new(), asked),
+            None if grant.allow.state => difference.unused.push(("--state", String::new())),
+            Some(_) | None => {}
         }
+        difference.unavailable = unavailable(manifest).collect();
         Ok(difference)
     }
 
     /// Whether the plugin works with what is granted, and is the one to which it was.
     pub fn is_fine(&self) -> bool {
-        self.was.is_none() && self.missing.iter().all(|missing| missing.optional)
+        self.was.is_none()
+            && self.unusable().is_none()
+            && self.missing.iter().all(|missing| missing.optional)
+    }
+
+    /// That without which the plugin does not work and which this version does not have.
+    pub fn unusable(&self) -> Option<&Unavailable> {
+        self.unavailable.iter().find(|asked| !asked.optional)
     }
 
     /// The command that grants all that is missing; nothing if nothing is.
@@ -283,10 +278,25 @@ impl Difference {
             Some(_) => codes::PLUGIN_CHANGED,
             None => codes::NOT_GRANTED,
         };
+        let (code, message) = match self.unusable() {
+            Some(asked) => (
+                codes::NOT_IMPLEMENTED,
+                format!(
+                    "plugin `{name}` asks for {}, which this version of piper gives to nobody",
+                    asked.kind
+                ),
+            ),
+            None => (code, message),
+        };
         let mut problem = Problem::error(code, message);
         problem
             .help
             .extend(self.to_string().lines().map(str::to_owned));
+        if self.was.is_some() {
+            return Some(problem.help(format!(
+                "`piper plugin grant {name}` shows all that it asks for; `--keep` gives it also what the other one had"
+            )));
+        }
         if let Some(command) = self.command(plugin) {
             problem = problem.help(format!("to grant it: {command}"));
         }
@@ -300,14 +310,6 @@ impl Difference {
             why: asked.why.clone(),
             optional: asked.optional,
         });
-    }
-
-    fn flag(&mut self, option: &'static str, asked: Option<&Asked<()>>, granted: bool) {
-        match asked {
-            Some(asked) if !granted => self.lacks(option, String::new(), asked),
-            None if granted => self.unused.push((option, String::new())),
-            _ => {}
-        }
     }
 
     fn http(&mut self, manifest: &Manifest, grant: &PluginGrant) -> Result<(), TemplateError> {
@@ -377,24 +379,24 @@ impl Difference {
     fn secrets(&mut self, manifest: &Manifest, grant: &PluginGrant) -> Result<(), TemplateError> {
         let declared = declared(manifest, grant)?;
         for asked in &manifest.permissions.secrets {
-            let what = &asked.what;
-            let granted = grant.secrets.get(&what.name);
+            let name = &asked.what.name;
+            let granted = grant.secrets.get(name);
             if granted.is_none() {
-                let variable = what.name.to_uppercase().replace('-', "_");
-                self.lacks("--secret", format!("{}=env:{variable}", what.name), asked);
-                let sent = !what.uses.headers.is_empty() || what.uses.path || what.uses.body;
-                for origin in origins(&declared).filter(|_| sent) {
-                    self.lacks("--to", format!("{}={origin}", what.name), asked);
-                }
+                // Where it is, only the operator knows: a guess from the plugin's own name for it would let that name choose.
+                self.lacks("--secret", format!("{name}={UNKNOWN_SOURCE}"), asked);
             }
-            let extra = granted.map(|granted| granted.uses).unwrap_or_default();
+            self.audience(&declared, asked, granted);
+            let (wanted, extra) = (
+                &asked.what.uses,
+                granted.map(|granted| granted.uses).unwrap_or_default(),
+            );
             let uses = [
-                (what.uses.path && !extra.path, "path"),
-                (what.uses.body && !extra.body, "body"),
-                (what.uses.reveal && !extra.reveal, "reveal"),
+                (wanted.path && !extra.path, "path"),
+                (wanted.body && !extra.body, "body"),
+                (wanted.reveal && !extra.reveal, "reveal"),
             ];
             for (_, word) in uses.into_iter().filter(|(lacks, _)| *lacks) {
-                self.lacks("--use", format!("{}={word}", what.name), asked);
+                self.lacks("--use", format!("{name}={word}"), asked);
             }
         }
         let asked = &manifest.permissions.secrets;
@@ -408,6 +410,57 @@ impl Difference {
         );
         Ok(())
     }
+
+    /// Where a secret may go beside where the plugin sends. Fewer places are the operator's choice; with none in common the plugin can
+    /// do nothing with it, and places where it never sends are of no use.
+    fn audience(
+        &mut self,
+        declared: &[HttpRule],
+        asked: &Asked<SecretAsk>,
+        granted: Option<&SecretGrant>,
+    ) {
+        let name = &asked.what.name;
+        let sends_to = |origin: &Origin| {
+            declared.iter().any(|rule| {
+                rule.scheme() == origin.scheme
+                    && rule.port() == origin.port
+                    && rule.host().matches(&origin.host)
+            })
+        };
+        let to = granted.map_or(&[][..], |granted| &granted.to);
+        let is_sent = asked.what.uses.is_sent();
+        if is_sent && !to.iter().any(sends_to) {
+            let mut known = origins(declared).peekable();
+            if known.peek().is_none() {
+                self.lacks("--to", format!("{name}={UNKNOWN_ORIGIN}"), asked);
+            }
+            for origin in known {
+                self.lacks("--to", format!("{name}={origin}"), asked);
+            }
+        }
+        let is_unused = |origin: &&Origin| !is_sent || !sends_to(origin);
+        let unused = to.iter().filter(is_unused);
+        self.unused
+            .extend(unused.map(|origin| ("--to", format!("{name}={origin}"))));
+    }
+}
+
+/// What is declared and served by nothing yet: the daemon will.
+fn unavailable(manifest: &Manifest) -> impl Iterator<Item = Unavailable> {
+    let all = &manifest.permissions;
+    let kinds = [
+        ("mail", &all.mail),
+        ("builds", &all.builds),
+        ("vcs", &all.vcs),
+    ];
+    kinds.into_iter().filter_map(|(kind, asked)| {
+        let asked = asked.as_ref()?;
+        Some(Unavailable {
+            kind,
+            why: asked.why.clone(),
+            optional: asked.optional,
+        })
+    })
 }
 
 /// The single origins that rules name, each once.
@@ -431,15 +484,23 @@ impl fmt::Display for Difference {
             writeln!(f, "  was {was}")?;
         }
         for missing in &self.missing {
-            let optional = if missing.optional { " (optional)" } else { "" };
+            let optional = optional(missing.optional);
             let what = join(missing.option, &missing.value);
             writeln!(f, "+ {what}{optional}: {}", printable(&missing.why))?;
+        }
+        for asked in &self.unavailable {
+            let (optional, why) = (optional(asked.optional), printable(&asked.why));
+            writeln!(f, "! {}{optional}, not in this version: {why}", asked.kind)?;
         }
         for (option, value) in &self.unused {
             writeln!(f, "- {}", join(option, value))?;
         }
         Ok(())
     }
+}
+
+fn optional(is_optional: bool) -> &'static str {
+    if is_optional { " (optional)" } else { "" }
 }
 
 fn join(option: &str, value: &str) -> String {

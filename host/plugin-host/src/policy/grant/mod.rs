@@ -1,16 +1,19 @@
 //! `$XDG_CONFIG_HOME/piper/plugins.toml`: what the operator grants, and what follows from it.
 //!
 //! Only this file gives a plugin anything. It is the operator's own, never a repository's, and all in it is literal. What a plugin may
-//! do at last is what it declares, the project uses *and* the operator grants ([`Effective`]); what is lacking is told with the
-//! command that gives it ([`Missing`]). Nothing here reads or writes a file.
+//! do at last is what it declares *and* the operator grants ([`Effective`]): a project that uses it neither adds to that nor takes from it.
+//! What is lacking is told with the command that gives it ([`Missing`]). Nothing here reads or writes a file.
 
 mod decode;
 mod edit;
 mod effective;
 
 pub use decode::load;
-pub use edit::{Addition, EditError, add};
-pub use effective::{Difference, Effective, EffectiveSecret, Missing, Origins};
+pub use edit::{Change, EditError, change};
+pub use effective::{
+    Difference, Effective, EffectiveSecret, Missing, Origins, UNKNOWN_ORIGIN, UNKNOWN_SOURCE,
+    Unavailable,
+};
 
 use super::{
     exec::ArgvRule,
@@ -51,6 +54,8 @@ pub struct PluginGrant {
     /// Which one it is. Without it the grant holds for whatever the source has, and never for a plugin of a project: any repository
     /// could call its plugin by this name.
     pub digest: Option<PluginDigest>,
+    /// To which one all below was given, if that is another: the operator added a new one of this name since.
+    pub granted_to: Option<PluginDigest>,
     /// Its configuration.
     pub config: Value,
     /// What it may do.
@@ -59,6 +64,18 @@ pub struct PluginGrant {
     pub secrets: BTreeMap<String, SecretGrant>,
     /// Limits other than the defaults.
     pub limits: Limits,
+}
+
+impl PluginGrant {
+    /// To which plugin it was given; none is whatever the source has.
+    pub fn given_to(&self) -> Option<PluginDigest> {
+        self.granted_to.or(self.digest)
+    }
+
+    /// Whether it lets a plugin do anything. A configuration alone does not: it may be written before anything is granted.
+    pub fn gives(&self) -> bool {
+        self.allow != Allow::default() || !self.secrets.is_empty()
+    }
 }
 
 /// What is allowed, secrets apart.
@@ -74,12 +91,6 @@ pub struct Allow {
     pub exec: Vec<ArgvRule>,
     /// To keep something from call to call.
     pub state: bool,
-    /// The accounts by which the host sends mail for it.
-    pub mail: Vec<String>,
-    /// To look at builds.
-    pub builds: bool,
-    /// To look at the host's mirrors of sources.
-    pub vcs: bool,
 }
 
 impl Allow {
@@ -97,16 +108,12 @@ impl Allow {
     /// What is allowed by one or the other.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        let both = |one: &[String], two: &[String]| [one, two].concat();
         Self {
             http: [&self.http[..], &other.http].concat(),
             private_networks: [&self.private_networks[..], &other.private_networks].concat(),
             files: self.files.union(other.files),
             exec: [&self.exec[..], &other.exec].concat(),
             state: self.state || other.state,
-            mail: both(&self.mail, &other.mail),
-            builds: self.builds || other.builds,
-            vcs: self.vcs || other.vcs,
         }
     }
 }
@@ -191,8 +198,6 @@ pub struct Limits {
     pub http_total: Option<Duration>,
     /// Bytes of state.
     pub state: Option<u64>,
-    /// Bytes of a delivery to a webhook.
-    pub webhook_body: Option<u64>,
 }
 
 #[cfg(test)]

@@ -69,7 +69,6 @@ allow.private-network = [
 ]
 allow.files = { workspace = "read", out = true }
 allow.exec = [["git", "fetch"]]
-allow.mail = ["ops"]
 secrets.api-key = { from = "env:ES_API_KEY", to = ["https://logs.example.com:9200"] }
 secrets.sign = { from = "file:/etc/piper/wh", strip = "whsec_", decode = "base64", use = ["reveal"] }
 limits = { memory = "256MiB", wall = "1m" }
@@ -141,6 +140,10 @@ fn an_empty_file_grants_reading_the_workspace_to_projects_and_nothing_else() {
 #[test_case("[plugins.es]\nsecrets.a = { from = \"env:A\", use = [\"all\"] }", "P0108:\"all\""; "an unknown use")]
 #[test_case("[plugins.es]\ndigest = \"sha256:12\"", "P0614:sha256:12"; "not a digest")]
 #[test_case("[plugins.\"e s\"]", "P0105:\"e s\""; "not a name")]
+#[test_case("[plugins.es]\nallow.mail = [\"ops\"]", "P0104:[\"ops\"]"; "mail, which nothing sends")]
+#[test_case("[plugins.es]\nallow.builds = false", "P0104:false"; "builds, which nothing shows")]
+#[test_case("[policy.project-plugins]\nvcs = true", "P0104:true"; "mirrors, which nothing has")]
+#[test_case("[plugins.es]\nlimits.webhook-body = \"1MiB\"", "P0104:\"1MiB\""; "deliveries, which nothing takes")]
 #[test_case("[policy]\nprojects = {}", "P0107:projects"; "an unknown policy")]
 fn what_is_wrong_has_a_place_and_nothing_is_granted(text: &str, expected: &str) {
     assert_eq!(found(text), [expected]);
@@ -172,7 +175,7 @@ fn what_holds_is_declared_and_granted() {
         "{ELASTIC}[[permission.files]]\nworkspace = \"write\"\nwhy = \"write\"\n\
         [[permission.exec]]\nargv = [\"git\"]\nwhy = \"look\"\n[[permission.state]]\nwhy = \"remember\"\n"
     ));
-    let effective = Effective::new(&manifest, Some(&es), Origins::Operator, None).unwrap();
+    let effective = Effective::new(&manifest, Some(&es), Origins::Operator).unwrap();
     assert_eq!(
         effective.http,
         [rule("POST https://logs.example.com:9200/_bulk")]
@@ -183,7 +186,6 @@ fn what_holds_is_declared_and_granted() {
         "writing is not granted, the folder not asked for"
     );
     assert!(!effective.state, "not granted");
-    assert!(effective.mail.is_empty(), "not asked for");
     assert_eq!(
         effective.secrets.keys().collect::<Vec<_>>(),
         ["api-key"],
@@ -204,7 +206,7 @@ fn what_holds_is_declared_and_granted() {
         effective.granted_program(&command(&["git", "push"]), resolve),
         None
     );
-    let nothing = Effective::new(&manifest, None, Origins::Operator, None).unwrap();
+    let nothing = Effective::new(&manifest, None, Origins::Operator).unwrap();
     assert_eq!(nothing.http, []);
     assert_eq!(
         nothing.granted_program(&command(&["git", "fetch"]), resolve),
@@ -213,30 +215,6 @@ fn what_holds_is_declared_and_granted() {
     assert_eq!(
         Effective::default().granted_program(&command(&["git"]), resolve),
         None
-    );
-}
-
-#[test]
-fn a_project_can_narrow_and_never_widen() {
-    let es = grant(FILE);
-    let manifest = manifest(ELASTIC);
-    let wide = Allow {
-        http: vec![rule("https://*")],
-        ..Allow::default()
-    };
-    let effective = |project: &Allow| {
-        Effective::new(&manifest, Some(&es), Origins::Operator, Some(project))
-            .unwrap()
-            .http
-    };
-    assert_eq!(effective(&wide), []);
-    let wide = Allow {
-        http: vec![rule("https://*:9200")],
-        ..wide
-    };
-    assert_eq!(
-        effective(&wide),
-        [rule("POST https://logs.example.com:9200/_bulk")]
     );
 }
 
@@ -257,7 +235,6 @@ fn a_projects_plugin_gets_a_grant_by_its_digest_only() {
                 digest,
                 ceiling: &ceiling,
             },
-            None,
         )
         .unwrap()
     };
@@ -280,9 +257,7 @@ fn a_grant_without_a_digest_is_not_for_projects() {
         ceiling: &Allow::default(),
     };
     assert_eq!(
-        Effective::new(&manifest, Some(&es), origins, None)
-            .unwrap()
-            .http,
+        Effective::new(&manifest, Some(&es), origins).unwrap().http,
         []
     );
 }
@@ -290,7 +265,7 @@ fn a_grant_without_a_digest_is_not_for_projects() {
 #[test]
 fn what_is_missing_is_told_with_the_command_that_grants_it() {
     let es = grant(
-        "[plugins.es]\nconfig.url = \"https://logs.example.com:9200\"\nallow.http = [\"GET https://old.example.com\"]\nallow.vcs = true",
+        "[plugins.es]\nconfig.url = \"https://logs.example.com:9200\"\nallow.http = [\"GET https://old.example.com\"]\nallow.private-network = []",
     );
     let manifest = manifest(&format!(
         "{ELASTIC}[[permission.state]]\nwhy = \"remember\"\noptional = true\n\
@@ -304,16 +279,16 @@ fn what_is_missing_is_told_with_the_command_that_grants_it() {
          + files workspace=read: look\n\
          + files out: look\n\
          + exec git 'it'\\''s': fetch\n\
-         + secret api-key=env:API_KEY: log in\n\
+         + secret api-key=env:…: log in\n\
          + to api-key=https://logs.example.com:9200: log in\n\
          + state (optional): remember\n\
          - http GET https://old.example.com\n\
-         - vcs\n"
+"
     );
     assert_eq!(
         difference.command(&name("es")).unwrap(),
         "piper plugin grant es --http 'POST https://logs.example.com:9200/_bulk' --files workspace=read --files out \
-         --exec 'git '\\''it'\\''\\'\\'''\\''s'\\''' --secret api-key=env:API_KEY --to api-key=https://logs.example.com:9200 --state"
+         --exec 'git '\\''it'\\''\\'\\'''\\''s'\\''' --secret 'api-key=env:…' --to api-key=https://logs.example.com:9200 --state"
     );
     let problem = difference.problem(&name("es")).unwrap();
     assert_eq!(
@@ -330,6 +305,80 @@ fn what_is_missing_is_told_with_the_command_that_grants_it() {
             .unwrap()
             .starts_with("to grant it: piper plugin grant es --http ")
     );
+}
+
+#[test_case("from = \"env:A\"", "+ to api-key=https://logs.example.com:9200: log in\n"; "nowhere")]
+#[test_case("from = \"env:A\", to = [\"https://logs.example.com:9200\"]", ""; "where it sends")]
+#[test_case("from = \"env:A\", to = [\"https://logs.example.com\"]", "+ to api-key=https://logs.example.com:9200: log in\n- to api-key=https://logs.example.com\n"; "to another port")]
+#[test_case("from = \"env:A\", to = [\"https://logs.example.com:9200\", \"https://old.example.com\"]", "- to api-key=https://old.example.com\n"; "where it does not send any more")]
+fn the_audience_of_a_secret_is_held_against_where_the_plugin_sends(grant_of: &str, expected: &str) {
+    let es = grant(&format!(
+        "[plugins.es]\nconfig.url = \"https://logs.example.com:9200\"\nallow.http = [\"POST https://logs.example.com:9200\"]\nsecrets.api-key = {{ {grant_of} }}"
+    ));
+    let difference = Difference::new(&manifest(ELASTIC), &es, None).unwrap();
+    assert_eq!(difference.to_string(), expected);
+    assert_eq!(difference.is_fine(), !expected.contains('+'));
+}
+
+#[test]
+fn a_secret_goes_to_fewer_places_than_the_plugin_if_the_operator_says_so() {
+    let manifest = manifest(
+        "[[permission.http]]\nto = \"https://a.example\"\nwhy = \"x\"\n[[permission.http]]\nto = \"https://*.b.example\"\nwhy = \"x\"\n\
+         [[permission.secret]]\nname = \"key\"\nuse = { header = \"authorization\" }\nwhy = \"log in\"\n",
+    );
+    let missing = |to: &str| {
+        let text = format!(
+            "[plugins.es]\nallow.http = [\"https://a.example\", \"https://*.b.example\"]\nsecrets.key = {{ from = \"env:A\", to = [{to}] }}"
+        );
+        Difference::new(&manifest, &grant(&text), None)
+            .unwrap()
+            .missing
+    };
+    assert_eq!(missing("\"https://a.example\""), []);
+    assert_eq!(missing("\"https://c.b.example\""), []);
+    let nowhere: Vec<String> = missing("")
+        .into_iter()
+        .map(|missing| missing.value)
+        .collect();
+    assert_eq!(nowhere, ["key=https://a.example"]);
+}
+
+#[test_case("use = { header = \"authorization\" }", &["key=env:…", "key=https://…"]; "one that is sent")]
+#[test_case("use = { hmac = true }", &["key=env:…"]; "one that stays")]
+fn what_only_the_operator_knows_of_a_secret_is_left_open(uses: &str, expected: &[&str]) {
+    let manifest = manifest(&format!(
+        "[[permission.http]]\nto = \"https://*.example.com\"\nwhy = \"x\"\n[[permission.secret]]\nname = \"key\"\n{uses}\nwhy = \"log in\"\n"
+    ));
+    let granted = grant("[plugins.es]\nallow.http = [\"https://*.example.com\"]");
+    let missing = Difference::new(&manifest, &granted, None).unwrap().missing;
+    let values: Vec<&str> = missing
+        .iter()
+        .map(|missing| missing.value.as_str())
+        .collect();
+    assert_eq!(values, expected);
+    assert!(missing.iter().all(Missing::is_open));
+    assert_eq!(SecretSource::parse(effective::UNKNOWN_SOURCE), None);
+    assert!(Origin::parse(effective::UNKNOWN_ORIGIN).is_err());
+}
+
+#[test]
+fn what_no_host_gives_is_told_and_cannot_be_granted() {
+    let difference = |optional: &str| {
+        let asks = format!(
+            "[[permission.mail]]\nwhy = \"write\"\n{optional}[[permission.vcs]]\nwhy = \"look\"\noptional = true\n"
+        );
+        Difference::new(&manifest(&asks), &PluginGrant::default(), None).unwrap()
+    };
+    let needs = difference("");
+    assert_eq!(
+        needs.to_string(),
+        "! mail, not in this version: write\n! vcs (optional), not in this version: look\n"
+    );
+    assert_eq!(needs.command(&name("es")), None);
+    let problem = needs.problem(&name("es")).unwrap();
+    assert_eq!(problem.code, codes::NOT_IMPLEMENTED);
+    assert!(problem.message.contains("asks for mail"), "{problem:?}");
+    assert!(difference("optional = true\n").is_fine());
 }
 
 #[test]
@@ -361,7 +410,7 @@ fn any_host_is_granted_with_an_acknowledgment() {
         difference.command(&name("es")).unwrap(),
         "piper plugin grant es --http 'https://*' --i-know"
     );
-    let text = add("", &name("es"), &[Addition::Http(rule("https://*"))]).unwrap();
+    let text = change("", &name("es"), &[Change::Http(rule("https://*"))]).unwrap();
     assert_eq!(
         text,
         "[plugins.es]\nallow.any-host = true\nallow.http = [\"https://*\"]\n"
@@ -372,12 +421,12 @@ fn any_host_is_granted_with_an_acknowledgment() {
 #[test]
 fn an_addition_leaves_the_rest_of_the_file_as_it_is() {
     let additions = [
-        Addition::Http(rule("GET https://logs.example.com:9200")),
-        Addition::PrivateNetwork(Network::parse("10.3.0.0/16").unwrap()),
-        Addition::State,
-        Addition::Http(rule("POST https://logs.example.com:9200/_bulk")),
+        Change::Http(rule("GET https://logs.example.com:9200")),
+        Change::PrivateNetwork(Network::parse("10.3.0.0/16").unwrap()),
+        Change::State,
+        Change::Http(rule("POST https://logs.example.com:9200/_bulk")),
     ];
-    let edited = add(FILE, &name("es"), &additions).unwrap();
+    let edited = change(FILE, &name("es"), &additions).unwrap();
     let expected = FILE
         .replace(
             "_bulk\"] # only this",
@@ -388,8 +437,8 @@ fn an_addition_leaves_the_rest_of_the_file_as_it_is() {
             "    \"10.2.0.0/16\",\n    \"10.3.0.0/16\",\n",
         )
         .replace(
-            "allow.mail = [\"ops\"]\n",
-            "allow.mail = [\"ops\"]\nallow.state = true\n",
+            "allow.exec = [[\"git\", \"fetch\"]]\n",
+            "allow.exec = [[\"git\", \"fetch\"]]\nallow.state = true\n",
         );
     assert_eq!(edited, expected);
 }
@@ -397,20 +446,77 @@ fn an_addition_leaves_the_rest_of_the_file_as_it_is() {
 #[test]
 fn a_file_that_is_none_is_not_edited() {
     let es = name("es");
-    assert!(add("[plugins", &es, &[]).is_err());
-    assert!(add("plugins = 1", &es, &[]).is_err());
-    assert!(add("[plugins.es]\nallow = 1", &es, &[Addition::State]).is_err());
+    assert!(change("[plugins", &es, &[]).is_err());
+    assert!(change("plugins = 1", &es, &[]).is_err());
+    assert!(change("[plugins.es]\nallow = 1", &es, &[Change::State]).is_err());
     assert!(
-        add(
+        change(
             "[plugins.es]\nallow.http = 1",
             &es,
-            &[Addition::Http(rule("https://a.example"))]
+            &[Change::Http(rule("https://a.example"))]
         )
         .is_err()
     );
 }
 
-fn additions() -> impl Strategy<Value = Addition> {
+const OLD: &str = "sha256:0707070707070707070707070707070707070707070707070707070707070707";
+const NEW: &str = "sha256:0808080808080808080808080808080808080808080808080808080808080808";
+
+#[test_case("source = \"a.wasm\"\ndigest = \"OLD\"\nallow.state = true\n", "source = \"b.wasm\"\ndigest = \"NEW\"\nallow.state = true\ngranted-to = \"OLD\"\n"; "another one")]
+#[test_case("source = \"a.wasm\"\ndigest = \"NEW\"\ngranted-to = \"OLD\"\n", "source = \"b.wasm\"\ndigest = \"NEW\"\ngranted-to = \"OLD\"\n"; "the same again")]
+#[test_case("digest = \"OLD\"\ngranted-to = \"NEW\"\n", "digest = \"NEW\"\nsource = \"b.wasm\"\n"; "the one that it was given to")]
+#[test_case("", "source = \"b.wasm\"\ndigest = \"NEW\"\n"; "the first one")]
+fn a_pin_leaves_what_was_granted_to_whom_it_was(before: &str, after: &str) {
+    let text = |table: &str| {
+        format!("[plugins.es]\n{table}")
+            .replace("OLD", OLD)
+            .replace("NEW", NEW)
+    };
+    let source = PluginSource::parse("b.wasm").unwrap();
+    let pin = Change::Pin(source, PluginDigest([8; 32]));
+    let edited = change(&text(before), &name("es"), &[pin]).unwrap();
+    assert_eq!(edited, text(after));
+}
+
+#[test]
+fn what_is_forgotten_is_all_but_which_one_it_is() {
+    let text = format!(
+        "# mine\n[plugins.es]\nsource = \"a.wasm\"\ndigest = \"{NEW}\"\ngranted-to = \"{OLD}\"\nconfig.url = \"x\"\nallow.state = true\nlimits.cpu = \"9s\"\nsecrets.a = {{ from = \"env:A\" }}\n[plugins.other]\nallow.state = true\n"
+    );
+    let changes = [Change::Forget, Change::Give(Some(PluginDigest([8; 32])))];
+    assert_eq!(
+        change(&text, &name("es"), &changes).unwrap(),
+        format!(
+            "# mine\n[plugins.es]\nsource = \"a.wasm\"\ndigest = \"{NEW}\"\n[plugins.other]\nallow.state = true\n"
+        )
+    );
+    let changes = [Change::Give(None)];
+    let edited = change(
+        "[plugins.es.allow]\nstate = true\n[plugins.es]\ndigest = \"x\"\n",
+        &name("es"),
+        &changes,
+    );
+    assert_eq!(
+        edited.unwrap(),
+        "[plugins.es.allow]\nstate = true\n[plugins.es]\n"
+    );
+}
+
+#[test]
+fn a_grant_holds_for_the_one_to_which_it_was_given_and_not_for_the_pinned_one() {
+    let es = grant(&format!(
+        "[plugins.es]\nsource = \"a.wasm\"\ndigest = \"{NEW}\"\ngranted-to = \"{OLD}\"\nallow.state = true"
+    ));
+    let was = |digest| {
+        Difference::new(&manifest(""), &es, Some(PluginDigest(digest)))
+            .unwrap()
+            .was
+    };
+    assert_eq!(was([8; 32]), Some(PluginDigest([7; 32])));
+    assert_eq!(was([7; 32]), None);
+}
+
+fn additions() -> impl Strategy<Value = Change> {
     let origin = Origin::parse("https://a.example:9200").unwrap();
     let secret = move |uses| SecretGrant {
         from: SecretSource::Env("A".to_owned()),
@@ -430,10 +536,10 @@ fn additions() -> impl Strategy<Value = Addition> {
             "POST http://*.b.example:8080/x",
             "https://*"
         ])
-        .prop_map(|text| Addition::Http(rule(text))),
+        .prop_map(|text| Change::Http(rule(text))),
         proptest::sample::select(vec!["10.0.0.0/8", "fd00::/8"])
-            .prop_map(|text| Addition::PrivateNetwork(Network::parse(text).unwrap())),
-        any::<(bool, bool, bool)>().prop_map(|(read, out, cache)| Addition::Files(FilesRule {
+            .prop_map(|text| Change::PrivateNetwork(Network::parse(text).unwrap())),
+        any::<(bool, bool, bool)>().prop_map(|(read, out, cache)| Change::Files(FilesRule {
             workspace: if read { Access::Read } else { Access::Write },
             out,
             cache,
@@ -444,32 +550,26 @@ fn additions() -> impl Strategy<Value = Addition> {
                 .map(String::as_str)
                 .filter(|word| !word.trim().is_empty())
                 .collect();
-            ArgvRule::parse(&words).ok().map(Addition::Exec)
+            ArgvRule::parse(&words).ok().map(Change::Exec)
         }),
-        Just(Addition::State),
-        Just(Addition::Builds),
-        Just(Addition::Vcs),
-        "[a-z]{1,5}".prop_map(Addition::Mail),
-        any::<[u8; 32]>().prop_map(|bytes| Addition::Digest(PluginDigest(bytes))),
-        ("[a-z]{1,3}", uses).prop_map(move |(name, uses)| Addition::Secret(name, secret(uses))),
+        Just(Change::State),
+        any::<[u8; 32]>().prop_map(|bytes| Change::Give(Some(PluginDigest(bytes)))),
+        ("[a-z]{1,3}", uses).prop_map(move |(name, uses)| Change::Secret(name, secret(uses))),
     ]
 }
 
-fn holds(grant: &PluginGrant, addition: &Addition) -> bool {
+fn holds(grant: &PluginGrant, addition: &Change) -> bool {
     let allow = &grant.allow;
     match addition {
-        Addition::Source(source) => grant.source.as_ref() == Some(source),
         // Only the last one stays.
-        Addition::Digest(_) => grant.digest.is_some(),
-        Addition::Http(rule) => allow.http.iter().any(|known| known.covers(rule)),
-        Addition::PrivateNetwork(network) => allow.private_networks.contains(network),
-        Addition::Files(rule) => allow.files.covers(*rule),
-        Addition::Exec(rule) => allow.exec.contains(rule),
-        Addition::State => allow.state,
-        Addition::Builds => allow.builds,
-        Addition::Vcs => allow.vcs,
-        Addition::Mail(account) => allow.mail.contains(account),
-        Addition::Secret(name, secret) => {
+        Change::Pin(..) => grant.digest.is_some(),
+        Change::Give(_) | Change::Forget => true,
+        Change::Http(rule) => allow.http.iter().any(|known| known.covers(rule)),
+        Change::PrivateNetwork(network) => allow.private_networks.contains(network),
+        Change::Files(rule) => allow.files.covers(*rule),
+        Change::Exec(rule) => allow.exec.contains(rule),
+        Change::State => allow.state,
+        Change::Secret(name, secret) => {
             let known = &grant.secrets[name];
             let uses = |new: bool, known: bool| known || !new;
             known.from == secret.from
@@ -494,7 +594,7 @@ proptest! {
         additions in proptest::collection::vec(additions(), 0..6),
     ) {
         let before = grants(text);
-        let edited = add(text, &name("es"), &additions).unwrap();
+        let edited = change(text, &name("es"), &additions).unwrap();
         let after = grants(&edited);
         for addition in &additions {
             prop_assert!(holds(&after.plugins[&name("es")], addition), "{:?} in\n{}", addition, edited);
@@ -511,8 +611,8 @@ proptest! {
         prop_assert_eq!(&after.project_plugins, &before.project_plugins);
         let comments = |text: &str| text.lines().filter_map(|line| Some(line.split_once('#')?.1.to_owned())).collect::<Vec<_>>();
         prop_assert_eq!(comments(&edited), comments(text));
-        let again = add(&edited, &name("es"), &additions).unwrap();
-        let digests = additions.iter().filter(|addition| matches!(addition, Addition::Digest(_))).count();
+        let again = change(&edited, &name("es"), &additions).unwrap();
+        let digests = additions.iter().filter(|addition| matches!(addition, Change::Give(_))).count();
         prop_assert!(digests > 1 || again == edited, "{}\n{}", edited, again);
     }
 
@@ -533,7 +633,7 @@ proptest! {
             allow: Allow { http: granted.clone(), ..Allow::default() },
             ..PluginGrant::default()
         };
-        let effective = Effective::new(&manifest, Some(&grant), Origins::Operator, None).unwrap();
+        let effective = Effective::new(&manifest, Some(&grant), Origins::Operator).unwrap();
         for rule in &effective.http {
             prop_assert!(granted.iter().any(|wider| wider.covers(rule)));
             prop_assert!(declared.iter().any(|wider| wider.covers(rule)));

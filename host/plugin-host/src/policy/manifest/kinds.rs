@@ -49,9 +49,9 @@ pub struct Notifier {
     pub schema: Option<WorkspacePath>,
     /// The kinds of events that it wants; all if there are none.
     pub events: Vec<String>,
-    /// How many events at once at most.
+    /// How many events at once at most. Nothing goes by it yet: who is told of one build is told of one event.
     pub batch: u32,
-    /// Whether the newest event of a subject is enough.
+    /// Whether the newest event of a subject is enough. Nothing goes by it yet: no event waits for another.
     pub supersede: bool,
 }
 

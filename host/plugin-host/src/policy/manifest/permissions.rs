@@ -86,6 +86,11 @@ impl SecretUse {
         *self == Self::default()
     }
 
+    /// Whether it goes to somebody, in a request.
+    pub fn is_sent(&self) -> bool {
+        !self.headers.is_empty() || self.path || self.body
+    }
+
     /// Its parts in words: `header authorization`, `hmac`.
     pub fn parts(&self) -> Vec<String> {
         let headers = self.headers.iter().map(|name| format!("header {name}"));

@@ -185,7 +185,7 @@ impl Secrets {
     /// When the secret is not granted, or not to be sent.
     pub fn placeholder(&mut self, name: &str, random: u128) -> Result<String, SecretError> {
         let bound = self.bound(name)?;
-        if bound.uses.headers.is_empty() && !bound.uses.path && !bound.uses.body {
+        if !bound.uses.is_sent() {
             return Err(not_for(name, "to be sent"));
         }
         let meaning = Meaning {
