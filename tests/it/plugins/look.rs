@@ -20,7 +20,7 @@ fn a_component_is_shown_with_what_it_is_and_asks_for() {
         "  state                                  remember (optional)\n",
         "May do here\n  nothing\n",
         "--files workspace=write\n",
-        "step-planner: 128MiB of memory, 1s of CPU, 2s in all\n",
+        "step-planner: 128MiB of memory, 1s of CPU, 10s in all\n",
         "step-runner: 128MiB of memory, 5s of CPU, as long as its step may take\n",
         "piper:base/http@0.1.0\n",
         "of WASI, which toolchains import whether they are called or not\n",
