@@ -94,11 +94,11 @@ fn a_file_that_was_rotated_away_is_begun_anew() {
 }
 
 #[test]
-fn a_folder_that_was_not_granted_is_said_when_it_is_opened() {
+fn a_folder_that_is_no_plugins_is_refused_before_it_is_opened() {
     let fake = Fake::new();
     fake.config(json!({"path": "/etc/log"}));
     let failure = fake.open_sink::<File, _>(json!({})).unwrap_err();
-    assert_eq!(failure.code, "policy.fs");
+    assert_eq!(failure.code, "settings");
 }
 
 proptest! {
