@@ -109,12 +109,16 @@ impl Moment {
     }
 
     fn name(self) -> &'static str {
+        let [started, finished] = EVENTS;
         match self {
-            Self::Started => "build.started",
-            Self::Ended { .. } => "build.finished",
+            Self::Started => started,
+            Self::Ended { .. } => finished,
         }
     }
 }
+
+/// The kinds of events that this piper tells notifiers of.
+pub const EVENTS: [&str; 2] = ["build.started", "build.finished"];
 
 /// The build that `build` is compared with: of `builds`, the newest before it of the same project, pipeline and cell that says something
 /// of what it built.

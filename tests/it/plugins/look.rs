@@ -239,3 +239,23 @@ fn a_plugin_is_checked_by_its_name_too() {
         .exits(2)
         .complains("junit");
 }
+
+#[test]
+fn what_a_manifest_says_in_vain_is_told() {
+    let env = TestEnv::empty();
+    let manifest = "manifest = 1\nname = \"odd\"\nversion = \"1.0.0\"\nlicense = \"MIT\"\ndescription = \"d\"\nconfig-schema = \"c.json\"\n\
+        [[notifier]]\nevents = [\"build.finishd\"]\n[[permission.http]]\nto = \"POST {config.uri}\"\nwhy = \"w\"\n";
+    let component = guests::with_section(guests::odd(), "piper:manifest", manifest);
+    let schema = r#"{"properties": {"url": {"type": "string"}}, "additionalProperties": false}"#;
+    env.write(
+        "odd.wasm",
+        guests::with_section(&component, "piper:config-schema", schema),
+    );
+    plugin(&env, &["check", "./odd.wasm"])
+        .finish()
+        .exits(2)
+        .complains("waits for the event `build.finishd`")
+        .complains("did you mean `build.finished`?")
+        .complains("asks for requests to `{config.uri}`")
+        .complains("did you mean `{config.url}`?");
+}

@@ -17,7 +17,9 @@ use clap::Args;
 use piper_core::{
     codes,
     id::PluginName,
+    notify::EVENTS,
     problem::{Problem, Severity},
+    suggest,
 };
 use piper_plugin_host::{
     Plugin,
@@ -25,7 +27,7 @@ use piper_plugin_host::{
     policy::manifest::{self, Loaded, Manifest, Role},
 };
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// The manifest that a plugin's author writes.
 pub(super) const MANIFEST: &str = "piper-plugin.toml";
@@ -91,6 +93,8 @@ pub(super) fn examine(component: &Component, plugin: &Plugin) -> (Option<Loaded>
     if let Some(manifest) = &loaded.manifest {
         problems.extend(mismatches(title, manifest, plugin.kinds()));
         problems.extend(schema(title, manifest, plugin.config_schema()));
+        problems.extend(unknown_events(title, manifest));
+        problems.extend(unknown_config(title, manifest, plugin.config_schema()));
         let described = component.describe().ok();
         let options = described.and_then(|described| described.options_schema);
         problems.extend(options_schemas(title, manifest, options.as_deref()));
@@ -167,6 +171,65 @@ fn schema(title: &str, manifest: &Manifest, schema: Option<&str>) -> Option<Prob
         }
         (Some(_), _) | (None, None) => None,
     }
+}
+
+/// Events that no notifier is told of here.
+fn unknown_events(title: &str, manifest: &Manifest) -> Vec<Problem> {
+    let events = manifest.notifiers.iter().flat_map(|one| &one.events);
+    let unknown = events.filter(|event| !EVENTS.contains(&event.as_str()));
+    let problem = |event: &String| {
+        let message =
+            format!("`{title}` waits for the event `{event}`, which this piper does not tell");
+        let help = match suggest::closest(event, EVENTS) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!(
+                "it tells `{}`; a later one may know more",
+                EVENTS.join("`, `")
+            ),
+        };
+        Problem::warning(codes::BAD_VALUE, message).help(help)
+    };
+    unknown.map(problem).collect()
+}
+
+/// Places of a permission that the configuration can never fill.
+fn unknown_config(title: &str, manifest: &Manifest, schema: Option<&str>) -> Vec<Problem> {
+    let Some(schema) = schema.and_then(|text| serde_json::from_str::<Value>(text).ok()) else {
+        return Vec::new();
+    };
+    let can_be = |path: &str| {
+        let mut here = &schema;
+        path.split('.').all(|key| {
+            let is_open = here["additionalProperties"] != false;
+            let known = here["properties"].get(key);
+            here = known.unwrap_or(&Value::Null);
+            known.is_some() || is_open
+        })
+    };
+    let http = &manifest.permissions.http;
+    let keys: BTreeSet<String> = http
+        .iter()
+        .flat_map(|asked| asked.what.config_keys())
+        .collect();
+    let unknown = keys.into_iter().filter(|key| !can_be(key));
+    let problem = |key: String| {
+        let message = format!(
+            "`{title}` asks for requests to `{{config.{key}}}`, and its configuration has no `{key}`"
+        );
+        let properties = schema["properties"].as_object();
+        let names: Vec<&str> = properties
+            .into_iter()
+            .flat_map(|all| all.keys().map(String::as_str))
+            .collect();
+        let help = match suggest::closest(&key, names.iter().copied()) {
+            Some(near) => format!("did you mean `{{config.{near}}}`?"),
+            None => {
+                "add it to the configuration's schema, or take it out of the manifest".to_owned()
+            }
+        };
+        Problem::error(codes::BAD_VALUE, message).help(help)
+    };
+    unknown.map(problem).collect()
 }
 
 /// Whether the schemas of options are there if one is named, and stand by kind and name.
