@@ -91,8 +91,7 @@ fn edit(text: &str, grants: &grant::Grants) {
 /// What holds is declared and granted.
 fn hold(manifest: &manifest::Manifest, grants: &grant::Grants) {
     for grant in grants.plugins.values() {
-        let Ok(effective) =
-            grant::Effective::new(manifest, Some(grant), grant::Origins::Operator)
+        let Ok(effective) = grant::Effective::new(manifest, Some(grant), grant::Origins::Operator)
         else {
             continue;
         };
