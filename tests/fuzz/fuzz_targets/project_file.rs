@@ -38,7 +38,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     let shown = problem::text(&loaded.problems, false, Some(Path::new("/work")));
     let harmless = |c: char| c == '\n' || !c.is_control();
     assert!(shown.chars().all(harmless), "{shown:?}");
-    problem::json(&loaded.problems, None);
+    problem::json_lines(&loaded.problems, None);
     Corpus::Keep
 });
 
