@@ -111,6 +111,12 @@ fn preset(input: ParseStream<'_>) -> syn::Result<Preset> {
         true => quote!(.map(::core::convert::Into::into)),
         false => quote!(),
     };
+    if items.is_empty() {
+        return Ok(Preset::Literal {
+            value: quote!(::core::iter::empty().collect()),
+            json: "[]".to_owned(),
+        });
+    }
     Ok(Preset::Literal {
         value: quote!(::core::iter::IntoIterator::into_iter([#(#values),*])#into.collect()),
         json: format!("[{}]", json.join(",")),

@@ -11,6 +11,13 @@ pub(crate) struct Expanded {
     pub(crate) implementations: TokenStream,
 }
 
+/// Whether a type is one that stands for several, by its name: what it is is known only later.
+fn is_list(ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return false };
+    let last = path.path.segments.last();
+    last.is_some_and(|last| last.ident == "Vec" || last.ident == "OneOrMore")
+}
+
 /// An object with a property for each field.
 pub(crate) fn of_struct(
     name: &Ident,
@@ -47,6 +54,12 @@ pub(crate) fn of_struct(
             head.push_str(&format!("\"description\":{},", quoted(&about)));
         }
         if let Some(pattern) = setting.pattern {
+            if is_list(ty) {
+                return Err(Error::new_spanned(
+                    ty,
+                    "a `pattern` is one of a text, and this is a list",
+                ));
+            }
             head.push_str(&format!("\"pattern\":{pattern},"));
         }
         let minimum = bound(ty, "minimum", setting.min);

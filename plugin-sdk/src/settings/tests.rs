@@ -185,6 +185,8 @@ struct Lists {
     one: OneOrMore,
     #[setting(default = ["c", "d"])]
     more: OneOrMore,
+    #[setting(default = [])]
+    none: Vec<u32>,
 }
 
 #[test]
@@ -194,6 +196,7 @@ fn a_default_may_be_a_list() {
     assert_eq!(lists.numbers, [1, 2]);
     assert_eq!((&lists.one).into_iter().collect::<Vec<_>>(), ["src/**"]);
     assert_eq!(lists.more.0, ["c", "d"]);
+    assert_eq!(lists.none, [0; 0]);
     let schema = schema_of::<Lists>();
     let default = |name: &str| schema["properties"][name]["default"].clone();
     assert_eq!(default("files"), json!(["a/**", "b"]));

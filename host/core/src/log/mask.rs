@@ -1,7 +1,7 @@
 //! Hides secrets in what steps write.
 //!
-//! A secret is found as it is, line by line if it has several, in the encodings in which tools like to print it, and with colours in
-//! the middle of it: whoever takes those away later would put it together. This is a safety net for mistakes: a step that means to give
+//! A secret is found as it is, line by line if it has several, in the encodings in which tools like to print it, and with colours and
+//! other controls in the middle of it: whoever takes those away later would put it together. This is a safety net for mistakes: a step that means to give
 //! a secret away can always do so, and nothing here claims otherwise.
 //!
 //! Every byte that belongs to any occurrence of any pattern is hidden, and each stretch of hidden bytes becomes [`MASK`]. What
@@ -78,14 +78,19 @@ pub struct MaskState {
     /// How many of the last bytes of `held` are looked at again without control sequences.
     visible: usize,
     /// There are control sequences among those.
-    is_coloured: bool,
+    has_controls: bool,
 }
 
 /// What a control sequence begins with.
 const ESCAPE: u8 = 0x1b;
 
-/// The longest run of control sequences, in bytes, that may part a secret.
-const COLOURS: usize = 64;
+/// The longest run of controls, in bytes, that may part a secret.
+const CONTROLS: usize = 256;
+
+/// Whether a byte is a control that a terminal shows nothing for; what is shown as an end of a line or a gap parts words for people too.
+fn is_control(byte: u8) -> bool {
+    matches!(byte, 0..=0x08 | 0x0b | 0x0c | 0x0e..=0x1f | 0x7f)
+}
 
 impl Masker {
     /// Prepares to hide these secrets, each a name and a value, and says which ones it will not hide.
@@ -119,7 +124,7 @@ impl Masker {
         let held = state.held.len();
         let undecided = found.walk(state, bytes);
         let mut decided = held + bytes.len() - undecided;
-        if state.is_coloured || bytes.contains(&ESCAPE) {
+        if state.has_controls || bytes.iter().any(|byte| is_control(*byte)) {
             decided = decided.min(found.walk_visible(state, bytes));
         } else {
             state.visible = undecided.min(state.visible + bytes.len());
@@ -227,10 +232,10 @@ impl Found {
         let mut i = state.held.len() - state.visible;
         let mut pending = None;
         while let Some(&byte) = text.get(i) {
-            match (byte == ESCAPE).then(|| control_sequence(&text[i..])) {
+            match is_control(byte).then(|| control(&text[i..])) {
                 Some(Sequence::Whole(length)) => {
                     sequences += length;
-                    if sequences > COLOURS {
+                    if sequences > CONTROLS {
                         at = self.start;
                         places.clear();
                     }
@@ -261,7 +266,7 @@ impl Found {
         let first = places[places.len() - depth..].first().copied();
         let from = first.or(pending).unwrap_or(text.len());
         state.visible = text.len() - from;
-        state.is_coloured = text[from..].contains(&ESCAPE);
+        state.has_controls = text[from..].iter().any(|byte| is_control(*byte));
         from
     }
 
@@ -375,9 +380,9 @@ impl MaskState {
     }
 }
 
-/// What bytes that begin with [`ESCAPE`] are.
+/// What bytes that begin with a control are.
 enum Sequence {
-    /// A control sequence of so many bytes, such as a colour's.
+    /// A control of so many bytes: a sequence such as a colour's, a title, a byte alone.
     Whole(usize),
     /// Maybe the beginning of one.
     Begun,
@@ -385,20 +390,38 @@ enum Sequence {
     None,
 }
 
-/// Looks for a control sequence (ECMA-48, 5.4) at the beginning of some bytes.
-fn control_sequence(bytes: &[u8]) -> Sequence {
-    for (i, byte) in bytes.iter().enumerate().take(COLOURS).skip(1) {
-        match (i, byte) {
-            (1, b'[') => {}
-            (1, _) => return Sequence::None,
-            (_, 0x20..=0x3f) => {}
-            (_, 0x40..=0x7e) => return Sequence::Whole(i + 1),
-            _ => return Sequence::None,
-        }
-    }
-    match bytes.len() < COLOURS {
-        true => Sequence::Begun,
+/// Looks for a control at the beginning of some bytes (ECMA-35, 13.2; ECMA-48, 5.4 and 5.6).
+fn control(bytes: &[u8]) -> Sequence {
+    let [ESCAPE, rest @ ..] = bytes else {
+        return Sequence::Whole(1);
+    };
+    let within = |length: usize| match length <= CONTROLS {
+        true => Sequence::Whole(length),
         false => Sequence::None,
+    };
+    let is_cut = bytes.len() < CONTROLS;
+    let end = match rest.first() {
+        Some(b'[') => rest[1..]
+            .iter()
+            .position(|byte| !matches!(byte, 0x20..=0x3f)),
+        // A title, a link, a picture: ends with a bell, or with a backslash behind an escape.
+        Some(b']' | b'P' | b'X' | b'^' | b'_') => {
+            let end = rest.iter().position(|byte| *byte < 0x20);
+            return match end.map(|end| (&rest[end..], end)) {
+                Some(([0x07, ..], end)) => within(end + 2),
+                Some(([ESCAPE, b'\\', ..], end)) => within(end + 3),
+                Some(([ESCAPE], _)) | None if is_cut => Sequence::Begun,
+                Some(_) | None => Sequence::None,
+            };
+        }
+        _ => rest.iter().position(|byte| !matches!(byte, 0x20..=0x2f)),
+    };
+    let skipped = 1 + usize::from(rest.first() == Some(&b'['));
+    match end.map(|end| (end, rest[end + skipped - 1])) {
+        Some((end, 0x30..=0x7e)) => within(end + skipped + 1),
+        Some(_) => Sequence::None,
+        None if is_cut => Sequence::Begun,
+        None => Sequence::None,
     }
 }
 

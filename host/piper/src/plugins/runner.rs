@@ -93,7 +93,7 @@ impl TaskHost for Runner {
         });
         let places = prepared.places(job.cwd, job.vars, job.step);
         let places =
-            places.map_err(|error| not_started(format!("its folders cannot be made: {error}")))?;
+            places.map_err(|error| not_started(format!("its folder cannot be made: {error}")))?;
         let around = Surroundings {
             places,
             environment: job
@@ -119,14 +119,19 @@ impl Prepared {
     fn places(&self, workspace: &Path, vars: &Vars, step: &PlannedStep) -> io::Result<Places> {
         let out = of_step(vars, "out", step).filter(|_| self.files.out);
         if let Some(out) = &out {
-            fs::create_dir_all(out)?;
+            fs::create_dir_all(out).map_err(|error| {
+                io::Error::other(format!("{}, as its `/out`: {error}", out.display()))
+            })?;
         }
         let cache = self.cache.clone().filter(|_| self.files.cache);
         if let Some(cache) = &cache {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
-                .create(cache)?;
+                .create(cache)
+                .map_err(|error| {
+                    io::Error::other(format!("{}, as its `/cache`: {error}", cache.display()))
+                })?;
         }
         Ok(Places {
             workspace: Some(workspace.to_owned()),

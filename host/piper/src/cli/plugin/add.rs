@@ -212,7 +212,8 @@ fn report(
     for ask in permissions::text(manifest, past::style(ui.out)) {
         ui.print(&format!("  asks for {ask}"))?;
     }
-    if standing.difference.missing.is_empty() && standing.difference.was.is_none() {
+    let lacks = standing.difference.missing.len() + standing.difference.unset.len();
+    if lacks == 0 && standing.difference.was.is_none() {
         return Ok(());
     }
     if standing.difference.was.is_some() {
@@ -222,7 +223,7 @@ fn report(
         ));
         return Ok(());
     }
-    ui.say(&match standing.difference.missing.len() {
+    ui.say(&match lacks {
         1 => format!("1 permission is not granted yet: `piper plugin grant {name}`"),
         count => format!("{count} permissions are not granted yet: `piper plugin grant {name}`"),
     });

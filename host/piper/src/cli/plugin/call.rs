@@ -62,7 +62,7 @@ pub(super) struct CallArgs {
 
 const INPUTS: &str = r#"JSON is given as it is, as @FILE, or as - for standard input.
 
-`--input` of a notifier is events, {"kind": "build.finished", "body": {}}; of a trigger-poll its cursor, "text" or null; of a trigger-webhook a request, {"method": "POST", "target": "/", "headers": {}, "body": {}}; of a log-sink lines, ["one", "two"]; of a log-reader {"read": {}} or {"search": {}}. Without it, each gets a small example.
+`--input` of a notifier is events, {"kind": "build.finished"}, with a `body` of your own or that of an example; of a trigger-poll its cursor, "text" or null; of a trigger-webhook a request, {"method": "POST", "target": "/", "headers": {}, "body": {}}; of a log-sink lines, ["one", "two"]; of a log-reader {"read": {}} or {"search": {}}. Without it, each gets a small example.
 
 The exit status is 1 if the plugin fails, or says that its step failed."#;
 

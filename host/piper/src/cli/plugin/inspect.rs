@@ -228,6 +228,15 @@ fn missing(component: &Component, standing: &Standing, style: Style) -> Vec<Stri
         ));
     }
     let can_be_granted = !lines.is_empty();
+    for unset in &difference.unset {
+        lines.push(
+            words(&format!(
+                "config for {} in your plugins.toml",
+                unset.template
+            ))
+            .into_owned(),
+        );
+    }
     for asked in &difference.unavailable {
         let optional = if asked.optional { " (optional)" } else { "" };
         lines.push(

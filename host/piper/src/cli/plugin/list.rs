@@ -127,7 +127,8 @@ fn state(difference: &Difference) -> State {
         return State::Changed;
     }
     let missing = difference.missing.iter();
-    State::Lacks(missing.filter(|missing| !missing.optional).count())
+    let needed = missing.filter(|missing| !missing.optional).count();
+    State::Lacks(needed + difference.unset.len())
 }
 
 fn reason(error: &Error) -> String {

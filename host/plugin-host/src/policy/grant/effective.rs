@@ -178,6 +178,17 @@ pub struct Unavailable {
     pub optional: bool,
 }
 
+/// Requests of which only the operator's configuration says where they go, and does not yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unset {
+    /// The rule, with what is to be configured in braces.
+    pub template: String,
+    /// Why the plugin asks for it.
+    pub why: String,
+    /// A secret goes nowhere until then.
+    pub is_needed: bool,
+}
+
 /// How what was granted differs from what is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Difference {
@@ -185,6 +196,8 @@ pub struct Difference {
     pub missing: Vec<Missing>,
     /// Granted and not asked for (any more), as option and value.
     pub unused: Vec<(&'static str, String)>,
+    /// Asked for, and nobody knows where it goes: requests whose host the operator's configuration has to say.
+    pub unset: Vec<Unset>,
     /// Asked for, and not to be had in this version.
     pub unavailable: Vec<Unavailable>,
     /// To which one it was granted, if the plugin is another.
@@ -225,6 +238,7 @@ impl Difference {
     pub fn is_fine(&self) -> bool {
         self.was.is_none()
             && self.unusable().is_none()
+            && self.unset.iter().all(|unset| !unset.is_needed)
             && self.missing.iter().all(|missing| missing.optional)
     }
 
@@ -269,6 +283,7 @@ impl Difference {
                 format!("plugin `{name}` is not the one to which you granted something")
             }
             (Some(_), count) => format!("plugin `{name}` changed, and asks for {count} more"),
+            (None, 0) => format!("nothing says where plugin `{name}` may send its secrets"),
             (None, 1) => format!("plugin `{name}` asks for something that is not granted"),
             (None, count) => {
                 format!("plugin `{name}` asks for {count} things that are not granted")
@@ -297,6 +312,12 @@ impl Difference {
                 "`piper plugin grant {name}` shows all that it asks for; `--keep` gives it also what the other one had"
             )));
         }
+        if let Some(unset) = self.unset.iter().find(|unset| unset.is_needed) {
+            return Some(problem.help(format!(
+                "first write what stands in the braces of `{}` as `config` of `[plugins.{name}]` into your plugins.toml, because you say where it sends; then: piper plugin grant {name}",
+                printable(&unset.template)
+            )));
+        }
         if let Some(command) = self.command(plugin) {
             problem = problem.help(format!("to grant it: {command}"));
         }
@@ -315,7 +336,15 @@ impl Difference {
     fn http(&mut self, manifest: &Manifest, grant: &PluginGrant) -> Result<(), TemplateError> {
         let granted = &grant.allow.http;
         for asked in &manifest.permissions.http {
-            for rule in asked.what.resolve(&grant.config)? {
+            let rules = asked.what.resolve(&grant.config)?;
+            if rules.is_empty() {
+                self.unset.push(Unset {
+                    template: asked.what.to_string(),
+                    why: asked.why.clone(),
+                    is_needed: false,
+                });
+            }
+            for rule in rules {
                 if !granted.iter().any(|known| known.covers(&rule)) {
                     self.lacks("--http", rule.to_string(), asked);
                 }
@@ -431,8 +460,17 @@ impl Difference {
         let is_sent = asked.what.uses.is_sent();
         if is_sent && !to.iter().any(sends_to) {
             let mut known = origins(declared).peekable();
-            if known.peek().is_none() {
-                self.lacks("--to", format!("{name}={UNKNOWN_ORIGIN}"), asked);
+            match known.peek() {
+                Some(_) => {}
+                None if self.unset.is_empty() => {
+                    self.lacks("--to", format!("{name}={UNKNOWN_ORIGIN}"), asked);
+                }
+                // An origin that was named now would be none of where it sends.
+                None => {
+                    for unset in &mut self.unset {
+                        unset.is_needed |= !asked.optional;
+                    }
+                }
             }
             for origin in known {
                 self.lacks("--to", format!("{name}={origin}"), asked);
@@ -487,6 +525,13 @@ impl fmt::Display for Difference {
             let optional = optional(missing.optional);
             let what = join(missing.option, &missing.value);
             writeln!(f, "+ {what}{optional}: {}", printable(&missing.why))?;
+        }
+        for unset in &self.unset {
+            let (template, why) = (printable(&unset.template), printable(&unset.why));
+            writeln!(
+                f,
+                "? http {template}, to where `config` of its table in your plugins.toml says: {why}"
+            )?;
         }
         for asked in &self.unavailable {
             let (optional, why) = (optional(asked.optional), printable(&asked.why));

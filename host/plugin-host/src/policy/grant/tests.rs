@@ -362,6 +362,27 @@ fn what_only_the_operator_knows_of_a_secret_is_left_open(uses: &str, expected: &
 }
 
 #[test]
+fn where_a_secret_goes_is_not_asked_for_before_it_is_known_where_the_plugin_sends() {
+    let manifest = manifest(
+        "[[permission.http]]\nto = \"POST {config.url}\"\nwhy = \"send\"\n\
+         [[permission.secret]]\nname = \"key\"\nuse = { header = \"authorization\" }\nwhy = \"sign in\"\n",
+    );
+    let grant = grant("[plugins.es]\nsecrets.key = { from = \"env:KEY\" }");
+    let difference = Difference::new(&manifest, &grant, None).unwrap();
+    assert_eq!(difference.missing, []);
+    assert!(!difference.is_fine());
+    let problem = difference.problem(&name("es")).unwrap();
+    assert!(
+        problem
+            .help
+            .iter()
+            .any(|line| line
+                .starts_with("first write what stands in the braces of `POST {config.url}`")),
+        "{problem:?}"
+    );
+}
+
+#[test]
 fn what_no_host_gives_is_told_and_cannot_be_granted() {
     let difference = |optional: &str| {
         let asks = format!(

@@ -93,6 +93,9 @@ pub(super) fn run(args: &GrantArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
                 "nothing more can be granted: plugin `{name}` also asks for {}, which this version of piper gives to nobody",
                 asked.kind
             ),
+            None if !decision.difference.unset.is_empty() => {
+                format!("nothing more can be granted to plugin `{name}` before that")
+            }
             None => format!("plugin `{name}` has all that it asks for"),
         });
         return Ok(exit_code::SUCCESS);
@@ -192,7 +195,12 @@ impl Decision {
         let difference = catalogue.lacking(component, manifest, base.clone())?;
         let asked = Wanted::of_args(args);
         let wanted = match asked.is_empty() {
-            true => Wanted::missing(&difference, name)?,
+            true => Wanted::missing(&difference, name).map_err(|problem| match is_anothers {
+                true => Box::new(problem.help(format!(
+                    "another plugin of this name was granted something, or this one before it was built anew: `piper plugin grant {name} --keep` gives it that"
+                ))),
+                false => problem,
+            })?,
             false => asked,
         };
         let mut changes = Vec::new();
