@@ -3,7 +3,7 @@
 use crate::support::{
     Call, Running, TestEnv, signal, state, wait_for_watcher, wait_gone, wait_until,
 };
-use std::{thread, time::Duration};
+use std::{io::Read as _, thread, time::Duration};
 use test_case::test_case;
 
 /// A step that begins, says so, and runs until it is ended.
@@ -97,7 +97,7 @@ fn one_signal_ends_a_build_whose_output_nobody_reads() {
     let running = env.call(&["exec"]).start_with_stdout(stdout.into());
     let step = env.pid_in("pid");
     // Until the pipe is full, nobody can know.
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    thread::sleep(Duration::from_millis(500));
     running.signal(libc::SIGTERM);
     running
         .finish()
@@ -105,6 +105,27 @@ fn one_signal_ends_a_build_whose_output_nobody_reads() {
         .complains("nobody reads what is printed here");
     wait_gone(step);
     drop(unread);
+}
+
+#[test]
+fn whoever_interrupts_what_is_shown_late_still_sees_the_end_of_it() {
+    let env = TestEnv::sequence(&[("loud", "seq 1000000")]);
+    let (mut reader, stdout) = std::io::pipe().unwrap();
+    let running = env.call(&["exec"]).start_with_stdout(stdout.into());
+    wait_until("the build to be over", || {
+        env.piper(&["builds"]).out().contains("succeeded")
+    });
+    // Longer than an interrupted build waits for its reader.
+    thread::sleep(Duration::from_millis(2500));
+    running.signal(libc::SIGINT);
+    let mut shown = Vec::new();
+    reader.read_to_end(&mut shown).unwrap();
+    running
+        .finish()
+        .dies_of(libc::SIGINT)
+        .complains("lines are not shown here")
+        .never_says("nobody reads");
+    assert!(shown.ends_with(b"1000000\n"));
 }
 
 #[test]

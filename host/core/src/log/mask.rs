@@ -1,8 +1,8 @@
 //! Hides secrets in what steps write.
 //!
 //! A secret is found as it is, line by line if it has several, in the encodings in which tools like to print it, and with colours and
-//! other controls in the middle of it: whoever takes those away later would put it together. This is a safety net for mistakes: a step that means to give
-//! a secret away can always do so, and nothing here claims otherwise.
+//! other controls in the middle of it: whoever takes those away later would put it together. This is a safety net for mistakes: a
+//! step that means to give a secret away can always do so, and nothing here claims otherwise.
 //!
 //! Every byte that belongs to any occurrence of any pattern is hidden, and each stretch of hidden bytes becomes [`MASK`]. What
 //! comes out does not depend on how the input was cut into chunks: bytes that may be the beginning of a pattern, or of a control

@@ -174,25 +174,7 @@ impl<'a> Runner<'a> {
         let kept = file.clone();
         order.artifacts = folders.artifacts.clone();
         order.cache = folders.cache.clone();
-
-        let (masker, too_short) = Masker::new(
-            &order
-                .secrets
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_encoded_bytes()))
-                .collect::<Vec<_>>(),
-        );
-        for secret in too_short {
-            let name = secret.name;
-            let whence = match self.options.secrets.contains_key(&name) {
-                true => "the file of `--secrets`",
-                false => "your environment",
-            };
-            asides.warn(match order.secrets[&name].is_empty() {
-                true => format!("the secret {name} is empty in {whence}"),
-                false => format!("the secret {name} is too short to be hidden in the log"),
-            });
-        }
+        let masker = self.masker(&order, &asides);
         let (writer, log) = logs::start(LogOptions {
             file,
             build: order.id,
@@ -264,12 +246,38 @@ impl<'a> Runner<'a> {
         Ok(shown.map(|()| report)?)
     }
 
+    /// What hides the secrets of a build; warns of those that it cannot hide.
+    fn masker(&self, order: &Order, asides: &Asides) -> Masker {
+        let (masker, too_short) = Masker::new(
+            &order
+                .secrets
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_encoded_bytes()))
+                .collect::<Vec<_>>(),
+        );
+        for secret in too_short {
+            let name = secret.name;
+            let whence = match self.options.secrets.contains_key(&name) {
+                true => "the file of `--secrets`",
+                false => "your environment",
+            };
+            asides.warn(match order.secrets[&name].is_empty() {
+                true => format!("the secret {name} is empty in {whence}"),
+                false => format!("the secret {name} is too short to be hidden in the log"),
+            });
+        }
+        masker
+    }
+
     /// Waits until all is shown. Whoever interrupts a flood does not want to see the rest of it, nor does whoever looks at a terminal
     /// when the step is long over. `false` if whoever interrupted the build would have to wait for somebody who reads nothing.
     fn see_through(&self, screen: &Screen, report: &mut Report) -> bool {
-        let mut waited = Duration::ZERO;
+        let (mut waited, mut interrupted_for) = (Duration::ZERO, Duration::ZERO);
         while !screen.is_shown_within(LOOK_EVERY) {
             waited += LOOK_EVERY;
+            if report.signal.is_some() {
+                interrupted_for += LOOK_EVERY;
+            }
             let interrupted = match self.signals.take() {
                 Some(libc::SIGWINCH) | None => report.signal.is_some() && waited >= BACKLOG,
                 Some(libc::SIGTSTP) => {
@@ -289,7 +297,7 @@ impl<'a> Runner<'a> {
             if interrupted || self.ui.out.terminal && waited >= BACKLOG_ON_TERMINAL {
                 screen.skip_backlog();
             }
-            if report.signal.is_some() && waited >= STALLED {
+            if interrupted_for >= STALLED {
                 return false;
             }
         }

@@ -79,13 +79,6 @@ pub struct Ui {
     pub live: bool,
 }
 
-/// Whether what is written goes to another program, which most likely shows it: on the very terminal on which our lines would stand.
-fn is_pipe(stream: impl AsFd) -> bool {
-    let found = stream.as_fd().try_clone_to_owned();
-    let found = found.and_then(|stream| File::from(stream).metadata());
-    found.is_ok_and(|found| found.file_type().is_fifo() || found.file_type().is_socket())
-}
-
 impl Ui {
     /// Looks at the two streams and at `NO_COLOR`.
     pub fn new(color: ColorChoice, format: OutputFormat, quiet: bool, verbose: bool) -> Self {
@@ -151,4 +144,11 @@ impl Ui {
         let message = lines.join("\n");
         self.complain(&format!("{}: {message}", style.paint(paint, word)));
     }
+}
+
+/// Whether what is written goes to another program, which most likely shows it: on the very terminal on which our lines would stand.
+fn is_pipe(stream: impl AsFd) -> bool {
+    let found = stream.as_fd().try_clone_to_owned();
+    let found = found.and_then(|stream| File::from(stream).metadata());
+    found.is_ok_and(|found| found.file_type().is_fifo() || found.file_type().is_socket())
 }
