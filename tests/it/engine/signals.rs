@@ -1,7 +1,7 @@
 //! Signals to piper: it asks its steps to end, tidies up, and dies of the signal itself.
 
 use crate::support::{
-    Call, Running, TestEnv, signal, state, wait_for_watcher, wait_gone, wait_until,
+    Call, Running, TestEnv, is_pending, signal, state, wait_for_watcher, wait_gone, wait_until,
 };
 use std::{io::Read as _, thread, time::Duration};
 use test_case::test_case;
@@ -118,6 +118,10 @@ fn whoever_interrupts_what_is_shown_late_still_sees_the_end_of_it() {
     // Longer than an interrupted build waits for its reader.
     thread::sleep(Duration::from_millis(2500));
     running.signal(libc::SIGINT);
+    // Whoever reads at once may have seen all before piper looks whether it was interrupted.
+    wait_until("piper to hear of it", || {
+        !is_pending(running.pid(), libc::SIGINT)
+    });
     let mut shown = Vec::new();
     reader.read_to_end(&mut shown).unwrap();
     running

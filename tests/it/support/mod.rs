@@ -202,6 +202,16 @@ pub(crate) fn signal(pid: i32, signal: i32) {
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "kill {pid}");
 }
 
+/// Whether a process was sent a signal that it has not taken yet.
+pub(crate) fn is_pending(pid: i32, signal: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let set = status
+        .lines()
+        .find_map(|line| line.strip_prefix("ShdPnd:"))
+        .unwrap();
+    u64::from_str_radix(set.trim(), 16).unwrap() & (1 << (signal - 1)) != 0
+}
+
 /// The children of a process, those included that only wait to be reaped.
 pub(crate) fn children(pid: i32) -> Vec<i32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
