@@ -15,12 +15,19 @@ export function failureOf(error) {
   return failure("permanent", "exception", said?.message ?? said, { stack: String(said?.stack ?? "").trim() });
 }
 
-/** An export: its call has `config`, `options` and `facts` as objects, and what it throws becomes a failure. */
+/** An export whose first argument is a call: that has `config`, `options` and `facts` as objects, and what is thrown becomes a failure. */
 export function guard(act) {
-  return (call, ...rest) => {
+  return careful((call, ...rest) => {
+    const [config, options, facts] = [call.config, call.options, call.facts].map((json) => JSON.parse(json));
+    return act({ name: call.name, config, options, facts }, ...rest);
+  });
+}
+
+/** Any other export: what it throws becomes a failure. */
+export function careful(act) {
+  return (...all) => {
     try {
-      const [config, options, facts] = [call.config, call.options, call.facts].map((json) => JSON.parse(json));
-      return act({ name: call.name, config, options, facts }, ...rest);
+      return act(...all);
     } catch (error) {
       throw failureOf(error);
     }

@@ -98,10 +98,8 @@ impl Schema {
     ///
     /// When it cannot be used: why.
     pub(crate) fn new(text: &Value) -> Result<Self, String> {
-        let validator = jsonschema::options()
-            .with_draft(jsonschema::Draft::Draft202012)
-            .build(text)
-            .map_err(|error| error.to_string())?;
+        // As the schema's own `$schema` says, and 2020-12 if it says nothing.
+        let validator = jsonschema::validator_for(text).map_err(|error| error.to_string())?;
         Ok(Self {
             text: text.clone(),
             validator,
@@ -252,6 +250,20 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_schema_means_what_its_own_draft_says() {
+        // A list of two items, each with its own schema: 2020-12 has another word for that.
+        let schema = json!({
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "items": [{ "type": "string" }, { "type": "integer" }],
+        });
+        let schema = Schema::new(&schema).unwrap();
+        assert_eq!(schema.check(&mut json!(["a", 1])), []);
+        let mistakes = schema.check(&mut json!(["a", "b"]));
+        assert_eq!(mistakes[0].pointer, "/1");
+    }
+
+    #[test_case(json!({ "$schema": "https://example.com/dialect" }); "in a language that nobody knows")]
     #[test_case(json!({ "type": 3 }); "nonsense")]
     #[test_case(json!({ "$ref": "https://example.com/schema.json" }); "one that is elsewhere")]
     #[test_case(json!({ "$ref": "file:///etc/passwd" }); "one of this machine")]

@@ -16,13 +16,13 @@ use crate::{
 };
 use anyhow::{Context, anyhow};
 use clap::Args;
-use piper_core::{codes, problem::Problem};
+use piper_core::{codes, id::PluginName, problem::Problem};
 use piper_engine::process::tool;
 use piper_plugin_host::{
     load,
     policy::manifest::{self, Manifest},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     ffi::OsStr,
     io,
@@ -230,29 +230,11 @@ fn options_schemas(
     folder: &Path,
     manifest: &Manifest,
 ) -> Result<serde_json::Map<String, Value>, CliError> {
-    let steps = manifest.steps.iter().map(|step| {
-        let kind = match step.role {
-            manifest::Role::Planner => "step-planner",
-            manifest::Role::Runner => "step-runner",
-        };
-        (kind, &step.name, &step.schema)
-    });
-    let triggers = manifest
-        .triggers
-        .iter()
-        .map(|one| ("trigger-poll", &one.name, &one.schema));
-    let notifiers = manifest
-        .notifiers
-        .iter()
-        .map(|one| ("notifier", &one.name, &one.schema));
     let mut kinds = serde_json::Map::new();
-    for (kind, name, schema) in steps.chain(triggers).chain(notifiers) {
-        let Some(schema) = schema else { continue };
+    for (kind, name, schema) in manifest.option_schemas() {
         let schema = read_schema(folder, &schema.to_string())?;
-        let name = name.as_ref().map_or("", |name| name.as_str());
-        kinds
-            .entry(kind)
-            .or_insert_with(|| Value::Object(serde_json::Map::new()))[name] = schema;
+        let name = name.map_or("", PluginName::as_str);
+        kinds.entry(kind.name()).or_insert_with(|| json!({}))[name] = schema;
     }
     Ok(kinds)
 }

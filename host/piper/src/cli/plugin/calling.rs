@@ -47,7 +47,7 @@ impl Input {
                 body: b"{}".to_vec(),
             }),
             Kind::LogSink => Self::Lines(vec!["hello".to_owned()]),
-            Kind::LogReader => Self::Range("{}".to_owned()),
+            Kind::LogReader => Self::Range(range(Map::new())),
         }
     }
 
@@ -89,21 +89,26 @@ impl Input {
                 lines.map_err(|_| wrong(r#"lines: ["one", "two"]"#))
             }
             Kind::LogReader => match value {
-                Value::Object(mut object) => Ok(match object.remove("search") {
-                    Some(query) => Self::Query(query.to_string()),
-                    None => Self::Range(
-                        object
-                            .remove("read")
-                            .unwrap_or(Value::Object(object))
-                            .to_string(),
-                    ),
-                }),
-                _ => Err(wrong(
-                    r#"a range or a query: {"read": {…}} or {"search": {…}}"#,
-                )),
+                Value::Object(mut said) => match said.remove("search") {
+                    Some(query) => Ok(Self::Query(query.to_string())),
+                    None => match said.remove("read").unwrap_or(Value::Object(said)) {
+                        Value::Object(said) => Ok(Self::Range(range(said))),
+                        _ => Err(wrong(A_RANGE)),
+                    },
+                },
+                _ => Err(wrong(A_RANGE)),
             },
         }
     }
+}
+
+const A_RANGE: &str = r#"a range or a query: {"read": {…}} or {"search": {…}}"#;
+
+/// A range as every host gives it: it says of which attempt at which build.
+fn range(mut said: Map<String, Value>) -> String {
+    said.entry("build").or_insert_with(|| json!("example"));
+    said.entry("attempt").or_insert_with(|| json!(1));
+    Value::Object(said).to_string()
 }
 
 /// An event about a build that there never was.
@@ -452,4 +457,20 @@ impl StepContext for Step {
 /// An object of the command line, or an empty one.
 pub(super) fn object(value: Option<&Value>) -> String {
     value.map_or_else(|| Value::Object(Map::new()).to_string(), Value::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    #[test_case(json!({}), json!({ "build": "example", "attempt": 1 }); "nothing")]
+    #[test_case(json!({ "read": { "build": "b" } }), json!({ "build": "b", "attempt": 1 }); "a part")]
+    #[test_case(json!({ "build": "b", "attempt": 2, "last": 3 }), json!({ "build": "b", "attempt": 2, "last": 3 }); "without the word")]
+    fn a_reader_is_always_told_of_which_attempt(said: Value, expected: Value) {
+        let Ok(Input::Range(range)) = Input::read(Kind::LogReader, said) else {
+            panic!("it is no range")
+        };
+        assert_eq!(serde_json::from_str::<Value>(&range).unwrap(), expected);
+    }
 }

@@ -234,10 +234,6 @@ fn unknown_config(title: &str, manifest: &Manifest, schema: Option<&str>) -> Vec
 
 /// Whether the schemas of options are there if one is named, and stand by kind and name.
 fn options_schemas(title: &str, manifest: &Manifest, schemas: Option<&str>) -> Option<Problem> {
-    let steps = manifest.steps.iter().map(|step| &step.schema);
-    let triggers = manifest.triggers.iter().map(|trigger| &trigger.schema);
-    let notifiers = manifest.notifiers.iter().map(|notifier| &notifier.schema);
-    let mut named = steps.chain(triggers).chain(notifiers).flatten();
     let refuse = |message: String, help: &str| {
         Some(Problem::error(codes::NOT_LOADABLE, message).help(help.to_owned()))
     };
@@ -247,7 +243,7 @@ fn options_schemas(title: &str, manifest: &Manifest, schemas: Option<&str>) -> O
             format!("the options' schemas of `{title}` cannot be used: {why}"),
             "a file that `schema` names holds the JSON schema of one `with`; `piper plugin build` puts all of them into the component",
         ),
-        None => named.next().and_then(|file| {
+        None => manifest.option_schemas().next().and_then(|(.., file)| {
             refuse(
                 format!(
                     "the manifest of `{title}` names the `schema` `{file}`, and the component has none in it"

@@ -503,8 +503,9 @@ impl Case<'_> {
     }
 
     async fn reader(&self) -> Rules {
-        let range = Input::Range(r#"{"build": "a-build-of-nobody"}"#.to_owned());
-        let query = Input::Query(r#"{"text": "nowhere"}"#.to_owned());
+        let range = Input::Range(r#"{"build": "a-build-of-nobody", "attempt": 1}"#.to_owned());
+        let query = r#"{"all": [{"field": "text", "op": "contains", "value": "nowhere"}]}"#;
+        let query = Input::Query(query.to_owned());
         vec![
             (
                 "answers for a build that there is not",

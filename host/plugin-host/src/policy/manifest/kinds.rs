@@ -110,6 +110,8 @@ const MAX_BATCH: Batch = Batch {
 pub struct Webhook {
     /// Its name, a part of its path; may be missing if there is only one.
     pub name: Option<PluginName>,
+    /// The file of the JSON schema of its options.
+    pub schema: Option<WorkspacePath>,
     /// How a delivery is known to be genuine.
     pub verify: Verify,
     /// The header with the delivery's id, in small letters.
@@ -310,12 +312,18 @@ pub(super) fn webhooks(
     permissions: &Permissions,
 ) -> Vec<Webhook> {
     let mut webhooks = Vec::new();
-    for (fields, name) in each(reader, manifest, "webhook", &["verify", "id"]) {
+    for (fields, name) in each(reader, manifest, "webhook", &["schema", "verify", "id"]) {
         let id = reader
             .text(&fields, "id")
             .map(|(name, _)| name.to_ascii_lowercase());
+        let schema = path(reader, &fields, "schema");
         let verify = verify(reader, &fields, permissions);
-        webhooks.extend(verify.map(|verify| Webhook { name, verify, id }));
+        webhooks.extend(verify.map(|verify| Webhook {
+            name,
+            schema,
+            verify,
+            id,
+        }));
     }
     webhooks
 }

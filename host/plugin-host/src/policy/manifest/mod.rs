@@ -17,6 +17,7 @@ use super::{
     files::WorkspacePath,
     read::{Fields, Reader, is_fine},
 };
+use crate::kind::Kind;
 use piper_core::{
     codes,
     id::PluginName,
@@ -52,6 +53,29 @@ pub struct Manifest {
     pub log_sink: Option<LogSink>,
     /// What it asks for.
     pub permissions: Permissions,
+}
+
+impl Manifest {
+    /// The files of the options' schemas that it names, each with the kind and the name of what has those options.
+    pub fn option_schemas(
+        &self,
+    ) -> impl Iterator<Item = (Kind, Option<&PluginName>, &WorkspacePath)> {
+        let steps = self.steps.iter().map(|step| {
+            let kind = match step.role {
+                Role::Planner => Kind::StepPlanner,
+                Role::Runner => Kind::StepRunner,
+            };
+            (kind, &step.name, &step.schema)
+        });
+        let triggers = self.triggers.iter();
+        let webhooks = self.webhooks.iter();
+        let notifiers = self.notifiers.iter();
+        steps
+            .chain(triggers.map(|one| (Kind::TriggerPoll, &one.name, &one.schema)))
+            .chain(webhooks.map(|one| (Kind::TriggerWebhook, &one.name, &one.schema)))
+            .chain(notifiers.map(|one| (Kind::Notifier, &one.name, &one.schema)))
+            .filter_map(|(kind, name, schema)| Some((kind, name.as_ref(), schema.as_ref()?)))
+    }
 }
 
 /// What became of a manifest.

@@ -97,6 +97,7 @@ fn every_kind_and_permission_is_understood() {
         supersede = true
         [[webhook]]
         name = "push"
+        schema = "push.json"
         verify = { hmac = "sha256", header = "X-Hub-Signature-256", prefix = "sha256=", encoding = "hex", secret = "webhook" }
         id = "X-GitHub-Delivery"
         [[webhook]]
@@ -135,6 +136,17 @@ fn every_kind_and_permission_is_understood() {
         ["**/Cargo.toml"]
     );
     assert_eq!(manifest.triggers.len(), 1);
+    let schemas = manifest.option_schemas().map(|(kind, name, file)| {
+        let name = name.map_or("", PluginName::as_str);
+        format!("{} {name} {file}", kind.name())
+    });
+    assert_eq!(
+        schemas.collect::<Vec<_>>(),
+        [
+            "step-runner report report.json",
+            "trigger-webhook push push.json"
+        ]
+    );
     let notifier = &manifest.notifiers[0];
     assert_eq!((notifier.batch, notifier.supersede), (50, true));
     let Verify::Hmac {

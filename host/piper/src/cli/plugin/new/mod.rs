@@ -11,7 +11,7 @@ use crate::{
 use anyhow::Context;
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 use piper_core::{codes, id::PluginName, problem::Problem};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     fs,
     path::{Component, Path, PathBuf},
@@ -52,69 +52,122 @@ enum Language {
 struct Template {
     name: &'static str,
     rust: &'static str,
-    js: Option<&'static str>,
-    /// The world of the contract that JavaScript is built for.
-    world: &'static str,
     /// What stands in its manifest.
     manifest: &'static str,
+    js: JavaScript,
 }
 
-impl Template {
-    /// Whether it is a type of step, which has options.
-    fn is_step(&self) -> bool {
-        self.manifest.starts_with("[[step]]")
-    }
+/// What JavaScript has beside the manifest. In Rust, schemas are made of the types of settings.
+struct JavaScript {
+    /// The world of the contract that it is built for.
+    world: &'static str,
+    plugin: &'static str,
+    /// What knows nothing of piper: the file's name, it, and its test.
+    module: (&'static str, &'static str, &'static str),
+    schema: Schema,
+}
+
+/// The schema of what is said to a plugin.
+enum Schema {
+    /// By the operator, to the plugin.
+    Config(&'static str),
+    /// By whoever uses what stands in the manifest's first table.
+    Options(&'static str),
+}
+
+/// The part of a template that is in JavaScript.
+macro_rules! javascript {
+    ($kind:literal, $world:literal, $module:literal, $schema:ident($file:literal)) => {
+        JavaScript {
+            world: $world,
+            plugin: include_str!(concat!("js/", $kind, ".js")),
+            module: (
+                $module,
+                include_str!(concat!("js/", $module, ".js")),
+                include_str!(concat!("js/", $module, ".test.js")),
+            ),
+            schema: Schema::$schema(include_str!(concat!("js/", $file, ".schema.json"))),
+        }
+    };
 }
 
 const KINDS: [Template; 7] = [
     Template {
         name: "step-runner",
         rust: include_str!("rust/step-runner.rs"),
-        js: Some(include_str!("js/step-runner.js")),
-        world: "piper:step/step-runner-plugin@0.1.0",
         manifest: "[[step]]\nrole = \"runner\"\n",
+        js: javascript!(
+            "step-runner",
+            "piper:step/step-runner-plugin@0.1.0",
+            "greeting",
+            Options("greeting")
+        ),
     },
     Template {
         name: "step-planner",
         rust: include_str!("rust/step-planner.rs"),
-        js: Some(include_str!("js/step-planner.js")),
-        world: "piper:step/step-planner-plugin@0.1.0",
         manifest: "[[step]]\nrole = \"planner\"\n",
+        js: javascript!(
+            "step-planner",
+            "piper:step/step-planner-plugin@0.1.0",
+            "greeting",
+            Options("greeting")
+        ),
     },
     Template {
         name: "notifier",
         rust: include_str!("rust/notifier.rs"),
-        js: Some(include_str!("js/notifier.js")),
-        world: "piper:notify/notifier-plugin@0.1.0-draft.1",
         manifest: "[[notifier]]\nevents = [\"build.finished\"]\n\n[[permission.http]]\nto = \"POST {config.url}\"\nwhy = \"post the message\"\n",
+        js: javascript!(
+            "notifier",
+            "piper:notify/notifier-plugin@0.1.0-draft.1",
+            "message",
+            Config("server")
+        ),
     },
     Template {
         name: "log-sink",
         rust: include_str!("rust/log-sink.rs"),
-        js: None,
-        world: "",
         manifest: "[log-sink]\norder = \"none\"\nin-flight = 2\n\n[[permission.http]]\nto = \"POST {config.url}\"\nwhy = \"ship the lines\"\n",
+        js: javascript!(
+            "log-sink",
+            "piper:logs/log-sink-plugin@0.1.0-draft.1",
+            "lines",
+            Config("server")
+        ),
     },
     Template {
         name: "log-reader",
         rust: include_str!("rust/log-reader.rs"),
-        js: None,
-        world: "",
         manifest: "[[permission.http]]\nto = \"GET {config.url}\"\nwhy = \"read the lines\"\n",
+        js: javascript!(
+            "log-reader",
+            "piper:logs/log-reader-plugin@0.1.0-draft.1",
+            "page",
+            Config("server")
+        ),
     },
     Template {
         name: "trigger-poll",
         rust: include_str!("rust/trigger-poll.rs"),
-        js: None,
-        world: "",
         manifest: "[[trigger]]\n\n[[permission.vcs]]\nwhy = \"see which branches moved\"\n",
+        js: javascript!(
+            "trigger-poll",
+            "piper:trigger/trigger-poll-plugin@0.1.0-draft.1",
+            "moves",
+            Options("moves")
+        ),
     },
     Template {
         name: "trigger-webhook",
         rust: include_str!("rust/trigger-webhook.rs"),
-        js: None,
-        world: "",
         manifest: "[[webhook]]\nverify = { hmac = \"sha256\", header = \"x-forge-signature\", secret = \"webhook\" }\n\n[[permission.secret]]\nname = \"webhook\"\nuse = { verify = true }\nwhy = \"know that the forge sent it\"\n",
+        js: javascript!(
+            "trigger-webhook",
+            "piper:trigger/trigger-webhook-plugin@0.1.0-draft.1",
+            "push",
+            Options("push")
+        ),
     },
 ];
 
@@ -149,7 +202,7 @@ pub(super) fn run(args: &NewArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, Cl
         .expect("the parser takes these only");
     let made = match args.lang {
         Language::Rust => rust(template, &name, sdk(args, &folder)?.as_deref()),
-        Language::Js => js(template, &name)?,
+        Language::Js => js(template, &name),
     };
     for (file, text) in &made {
         files::write(&folder.join(file), text.as_bytes(), 0o644)?;
@@ -206,7 +259,7 @@ fn rust(template: &Template, name: &PluginName, sdk: Option<&str>) -> Made {
         ("rust-toolchain.toml".to_owned(), toolchain.to_owned()),
         ("piper-plugin.toml".to_owned(), manifest(template, name, "")),
         ("src/lib.rs".to_owned(), template.rust.to_owned()),
-        (".gitignore".to_owned(), "/target\n*.wasm\n".to_owned()),
+        (".gitignore".to_owned(), "/target\n".to_owned()),
     ];
     made.extend(
         carried
@@ -216,95 +269,52 @@ fn rust(template: &Template, name: &PluginName, sdk: Option<&str>) -> Made {
     made
 }
 
-fn js(template: &Template, name: &PluginName) -> Result<Made, Box<Problem>> {
-    let Some(plugin) = template.js else {
-        let can: Vec<&str> = KINDS
-            .iter()
-            .filter(|kind| kind.js.is_some())
-            .map(|kind| kind.name)
-            .collect();
-        let message = format!(
-            "there is no beginning for a {} in JavaScript yet",
-            template.name
-        );
-        return Err(Problem::error(codes::NOT_IMPLEMENTED, message)
-            .help(format!("begin it with --lang rust, or one of {} in JavaScript: any kind can be written in it", can.join(", ")))
-            .into());
-    };
+fn js(template: &Template, name: &PluginName) -> Made {
+    let js = &template.js;
     let package = json!({
         "name": name.as_str().to_lowercase(),
         "version": "0.1.0",
         "private": true,
         "type": "module",
-        "scripts": { "build": format!("node build.mjs {}", template.world), "test": "node --test" },
+        "scripts": { "build": format!("node build.mjs {}", js.world), "test": "node --test" },
         "devDependencies": { "@bytecodealliance/componentize-js": COMPONENTIZE },
     });
-    // What is configured is the address of a server. In Rust, its schema is made of the settings' type.
-    let (manifest, own) = match template.is_step() {
-        true => {
-            let text = manifest(template, name, "");
-            let schema = schema(
-                &json!({ "name": { "type": "string", "description": "Whom to greet", "default": "world" } }),
-                &[],
-            );
-            (
-                format!("{text}schema = \"options.schema.json\"\n"),
-                [
-                    ("greeting.js", include_str!("js/greeting.js").to_owned()),
-                    (
-                        "greeting.test.js",
-                        include_str!("js/greeting.test.js").to_owned(),
-                    ),
-                    ("options.schema.json", schema),
-                ],
-            )
+    let (manifest, schema) = match js.schema {
+        Schema::Config(schema) => {
+            let line = "config-schema = \"config.schema.json\"\n";
+            let text = manifest(template, name, line);
+            (text, ("config.schema.json", schema))
         }
-        false => {
-            let schema = schema(
-                &json!({ "url": { "type": "string", "description": "Where to send it" } }),
-                &["url"],
-            );
-            (
-                manifest(template, name, "config-schema = \"config.schema.json\"\n"),
-                [
-                    ("message.js", include_str!("js/message.js").to_owned()),
-                    (
-                        "message.test.js",
-                        include_str!("js/message.test.js").to_owned(),
-                    ),
-                    ("config.schema.json", schema),
-                ],
-            )
+        Schema::Options(schema) => {
+            let text = manifest(template, name, "");
+            let line = "]]\nschema = \"options.schema.json\"\n";
+            let text = text.replacen("]]\n", line, 1);
+            (text, ("options.schema.json", schema))
         }
     };
-    let all = [
-        ("package.json", format!("{package:#}\n")),
-        ("piper-plugin.toml", manifest),
-        ("plugin.js", plugin.to_owned()),
+    let (module, text, test) = js.module;
+    let mut made: Made = [
+        ("package.json", format!("{package:#}\n").as_str()),
+        ("piper-plugin.toml", &manifest),
+        schema,
+        ("plugin.js", js.plugin),
+        (&format!("{module}.js"), text),
+        (&format!("{module}.test.js"), test),
         (
             "piper.js",
-            include_str!("../../../../../../plugin-sdk/js/piper.js").to_owned(),
+            include_str!("../../../../../../plugin-sdk/js/piper.js"),
         ),
-        ("build.mjs", include_str!("js/build.mjs").to_owned()),
-        (".gitignore", "/node_modules\n*.wasm\n".to_owned()),
-    ];
-    let mut made: Made = all
-        .into_iter()
-        .chain(own)
-        .map(|(file, text)| (file.to_owned(), text))
-        .collect();
+        ("build.mjs", include_str!("js/build.mjs")),
+        (".gitignore", "/node_modules\n/plugin.wasm\n"),
+    ]
+    .map(|(file, text)| (file.to_owned(), text.to_owned()))
+    .into();
     // The contract, which it is built against.
     made.extend(SDK.iter().filter_map(|(file, text)| {
         let file = file.strip_prefix("wit/v0.1/")?;
         Some((format!("wit/{file}"), (*text).to_owned()))
     }));
-    Ok(made)
-}
-
-/// The schema of an object that may have these members only.
-fn schema(properties: &Value, required: &[&str]) -> String {
-    let schema = json!({ "type": "object", "additionalProperties": false, "properties": properties, "required": required });
-    format!("{schema:#}\n")
+    made
 }
 
 /// Where the SDK is, as Cargo takes it: a folder that was named, or the one of the checkout around; `None` if there is neither.
