@@ -7,7 +7,8 @@ use super::Pid;
 use std::{
     collections::{HashMap, HashSet},
     fs,
-    io::Read,
+    io::{self, Read},
+    path::Path,
 };
 
 /// Sends a signal to a process group; `false` if it has no member.
@@ -123,15 +124,24 @@ pub fn children() -> Vec<Pid> {
 
 /// The children of this process; `None` where the kernel does not list them.
 fn own_children() -> Option<Vec<Pid>> {
+    // A thread that ends in the middle leaves its children to another, whose list may have been read already.
+    let threads = Path::new("/proc/self/task");
+    (0..10).find_map(|_| children_of(threads).transpose())?.ok()
+}
+
+/// The children of the threads in this folder; `None` if one of those ended before it was asked.
+fn children_of(threads: &Path) -> io::Result<Option<Vec<Pid>>> {
     let mut children = Vec::new();
-    for task in fs::read_dir("/proc/self/task").ok()? {
-        let list = fs::read_to_string(task.ok()?.path().join("children")).ok()?;
-        children.extend(
-            list.split_ascii_whitespace()
-                .filter_map(|pid| pid.parse::<Pid>().ok()),
-        );
+    for task in fs::read_dir(threads)? {
+        let task = task?.path();
+        let list = match fs::read_to_string(task.join("children")) {
+            Err(_) if !task.exists() => return Ok(None),
+            list => list?,
+        };
+        let pids = list.split_ascii_whitespace();
+        children.extend(pids.filter_map(|pid| pid.parse::<Pid>().ok()));
     }
-    Some(children)
+    Ok(Some(children))
 }
 
 fn with_descendants(all: &[Process], roots: Vec<Pid>) -> Vec<Pid> {
@@ -205,6 +215,20 @@ mod tests {
             std::env::var_os("PATH").map(|v| v.into_encoded_bytes())
         );
         assert_eq!(variable_of(own, "PIPER_NO_SUCH_VARIABLE"), None);
+    }
+
+    #[test]
+    fn a_thread_that_ends_while_its_children_are_listed_is_no_reason_to_read_all_of_proc() {
+        let threads = tempfile::tempdir().unwrap();
+        let children = threads.path().join("1/children");
+        std::fs::create_dir(threads.path().join("1")).unwrap();
+        std::fs::write(&children, "10 11 ").unwrap();
+        assert_eq!(children_of(threads.path()).unwrap(), Some(vec![10, 11]));
+        std::os::unix::fs::symlink("gone", threads.path().join("2")).unwrap();
+        assert_eq!(children_of(threads.path()).unwrap(), None, "look again");
+        std::fs::remove_file(&children).unwrap();
+        std::fs::remove_file(threads.path().join("2")).unwrap();
+        assert!(children_of(threads.path()).is_err(), "not on this kernel");
     }
 
     #[test]
