@@ -400,6 +400,22 @@ fn a_repository_that_calls_its_plugin_like_the_operators_gets_nothing_of_it() {
 }
 
 #[test]
+fn what_is_added_for_one_project_and_for_all_is_one_plugin_if_it_is_the_same() {
+    let env = project();
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    plugin(&env, &["add", "--user", "odd.wasm"])
+        .finish()
+        .succeeds();
+    plugin(&env, &["grant", "odd", "--yes", "--state"])
+        .finish()
+        .succeeds();
+    let out = plugin(&env, &["inspect", "odd"]).finish().succeeds().out();
+    assert!(out.contains("(project)"), "{out}");
+    let (_, may) = out.split_once("May do here\n").unwrap();
+    assert!(may.contains("state"), "{out}");
+}
+
+#[test]
 fn a_plugin_of_ones_own_is_pinned_in_ones_own_file() {
     let env = project();
     plugin(&env, &["add", "--user", "odd.wasm", "--name", "mine"])

@@ -100,6 +100,10 @@ fn what_a_plugin_points_at_is_named_from_the_top_of_the_project() {
         "{}",
         log.out()
     );
+    let record = env.records().pop().unwrap();
+    let reports = record.with_extension("artifacts").join("reports/greet");
+    let kept = fs::read_to_string(reports.join("annotation.ndjson")).unwrap();
+    assert!(kept.contains(r#""file":"docs/a.rs""#), "{kept}");
 }
 
 #[test]
@@ -110,6 +114,16 @@ fn a_project_may_call_its_plugin_by_a_name_of_its_own() {
     piper(&env, &["exec", "a"])
         .succeeds()
         .says("to stdout\ngreeted everybody\n");
+}
+
+#[test]
+fn what_is_pinned_is_configured_by_its_name_alone() {
+    let env =
+        project("[steps]\na = { uses = \"odd/hello\" }\n[plugins.odd]\nconfig = { url = 3 }\n");
+    piper(&env, &["exec", "a"])
+        .exits(2)
+        .complains("error[P0623]: the configuration of `odd`")
+        .complains("piper.toml:4:18");
 }
 
 #[test_case("with = { nam = \"you\" }", "the option `nam` of `odd` is not known", "3:10", "did you mean `name`?"; "a slip")]

@@ -574,9 +574,8 @@ pub(super) static PLUGIN: Table = Table {
         key(
             "use",
             Kind::PluginSource,
-            "Where it is to be had: \"./file.wasm\" or an https:// URL; piper.lock has the digest.",
+            "\"./file.wasm\" or an https:// URL, of which piper.lock has the digest; without it, the plugin of that very name.",
         )
-        .required()
         .elsewhere(&["uses", "source", "path", "url", "from"]),
         key(
             "config",

@@ -417,6 +417,8 @@ fn plugins_and_rules_of_the_file_are_understood() {
         x = "true"
         [pipelines.build]
         steps = ["x"]
+        [plugins.chat]
+        config = { secret = true }
         [notify.team]
         uses = "chat"
         with = { room = { param = "room" } }
@@ -436,7 +438,8 @@ fn plugins_and_rules_of_the_file_are_understood() {
     assert_eq!(team.pipelines, [PipelineName::parse("build").unwrap()]);
     assert_eq!(project.notify["hook"].on, Occasion::DEFAULT);
     assert!(project.declared(&project.notify["hook"].uses).is_some());
-    assert!(project.declared(&team.uses).is_none());
+    let chat = project.declared(&team.uses).unwrap();
+    assert_eq!(chat.source.to_string(), "chat", "it keeps its name");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! The plugin may say anything. What is no annotation is nothing here, and what is too long is cut.
 
 use piper_core::wire::v1::{Annotation, Level};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use std::path::{Component, Path, PathBuf};
 
 /// How long a message may be, in bytes.
 const MESSAGE: usize = 4 << 10;
@@ -12,9 +13,30 @@ const TITLE: usize = 256;
 /// How long a path may be, in bytes.
 const FILE: usize = 1 << 10;
 
+/// Names the file that an item points at from the top of the project, where whoever reads it stands: the plugin knows only its
+/// workspace, which is the folder `below` the top.
+pub(super) fn place(below: Option<&str>, item: &mut Value) {
+    let Some(Value::String(file)) = item.get_mut("file") else {
+        return;
+    };
+    let inside = file.strip_prefix("/workspace/").unwrap_or(file);
+    let mut placed = PathBuf::new();
+    for part in Path::new(below.unwrap_or_default())
+        .join(inside)
+        .components()
+    {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if placed.file_name().is_some() => _ = placed.pop(),
+            part => placed.push(part),
+        }
+    }
+    *file = placed.to_string_lossy().into_owned();
+}
+
 /// The annotation that an item of a report is; the host took it for an object.
-pub(super) fn read(step: &str, r#try: u32, item: &str) -> Option<Annotation> {
-    let item: Map<String, Value> = serde_json::from_str(item).ok()?;
+pub(super) fn read(step: &str, r#try: u32, item: &Value) -> Option<Annotation> {
+    let item = item.as_object()?;
     let text = |key: &str, most| Some(cut(item.get(key)?.as_str()?, most));
     // The SDK writes `end-line`; events have underlines.
     let number = |key: &str| u32::try_from(item.get(key)?.as_u64()?).ok();
@@ -51,12 +73,13 @@ fn cut(text: &str, most: usize) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::json;
+    use test_case::test_case;
 
     #[test]
     fn what_is_missing_or_of_another_type_is_left_out() {
-        let item =
-            r#"{"level":"praise","message":7,"file":"a.rs","line":-1,"column":2,"end-line":3}"#;
-        let annotation = read("a", 2, item).unwrap();
+        let item = json!({ "level": "praise", "message": 7, "file": "a.rs", "line": -1, "column": 2, "end-line": 3 });
+        let annotation = read("a", 2, &item).unwrap();
         let expected = Annotation {
             step: "a".to_owned(),
             r#try: 2,
@@ -69,7 +92,19 @@ mod tests {
             end_line: Some(3),
         };
         assert_eq!(annotation, expected);
-        assert_eq!(read("a", 1, "[1]"), None);
+        assert_eq!(read("a", 1, &json!([1])), None);
+    }
+
+    #[test_case(None, "./src//a.rs", "src/a.rs")]
+    #[test_case(Some("docs"), "a.rs", "docs/a.rs")]
+    #[test_case(Some("docs"), "../src/./a.rs", "src/a.rs")]
+    #[test_case(Some("docs"), "/workspace/a.rs", "docs/a.rs"; "from its own root")]
+    #[test_case(Some("docs"), "/usr/include/a.h", "/usr/include/a.h"; "elsewhere")]
+    #[test_case(None, "../../a.rs", "../../a.rs"; "above")]
+    fn files_are_named_from_the_top(below: Option<&str>, file: &str, expected: &str) {
+        let mut item = json!({ "file": file });
+        place(below, &mut item);
+        assert_eq!(item["file"], expected);
     }
 
     proptest! {

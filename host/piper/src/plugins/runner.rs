@@ -294,7 +294,7 @@ impl Said {
         let _ = stream.write_all(bytes);
     }
 
-    fn keep(&self, kind: &str, items: &[String]) -> io::Result<()> {
+    fn keep(&self, kind: &str, items: &[Value]) -> io::Result<()> {
         let Some(folder) = &self.reports else {
             return Ok(());
         };
@@ -305,8 +305,6 @@ impl Said {
             .open(folder.join(format!("{kind}.ndjson")))?;
         let mut text = String::new();
         for item in items {
-            // An item may have been written on several lines.
-            let item: Value = serde_json::from_str(item)?;
             text.push_str(&item.to_string());
             text.push('\n');
         }
@@ -325,22 +323,23 @@ impl StepContext for Said {
     }
 
     fn report(&self, kind: String, items: Vec<String>) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::transient("host.reports", error.to_string());
+        let read: Result<Vec<Value>, _> = items
+            .iter()
+            .map(|item| serde_json::from_str(item))
+            .collect();
+        let mut items = read.map_err(|error| failed(error.into()))?;
         if kind == "annotation" {
             let (step, r#try) = (&self.step, self.r#try);
-            let found = items
-                .iter()
-                .filter_map(|item| annotation::read(step, r#try, item));
-            for mut annotation in found {
-                if let (Some(below), Some(file)) = (&self.below, &mut annotation.file) {
-                    // Whoever reads it stands at the top of the project.
-                    *file = Path::new(below).join(&file).to_string_lossy().into_owned();
+            for item in &mut items {
+                annotation::place(self.below.as_deref(), item);
+                if let Some(annotation) = annotation::read(step, r#try, item) {
+                    self.write(true, format!("{}\n", pointed(&annotation)).as_bytes());
+                    self.asides.annotate(annotation);
                 }
-                self.write(true, format!("{}\n", pointed(&annotation)).as_bytes());
-                self.asides.annotate(annotation);
             }
         }
-        self.keep(&kind, &items)
-            .map_err(|error| Failure::transient("host.reports", error.to_string()))
+        self.keep(&kind, &items).map_err(failed)
     }
 }
 

@@ -43,6 +43,14 @@ fn holds(component: &Component, grant: &PluginGrant) -> bool {
     }
 }
 
+/// Whether what is written under its name is about another plugin, which the operator added for himself. The same bytes under the
+/// same name are no other: any project could name the operator's own instead.
+pub(crate) fn is_anothers(component: &Component, grant: &PluginGrant) -> bool {
+    component.origin == Origin::Project
+        && grant.source.is_some()
+        && grant.digest != Some(component.digest)
+}
+
 impl Catalogue {
     /// How a component with this manifest stands.
     ///
@@ -56,7 +64,7 @@ impl Catalogue {
     ) -> Result<Standing, Box<Problem>> {
         let written = component.name.as_ref().and_then(|name| self.grant(name));
         let is_project = component.origin == Origin::Project;
-        let written = written.filter(|grant| !is_project || grant.source.is_none());
+        let written = written.filter(|grant| !is_anothers(component, grant));
         let (held, other) = match written {
             Some(grant) if holds(component, grant) => (Some(grant), None),
             // Configuration may be written before anything is granted; it is nobody else's then.

@@ -17,7 +17,7 @@ use piper_core::{
     pipeline::{self, Located},
     plan::PluginCall,
     plugin::PluginRef,
-    problem::{Problem, Severity},
+    problem::{Problem, Severity, Span},
     project as value, suggest,
 };
 use piper_plugin_host::{
@@ -106,7 +106,23 @@ impl Place<'_> {
                 "the `config` in your plugins.toml is that of another plugin of this name, or of this one before it was built anew: `piper plugin grant {title} --keep` gives it that"
             ));
         }
-        self.uses(problem.help(format!("it stands as `config` of `{title}` in {file}")))
+        let problem = problem.help(format!("it stands as `config` of `{title}` in {file}"));
+        match self.written(used, &mistake.pointer) {
+            Some(at) => problem.at(at, ""),
+            None => self.uses(problem),
+        }
+    }
+
+    /// Where the project says this of the configuration, if it does and the operator says nothing else.
+    fn written(&self, used: &Used, pointer: &str) -> Option<Span> {
+        let name = used.declared.as_ref()?;
+        let key = pointer.split('/').nth(1)?;
+        if used.found.standing.grant.config.get(key).is_some() {
+            return None;
+        }
+        let pointer = format!("/plugins/{name}/config{pointer}");
+        let found = pipeline::locate(&self.loaded.source, &pointer)?;
+        found.whole.then_some(found.value)
     }
 }
 
@@ -194,6 +210,8 @@ pub(crate) struct Used {
     pub(crate) name: String,
     /// What a planner reads.
     pub(crate) reads: Option<Patterns>,
+    /// What it is called in `[plugins]`, if that says something of it.
+    declared: Option<PluginName>,
     /// The plugin's configuration, whole.
     pub(crate) config: Value,
     /// The options of this use, whole.
@@ -310,7 +328,12 @@ impl Used {
             )]);
         }
         let reads = meant.reads.cloned();
+        let declared = match &call.uses.plugin {
+            PluginRef::Named(name) => call.declared.as_ref().map(|_| name.clone()),
+            PluginRef::Path(_) | PluginRef::Url(_) | PluginRef::Own => None,
+        };
         let mut used = Self {
+            declared,
             config: config(call, &found.standing),
             options: call.with.clone(),
             open: open.iter().map(|(pointer, _)| pointer.clone()).collect(),

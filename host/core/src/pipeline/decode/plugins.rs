@@ -88,20 +88,25 @@ impl Decoder<'_> {
                 self.report(problem, at, "not a name");
                 continue;
             }
-            let plugin = self.plugin(Owner::named("plugin", name.as_str()), node);
+            let plugin = self.plugin(&name, node);
             plugins.extend(plugin.map(|plugin| (name, plugin)));
         }
         plugins
     }
 
-    fn plugin(&mut self, owner: Owner<'_>, node: Node<'_>) -> Option<ProjectPlugin> {
+    fn plugin(&mut self, name: &PluginName, node: Node<'_>) -> Option<ProjectPlugin> {
+        let owner = Owner::named("plugin", name.as_str());
         let (text, at, config) = match node.get_ref() {
             DeValue::String(text) => (text.to_string(), node.span(), serde_json::Map::new()),
             _ => {
-                let form = "`NAME = \"./file.wasm\"`, or `[plugins.NAME]` with `use = \"…\"`";
+                let form = "`NAME = \"./file.wasm\"`, or `[plugins.NAME]` with `use = \"…\"` and `config = {…}`";
                 let table = self.inner_table(owner, node, form)?;
                 let fields = self.fields(table, &keys::PLUGIN, owner, node.span());
                 let config = self.config(&fields);
+                if fields.get("use").is_none() {
+                    let source = PluginRef::Named(name.clone());
+                    return Some(ProjectPlugin { source, config });
+                }
                 let (text, at) = self.text(&fields, "use")?;
                 (text, at, config)
             }

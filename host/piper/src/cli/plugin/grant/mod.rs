@@ -16,7 +16,7 @@ use crate::{
         change::{Kept, Written},
         component::{Component, Origin},
         shown as shown_path,
-        standing::{Standing, nothing},
+        standing::{self, Standing, nothing},
     },
     ui::{OutputFormat, Ui, sanitize::words},
 };
@@ -136,14 +136,14 @@ fn grantable(catalogue: &Catalogue, component: &Component) -> Result<PluginName,
             Problem::error(codes::UNKNOWN_PLUGIN, message).help(help),
         ));
     };
-    let is_own = |grant: &PluginGrant| grant.source.is_some();
-    if component.origin == Origin::Project && catalogue.grant(&name).is_some_and(is_own) {
+    let is_anothers = |grant: &PluginGrant| standing::is_anothers(component, grant);
+    if catalogue.grant(&name).is_some_and(is_anothers) {
         let message = format!(
             "`{name}` in {} is a plugin of your own, and this project calls another one so",
             grants_file(catalogue)
         );
         let help = format!(
-            "call the project's otherwise: piper plugin add --name OTHER {}",
+            "call the project's otherwise, in `uses` and as you add it: piper plugin add --name OTHER {}",
             component.source
         );
         return Err(Box::new(
