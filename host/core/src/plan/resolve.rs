@@ -13,7 +13,7 @@ use crate::{
     codes,
     id::{AxisName, EnvironmentName, ParamName, StepIx},
     problem::Problem,
-    project::{Action, EnvironmentKind, Matrix, Pipeline, Project, Settings, Slot, Value},
+    project::{Action, EnvironmentKind, Matrix, Pipeline, Project, Settings, Slot, Step, Value},
     suggest::{closest, list},
 };
 use indexmap::IndexMap;
@@ -154,7 +154,13 @@ fn target(project: &Project, request: &Request) -> Result<Target, Vec<Problem>> 
         ),
     };
     let named = request.target.as_ref();
-    if let Some(name) = named.and_then(|_| closest(word, pipelines().chain(steps()))) {
+    let is_plugin = |step: &Step| matches!(step.action, Action::Plugin(..));
+    let outer = word.split_once('/').map(|(outer, _)| outer);
+    if let Some(outer) = outer.filter(|outer| project.steps.get(*outer).is_some_and(is_plugin)) {
+        problem = problem.help(format!(
+            "a step that `{outer}` plans is chosen by `--step {word}`"
+        ));
+    } else if let Some(name) = named.and_then(|_| closest(word, pipelines().chain(steps()))) {
         problem = problem.help(format!("did you mean `{name}`?"));
     }
     if pipelines().len() > 0 {

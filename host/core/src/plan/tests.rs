@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    plugin::{Options, Uses},
     problem::Problem,
     project::{Action, Matrix, Param, Pipeline, Project, Slot, Step, Value},
 };
@@ -333,6 +334,25 @@ fn all_that_is_wrong_with_a_request_is_said_at_once() {
     P0312: `build` has no step named `deploy`
       its steps are `fmt`, `compile`, `unit`, `lint`
     "#);
+}
+
+#[test]
+fn a_step_of_a_planner_is_not_chosen_as_a_target() {
+    let mut project = project("members unit", &[]);
+    project.pipelines.clear();
+    let planner = Uses::parse("planner").unwrap();
+    project.steps["members"].action = Action::Plugin(planner, Options::default());
+    let named = |target: &str| Request {
+        target: Some(target.into()),
+        ..Request::default()
+    };
+    insta::assert_snapshot!(problems(&project, &named("members/a")), @r"
+    P0301: no pipeline or step is named `members/a`
+      a step that `members` plans is chosen by `--step members/a`
+      steps: `members`, `unit`
+    ");
+    let plain = problems(&project, &named("unit/a"));
+    assert!(!plain.contains("--step"), "{plain}");
 }
 
 #[test]

@@ -175,8 +175,7 @@ fn holding(catalogue: &Catalogue, component: &Component, ui: &Ui) -> Result<Plug
         return Ok(PluginGrant::default());
     };
     let standing = catalogue.standing(component, &manifest)?;
-    let granted = permissions::granted(&standing);
-    if !granted.is_empty() {
+    if !permissions::asked(&manifest).is_empty() {
         ui.warn("a call by hand gives a plugin nothing but its limits and its configuration: requests, files, secrets and commands are refused here, granted or not");
     }
     Ok(standing.grant)
