@@ -4,7 +4,12 @@
 
 use super::makefile::Makefile;
 use crate::find;
-use std::{fs, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs::{self, DirEntry},
+    io::{self, Read as _},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -416,7 +421,7 @@ impl<'a> Folder<'a> {
         if let Some(line) = &unittest {
             let line = match runner {
                 Some((_, runner, _)) => format!("{runner} run {line}"),
-                None => line.clone(),
+                None => format!("{}{line}", self.python_path()),
             };
             steps.push(("python-test", line, Part::Test));
         }
@@ -438,13 +443,17 @@ impl<'a> Folder<'a> {
             if !wanted {
                 continue;
             }
+            let path = match part {
+                Part::Test => self.python_path(),
+                Part::Build | Part::Lint => "",
+            };
             match runner {
                 Some((_, runner, _)) if uses(tool) => {
                     steps.push((tool, format!("{runner} run {line}"), part))
                 }
-                _ if (self.has_tool)(tool) => steps.push((tool, line.to_owned(), part)),
+                _ if (self.has_tool)(tool) => steps.push((tool, format!("{path}{line}"), part)),
                 _ if self.has(&format!(".venv/bin/{tool}")) => {
-                    steps.push((tool, format!(".venv/bin/{line}"), part))
+                    steps.push((tool, format!("{path}.venv/bin/{line}"), part))
                 }
                 _ => found.left_out.push(format!("{tool}: it is not installed")),
             }
@@ -454,6 +463,21 @@ impl<'a> Folder<'a> {
             .map(|(name, run, part)| (*name, run.as_str(), *part))
             .collect();
         self.kind("Python", &steps)
+    }
+
+    /// What goes before a command that is to find the packages below `src`, which nothing installs.
+    fn python_path(&self) -> &'static str {
+        let packages = fs::read_dir(self.path.join("src")).into_iter().flatten();
+        let is_package = |entry: io::Result<DirEntry>| {
+            entry.is_ok_and(|entry| {
+                let path = entry.path();
+                path.join("__init__.py").exists() || path.extension().is_some_and(|end| end == "py")
+            })
+        };
+        match packages.into_iter().any(is_package) {
+            true => "PYTHONPATH=src ",
+            false => "",
+        }
     }
 
     /// The command for tests that need nothing but Python itself. It runs the tests of one folder, the first that has some.

@@ -65,6 +65,7 @@ fn commands(files: &[(&str, &str)], missing: &[&str]) -> String {
 #[test_case(&[("setup.py", ""), ("tests/a.py", "")], &["ruff"], "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; pytest"; "python")]
 #[test_case(&[("setup.py", ""), ("test_x.py", UNITTEST)], &["pytest", "ruff"], "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; python3 -m unittest discover"; "python with tests of its own kind")]
 #[test_case(&[("setup.py", ""), ("tests/test_x.py", UNITTEST)], &[], "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; python3 -m unittest discover -s tests"; "python with a folder of tests")]
+#[test_case(&[("pyproject.toml", ""), ("src/greet/__init__.py", ""), ("tests/test_x.py", UNITTEST)], &[], "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; PYTHONPATH=src python3 -m unittest discover -s tests"; "python with its packages in src")]
 #[test_case(&[("poetry.lock", ""), ("setup.py", ""), ("test/__init__.py", ""), ("test/test_x.py", UNITTEST)], &[], "poetry install; python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; poetry run python3 -m unittest discover -s test -t ."; "python with a package of tests")]
 #[test_case(&[("setup.py", "tests_require=['pytest']"), ("test_x.py", UNITTEST)], &[], "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; pytest"; "python that wants pytest")]
 #[test_case(&[("setup.py", ""), ("test_x.py", "def test_x(): pass\n")], &[], "python3 -m compileall -q -x '/(\\.|venv/|node_modules/)' .; pytest"; "python with a test that is a function")]
