@@ -148,6 +148,26 @@ fn a_refusal_is_told_to_programs_too(args: &[&str], code: &str) {
     done.complains(code);
 }
 
+#[test_case(&["--output", "json", "exec", "-j", "0"], "'0' for '--jobs"; "a value that cannot be")]
+#[test_case(&["exec", "--output=json", "--bogus"], "'--bogus'"; "no such option")]
+#[test_case(&["--output", "json", "exce"], "'exce'"; "no such command")]
+fn a_wrong_command_line_is_told_to_programs_too(args: &[&str], said: &str) {
+    let env = TestEnv::sequence(&[("a", "true")]);
+    let done = env.piper(args).exits(2).complains(said);
+    let line: serde_json::Value = serde_json::from_str(&done.lines()[0]).unwrap();
+    assert_eq!(
+        (&line["type"], &line["code"]),
+        (&"problem".into(), &"P0320".into())
+    );
+    assert!(line["message"].as_str().unwrap().contains(said), "{line}");
+    let plain = env.piper(&["exec", "--bogus", "--", "--output", "json"]);
+    assert_eq!(
+        plain.exits(2).out(),
+        "",
+        "what stands behind -- is not piper's"
+    );
+}
+
 #[test]
 fn a_code_is_explained_to_programs_too() {
     let env = TestEnv::empty();

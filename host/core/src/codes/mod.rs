@@ -101,6 +101,7 @@ codes! {
     "0317" BAD_ANSWER "a plan that cannot be used";
     "0318" NO_ANSWER_OF_GIT "git has no answer";
     "0319" PARAM_TWICE "a parameter with two values";
+    "0320" BAD_USAGE "wrong options or arguments";
     "0601" BAD_HTTP_RULE "not a rule for requests";
     "0602" RULE_TOO_WIDE "a rule that reaches strangers";
     "0603" BAD_TEMPLATE "not a template";

@@ -34,6 +34,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use piper_core::{
+    codes,
     id::{ParamName, StepName},
     problem::Problem,
 };
@@ -187,6 +188,7 @@ pub fn main() -> u8 {
             advise(&mut error, std::env::args_os());
             let printed = error.print();
             return if error.use_stderr() {
+                tell_programs(&error, std::env::args_os());
                 exit_code::USAGE
             } else {
                 // Help and the version are answers.
@@ -295,6 +297,24 @@ fn parameter_tip(error: &clap::Error, mut args: impl Iterator<Item = OsString>) 
         "to give the parameter '{name}' a value, use {}",
         words(&quote::quoted(&word))
     ))
+}
+
+/// Repeats what the parser said for a program that asked for JSON. The parser did not come as far as to know that.
+fn tell_programs(error: &clap::Error, args: impl Iterator<Item = OsString>) {
+    let words: Vec<OsString> = args.take_while(|word| word != "--").collect();
+    let asked = |pair: &[OsString]| pair[0] == "--output" && pair[1] == "json";
+    if !words.windows(2).any(asked) && !words.iter().any(|word| word == "--output=json") {
+        return;
+    }
+    let text = error.render().to_string();
+    let said = text.strip_prefix("error: ").unwrap_or(&text);
+    let message = said.split("\n\n").next().unwrap_or_default();
+    let problem = Problem::error(codes::BAD_USAGE, message.to_owned());
+    let ui = Ui::new(ColorChoice::Never, OutputFormat::Json, false, false);
+    for line in problem::json_lines(&[problem], None) {
+        // It is on standard error as well.
+        let _ = ui.print(&line);
+    }
 }
 
 /// Tells the user why nothing came of it, and says with which status to end.
