@@ -60,6 +60,19 @@ open_build() {
   bad=' '
 }
 
+# enter FOLDER: goes to a step's folder of the workspace, unless a link there leads out.
+enter() {
+  inside=$(cd "$workspace" && pwd -P)
+  cd "$workspace/$1" || exit 127
+  case $(pwd -P)/ in
+    "${inside%/}"/*) ;;
+    *)
+      say "its \`cwd\` \`$1\` leads out of the workspace, to $(pwd -P)"
+      exit 127
+      ;;
+  esac
+}
+
 # param NAME VARIABLE VALUE
 param() {
   printf %s "$3" >"$PIPER_PARAMS/$1" || exit 3

@@ -229,7 +229,7 @@ fn planned(text: &mut String, plan: &Plan, place: usize, step: &PlannedStep) {
 /// What becomes of a step's function: its process.
 fn process(text: &mut String, step: &PlannedStep) {
     if let Some(cwd) = &step.cwd {
-        let _ = writeln!(text, "cd \"$workspace\"/{} || exit 127", word(cwd));
+        let _ = writeln!(text, "enter {}", word(cwd));
     }
     let (plain, odd): (Vec<_>, Vec<_>) = step.env.iter().partition(|(name, _)| is_identifier(name));
     for (name, value) in plain {

@@ -303,6 +303,32 @@ fn every_build_of_a_matrix_runs_and_one_failure_counts() {
     );
 }
 
+#[test_case("sub", true; "a folder")]
+#[test_case("inner", true; "a link inside")]
+#[test_case("outer", false; "a link that leads out")]
+#[test_case("beside", false; "a link to a folder whose name begins the same")]
+fn a_step_starts_in_no_folder_that_is_not_the_workspaces(cwd: &str, may: bool) {
+    let above = tempfile::tempdir().unwrap();
+    let folder = above.path().join("w");
+    fs::create_dir_all(folder.join("sub")).unwrap();
+    fs::create_dir(above.path().join("w2")).unwrap();
+    for (name, to) in [("inner", "sub"), ("outer", "/"), ("beside", "../w2")] {
+        std::os::unix::fs::symlink(to, folder.join(name)).unwrap();
+    }
+    let step = with(Step::new(Action::Run("echo here".into())), |step| {
+        step.cwd = Some(Value::Text(cwd.into()));
+    });
+    let output = run_in(
+        &folder,
+        "sh",
+        &export(&row(vec![("a", step)]), &Request::default()),
+    );
+    assert_eq!(output.status.success(), may, "{output:?}");
+    assert_eq!(output.stdout, if may { &b"here\n"[..] } else { b"" });
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said.contains("leads out of the workspace"), !may, "{said}");
+}
+
 #[test]
 fn a_secret_that_is_missing_is_said_before_anything_runs() {
     let secret = with(sample::run("echo $TOKEN_X"), |step| {
