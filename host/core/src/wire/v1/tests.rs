@@ -273,3 +273,12 @@ fn an_annotation_of_a_level_that_a_later_version_adds_is_a_notice() {
     };
     assert_eq!(annotation.level, Level::Notice);
 }
+
+#[test]
+fn what_the_sdk_says_that_a_notifier_is_told_is_what_it_is_told() {
+    let readme = include_str!("../../../../../plugin-sdk/README.md");
+    let (_, rest) = readme.split_once("```json\n").unwrap();
+    let said: Value = serde_json::from_str(rest.split_once("```").unwrap().0).unwrap();
+    let snapshot: Snapshot = serde_json::from_value(said.clone()).unwrap();
+    assert_eq!(serde_json::to_value(snapshot).unwrap(), said);
+}

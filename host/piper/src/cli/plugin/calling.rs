@@ -113,15 +113,15 @@ fn range(mut said: Map<String, Value>) -> String {
 
 /// An event about a build that there never was.
 pub(super) fn event(kind: &str, seq: u64) -> Event {
-    // As `wire::v1::Snapshot` has it.
     let body = json!({
         "v": 1, "type": kind, "build": "example", "attempt": 1, "project": "example", "target": "build", "environment": "local",
-        "started_at": "1970-01-01T00:00:00Z",
+        "trace": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "started_at": "1970-01-01T00:00:00.000000Z",
         "end": {
-            "outcome": "failed", "reason": "test failed", "at": "1970-01-01T00:00:01Z", "duration_us": 1_000_000,
-            "counts": { "succeeded": 1, "failed": 1 },
+            "outcome": "failed", "reason": "test failed", "at": "1970-01-01T00:00:01.000000Z", "duration_us": 1_000_000,
+            "counts": { "succeeded": 1, "failed": 1, "allowed": 0, "errored": 0, "skipped": 0, "cancelled": 0, "flaky": 0 },
         },
-        "previous": { "build": "before", "outcome": "succeeded", "started_at": "1970-01-01T00:00:00Z" },
+        "previous": { "build": "before", "outcome": "succeeded", "started_at": "1970-01-01T00:00:00.000000Z" },
         "steps": [{ "step": "test", "outcome": "failed", "exit": { "status": 1 }, "tries": 1, "duration_us": 1_000_000 }],
         "failure": { "step": "test", "log_tail": "1 of 2 tests failed" },
     });
@@ -462,7 +462,15 @@ pub(super) fn object(value: Option<&Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use piper_core::wire::v1::Snapshot;
     use test_case::test_case;
+
+    #[test]
+    fn the_example_of_an_event_is_one_that_builds_send() {
+        let body: Value = serde_json::from_str(&event("build.finished", 1).body).unwrap();
+        let snapshot: Snapshot = serde_json::from_value(body.clone()).unwrap();
+        assert_eq!(serde_json::to_value(snapshot).unwrap(), body);
+    }
 
     #[test_case(json!({}), json!({ "build": "example", "attempt": 1 }); "nothing")]
     #[test_case(json!({ "read": { "build": "b" } }), json!({ "build": "b", "attempt": 1 }); "a part")]
