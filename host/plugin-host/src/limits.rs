@@ -151,7 +151,7 @@ impl Limits {
         }
     }
 
-    /// These limits as the operator set them for one plugin. A step's own timeout stays its own.
+    /// These limits as the operator set them for one plugin.
     #[must_use]
     pub fn set(self, operator: &grant::Limits) -> Self {
         let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
@@ -184,8 +184,9 @@ impl Limits {
         }
     }
 
-    /// How long before the end of `wall` a call is asked to stop: the grace period, but never most of a short call.
-    pub(crate) fn warning(&self) -> Duration {
+    /// How long before the end of `wall` a call is asked to stop, and how long it may go on when it is cancelled: the grace period, but
+    /// never most of a short call.
+    pub fn warning(&self) -> Duration {
         self.grace.min(self.wall / 4)
     }
 }

@@ -401,17 +401,20 @@ fn what_a_planner_answers_wrongly_is_shown_at_its_step() {
         .complains("unknown key `rum`");
 }
 
-#[test_case("spin", "limit.cpu", "limits.cpu = "; "a loop")]
-#[test_case("allocate", "limit.memory", "limits.memory = "; "a memory bomb")]
-#[test_case("panic", "plugin.trap", ""; "a panic")]
+#[test_case("spin", "limit.cpu", "100 ms"; "a loop")]
+#[test_case("allocate", "limit.memory", "16 MiB"; "a memory bomb")]
+#[test_case("panic", "plugin.trap", "in "; "a panic")]
 fn a_plugin_that_misbehaves_costs_its_step_and_no_other(step: &str, code: &str, help: &str) {
     let env = project(&format!(
         "[steps]\nbad = {{ uses = \"odd/{step}\" }}\ngood = {{ uses = \"odd/hello\" }}\n\
          [pipelines]\nbuild = {{ steps = [[\"bad\", \"good\"]], keep-going = true }}\n"
     ));
+    let digest = env.read("piper.lock").split('"').nth(3).unwrap().to_owned();
     write_grants(
         &env,
-        "[plugins.odd]\nlimits.cpu = \"100ms\"\nlimits.memory = \"16MiB\"\n",
+        &format!(
+            "[plugins.odd]\ndigest = \"{digest}\"\nlimits.cpu = \"100ms\"\nlimits.memory = \"16MiB\"\n"
+        ),
     );
     let done = piper(&env, &["exec", "--output", "json"]).exits(3);
     let events = done.events();
@@ -419,6 +422,20 @@ fn a_plugin_that_misbehaves_costs_its_step_and_no_other(step: &str, code: &str, 
     assert_eq!(events.outcome("good"), "succeeded");
     let reason = events.step("bad")["reason"].to_string();
     assert!(reason.contains(code) && reason.contains(help), "{reason}");
+}
+
+#[test]
+fn what_a_step_leaves_is_that_of_its_last_try() {
+    let env = TestEnv::new(
+        "[steps]\na = { uses = \"junit\", with = { files = \"a.xml\" }, retry = { max = 2, delay = \"1ms\" } }\n",
+    );
+    let xml = "<testsuite><testcase name='one'><failure message='no'/></testcase></testsuite>";
+    env.write("a.xml", xml);
+    cached(env.call(&["exec", "a"])).finish().exits(1);
+    let record = env.records().pop().unwrap();
+    let reports = record.with_extension("artifacts").join("reports/a");
+    let kept = fs::read_to_string(reports.join("annotation.ndjson")).unwrap();
+    assert_eq!(kept.lines().count(), 1, "{kept}");
 }
 
 #[test]
@@ -453,8 +470,9 @@ fn a_plugin_keeps_to_the_timeout_of_its_step() {
     let env =
         project("[steps]\na = { uses = \"odd/wait\", timeout = \"200ms\", grace = \"200ms\" }\n");
     let done = piper(&env, &["exec", "a", "--output", "json"]).exits(1);
-    assert_eq!(done.events().outcome("a"), "failed");
-    done.complains("");
+    let events = done.events();
+    assert_eq!(events.outcome("a"), "failed");
+    assert_eq!(events.step("a")["exit"], "timeout");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Where each limit holds and what it stops is said in [`piper_plugin_host::limits`].
 
-use piper_core::{id::PluginName, plan::PlannedStep};
+use piper_core::plan::PlannedStep;
 use piper_plugin_host::{
     Limits,
     kind::Kind,
@@ -31,17 +31,18 @@ pub fn of(kind: Kind, granted: &grant::Limits) -> Limits {
 /// what is left after that.
 pub fn of_step(step: &PlannedStep, granted: &grant::Limits) -> Limits {
     let wall = step.timeout.unwrap_or(ENDLESS).saturating_add(step.grace);
-    let limits = Limits {
+    Limits {
         grace: step.grace,
-        ..Limits::of_runner(wall)
-    };
-    limits.set(granted)
+        wall,
+        ..Limits::of_runner(wall).set(granted)
+    }
 }
 
-/// The line to change for a call that ended at this limit; `None` if it is none, or none that can be changed.
+/// The line to change for a call that ended at this limit; `None` if it is none, or none that can be changed. It goes into the `table`
+/// of the plugin ([`Standing::table`](super::standing::Standing::table)), if it has a name.
 pub fn line_to_change(
     code: &str,
-    name: Option<&PluginName>,
+    table: Option<&str>,
     limits: &Limits,
     file: &str,
 ) -> Option<String> {
@@ -61,10 +62,8 @@ pub fn line_to_change(
             "`limits.{key}` is as high as it can be: the plugin must do with less, or do it in several calls"
         ));
     }
-    Some(match name {
-        Some(name) => format!(
-            "to allow more, write `limits.{key} = \"{more}\"` into `[plugins.{name}]` of {file}"
-        ),
+    Some(match table {
+        Some(table) => format!("to allow more, write `limits.{key} = \"{more}\"` into {table}"),
         None => format!(
             "a file has the usual limits; `piper plugin add` gives it a name, and `limits.{key} = \"{more}\"` in the table of that name in {file} allows more"
         ),
@@ -126,8 +125,7 @@ mod tests {
     #[test_case("limit.stack", Limits::default(), None; "not to be changed")]
     #[test_case("plugin.trap", Limits::default(), None; "no limit")]
     fn the_line_to_change_is_named(code: &str, limits: Limits, expected: Option<&str>) {
-        let name = PluginName::parse("es").unwrap();
-        let line = line_to_change(code, Some(&name), &limits, "plugins.toml");
+        let line = line_to_change(code, Some("`[plugins.es]`"), &limits, "plugins.toml");
         match expected {
             Some(expected) => assert!(line.as_ref().unwrap().contains(expected), "{line:?}"),
             None => assert_eq!(line, None),

@@ -369,10 +369,20 @@ impl Plugins {
         let limits = limits::of(used.kind, &used.found.standing.grant.limits);
         limits::line_to_change(
             code,
-            used.found.component.name.as_ref(),
+            self.table(used).as_deref(),
             &limits,
             &self.grants_file(),
         )
+    }
+
+    /// Where the operator can say something of a plugin.
+    fn table(&self, used: &Used) -> Option<String> {
+        let Found {
+            standing,
+            component,
+            ..
+        } = &*used.found;
+        standing.table(component, &self.grants_file())
     }
 
     fn grants_file(&self) -> String {
@@ -409,7 +419,7 @@ impl Plugins {
             plugin,
             binding: self.bind(&used, &limits),
             draft: used.draft(),
-            name: used.found.component.name.clone(),
+            table: self.table(&used),
             grants_file: self.grants_file(),
             files: used.found.standing.effective.files,
             cache: self.plugin_cache(&used),

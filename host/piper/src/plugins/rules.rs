@@ -100,7 +100,11 @@ impl Rule {
             Err(CallError::Failed(why)) => why,
             Err(CallError::Crashed(crash)) => {
                 let why = format!("{} ({})", crash.message, crash.code);
-                return Err(Undelivered::for_good(why));
+                let is_passing = crash.kind() == FailureKind::Transient;
+                return Err(Undelivered {
+                    again: is_passing.then_some(None),
+                    ..Undelivered::for_good(why)
+                });
             }
         };
         let is_passing = failure.kind == FailureKind::Transient;

@@ -5,7 +5,7 @@
 
 use super::{annotation, limits, used::Draft};
 use crate::{exec::Asides, ui::text::pointed};
-use piper_core::{build::Fault, id::PluginName, plan::PlannedStep};
+use piper_core::{build::Fault, plan::PlannedStep};
 use piper_engine::{
     environment::Vars,
     process::reaper,
@@ -56,7 +56,8 @@ pub(super) struct Prepared {
     pub(super) binding: Binding,
     pub(super) limits: Limits,
     pub(super) draft: Draft,
-    pub(super) name: Option<PluginName>,
+    /// Where the operator can say something of it.
+    pub(super) table: Option<String>,
     pub(super) grants_file: String,
     /// Which folders were granted to it.
     pub(super) files: FilesRule,
@@ -82,16 +83,23 @@ impl TaskHost for Runner {
         let prepared =
             prepared.ok_or_else(|| not_started("its plugin was not made ready".to_owned()))?;
         let facts = facts(&self.about, job.step, job.r#try, job.vars);
+        let of_step = |kind| of_step(job.vars, kind, job.step);
+        let (reports, out) = (of_step("reports"), of_step("out"));
+        if job.r#try > 1 {
+            for folder in [&reports, &out].into_iter().flatten() {
+                without(folder).map_err(|error| not_started(error.to_string()))?;
+            }
+        }
         let said = Arc::new(Said {
             streams: [job.stdout, job.stderr].map(|pipe| Mutex::new(File::from(pipe))),
             outputs: job.outputs,
-            reports: of_step(job.vars, "reports", job.step),
+            reports,
             step: job.step.label.clone(),
             below: job.step.cwd.clone(),
             r#try: job.r#try,
             asides: self.asides.clone(),
         });
-        let places = prepared.places(job.cwd, job.vars, job.step);
+        let places = prepared.places(job.cwd, out);
         let places =
             places.map_err(|error| not_started(format!("its folder cannot be made: {error}")))?;
         let around = Surroundings {
@@ -116,8 +124,8 @@ impl TaskHost for Runner {
 
 impl Prepared {
     /// Its folders, of which those that are its own are made: `/out` beside the artifacts of the build, `/cache` for this user alone.
-    fn places(&self, workspace: &Path, vars: &Vars, step: &PlannedStep) -> io::Result<Places> {
-        let out = of_step(vars, "out", step).filter(|_| self.files.out);
+    fn places(&self, workspace: &Path, out: Option<PathBuf>) -> io::Result<Places> {
+        let out = out.filter(|_| self.files.out);
         if let Some(out) = &out {
             fs::create_dir_all(out).map_err(|error| {
                 io::Error::other(format!("{}, as its `/out`: {error}", out.display()))
@@ -194,7 +202,7 @@ impl Prepared {
                 );
                 let line = limits::line_to_change(
                     crash.code,
-                    self.name.as_ref(),
+                    self.table.as_deref(),
                     &self.limits,
                     &self.grants_file,
                 );
@@ -205,7 +213,7 @@ impl Prepared {
                 if let Some(frame) = crash.frames.first() {
                     why.push_str(&format!("; in {frame}"));
                 }
-                errored(why, false)
+                errored(why, crash.kind() == FailureKind::Transient)
             }
         }
     }
@@ -250,13 +258,27 @@ fn facts(about: &Value, step: &PlannedStep, r#try: u32, vars: &Vars) -> Value {
 /// A step's own folder of this kind, beside the artifacts of its build.
 fn of_step(vars: &Vars, kind: &str, step: &PlannedStep) -> Option<PathBuf> {
     let artifacts = vars.get(OsStr::new("PIPER_ARTIFACTS"))?;
-    // A label may have slashes and brackets, and none of them is to make a folder.
-    let name: String = step
-        .label
-        .chars()
-        .map(|c| if c == '/' { '+' } else { c })
-        .collect();
-    Some(PathBuf::from(artifacts).join(kind).join(name))
+    Some(
+        PathBuf::from(artifacts)
+            .join(kind)
+            .join(folder(&step.label)),
+    )
+}
+
+/// A label as the name of a folder: another one for each label, and none that is a path, whatever a cell's values are.
+fn folder(label: &str) -> String {
+    label.replace('%', "%25").replace('/', "%2F")
+}
+
+/// Takes away what an earlier try left in a folder.
+fn without(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io::Error::other(format!(
+            "what an earlier try left in {}: {error}",
+            folder.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The engine adopts and reaps what steps leave behind; what a plugin started is waited for by the plugin.
@@ -368,7 +390,16 @@ impl Receiver for Said {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
     use test_case::test_case;
+
+    #[test]
+    fn every_label_has_a_folder_of_its_own() {
+        let labels = ["a", "a/b", "a+b", "a[v=x/y]", "a%2Fb", "a%252Fb"];
+        let folders: BTreeSet<String> = labels.iter().map(|label| folder(label)).collect();
+        assert_eq!(folders.len(), labels.len());
+        assert!(folders.iter().all(|folder| !folder.contains('/')));
+    }
 
     #[test_case(Some(r#"{"stack":"run@plugin.js:8\n"}"#), Some("run@plugin.js:8"))]
     #[test_case(Some(r#"{"stack":""}"#), None; "an empty one")]

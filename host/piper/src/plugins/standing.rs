@@ -32,6 +32,22 @@ pub struct Standing {
     pub other: Option<PluginGrant>,
 }
 
+impl Standing {
+    /// The table of the operator's file in which something can be written about the plugin so that it holds; `None` if it has no name.
+    pub(crate) fn table(&self, component: &Component, file: &str) -> Option<String> {
+        let name = component.name.as_ref()?;
+        let digest = component.digest;
+        // What is written of a name alone is no word about what some repository calls so.
+        let beside = match self.grant.given_to() != Some(digest) {
+            true if component.origin == Origin::Project => {
+                format!(", beside `digest = \"{digest}\"`")
+            }
+            true | false => String::new(),
+        };
+        Some(format!("`[plugins.{name}]` of {file}{beside}"))
+    }
+}
+
 /// Whether what is written under its name was given to this component.
 fn holds(component: &Component, grant: &PluginGrant) -> bool {
     let is_given = |digest: PluginDigest| digest == component.digest;

@@ -17,6 +17,7 @@ use crate::{
         component::Component,
         limits,
         settings::{self, Schema},
+        standing::{Standing, nothing},
         talk::Talk,
         used::readable,
     },
@@ -28,7 +29,6 @@ use piper_core::{codes, problem::Problem};
 use piper_plugin_host::{
     CallError, Invocation, Plugin,
     kind::{Call, Kind},
-    policy::grant::PluginGrant,
 };
 use serde_json::{Value, json};
 use std::{fs, io::Read as _, sync::Arc};
@@ -75,7 +75,10 @@ pub(super) fn run(args: &CallArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, C
         Some(value) => Input::read(kind, value.clone())?,
         None => Input::example(kind),
     };
-    let grant = holding(&catalogue, &component, ui)?;
+    let standing = standing(&catalogue, &component, ui)?;
+    let grant = standing
+        .as_ref()
+        .map_or_else(nothing, |standing| standing.grant.clone());
     let invocation = Invocation {
         limits: limits::of(kind, &grant.limits),
         log: Arc::new(Talk {
@@ -97,12 +100,10 @@ pub(super) fn run(args: &CallArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, C
     print(&component, kind, &answer, ui)?;
     let is_red = |value: &Value| value["status"] == "failed";
     if let Err(error) = &answer {
-        let help = limits::line_to_change(
-            error.code(),
-            component.name.as_ref(),
-            &invocation.limits,
-            &grants_file(&catalogue),
-        );
+        let file = grants_file(&catalogue);
+        let table = standing.and_then(|standing| standing.table(&component, &file));
+        let help =
+            limits::line_to_change(error.code(), table.as_deref(), &invocation.limits, &file);
         let help = help.map_or_else(String::new, |help| format!("\n  = help: {help}"));
         ui.error(&format!(
             "{}{help}",
@@ -169,16 +170,20 @@ fn check(component: &Component, kind: Kind, call: &mut Call) -> Result<(), CliEr
     }
 }
 
-/// The grant that holds for a component, its limits and its configuration; nothing if none does.
-fn holding(catalogue: &Catalogue, component: &Component, ui: &Ui) -> Result<PluginGrant, CliError> {
+/// How a component stands: its limits and its configuration are what a call by hand has; `None` without a manifest.
+fn standing(
+    catalogue: &Catalogue,
+    component: &Component,
+    ui: &Ui,
+) -> Result<Option<Standing>, CliError> {
     let Some(manifest) = component.manifest()?.and_then(|loaded| loaded.manifest) else {
-        return Ok(PluginGrant::default());
+        return Ok(None);
     };
     let standing = catalogue.standing(component, &manifest)?;
     if !permissions::asked(&manifest).is_empty() {
         ui.warn("a call by hand gives a plugin nothing but its limits and its configuration: requests, files, secrets and commands are refused here, granted or not");
     }
-    Ok(standing.grant)
+    Ok(Some(standing))
 }
 
 /// The kind that was asked for, or the only one.

@@ -339,7 +339,7 @@ impl Case<'_> {
             Err(CallError::Crashed(crash)) if crash.code == "call.cancelled" => {
                 Outcome::Failed(format!(
                     "it went on for {} after it was cancelled, and was ended: look at `control.cancelled` in loops",
-                    limits::seconds(invocation.limits.grace)
+                    limits::seconds(invocation.limits.warning())
                 ))
             }
             answer => self.survives(answer),
