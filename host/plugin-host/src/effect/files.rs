@@ -4,6 +4,7 @@
 //! Each folder is a descriptor, and every path is resolved below it by the kernel (`openat2`): no link, no `..` and no renaming while
 //! it is resolved leads out. Nothing here waits for what is no file: a FIFO is refused and not read.
 
+mod git;
 mod quota;
 
 use self::quota::Quota;
@@ -24,7 +25,7 @@ use md5::Digest;
 use std::{
     fs::File,
     io,
-    os::unix::fs::FileExt,
+    os::{fd::AsFd, unix::fs::FileExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -154,6 +155,7 @@ impl Folders {
         options.read(true).custom_flags(libc::O_NONBLOCK);
         let file = root.dir.open_with(name(&below), &options);
         let file = file.map_err(|error| failure(path, &error))?.into_std();
+        root.is_open_to_plugins(path, &file)?;
         must_be_file(path, &file)?;
         Ok(file)
     }
@@ -161,9 +163,10 @@ impl Folders {
     /// Opens a folder, so that a command can begin in it.
     pub(crate) fn open_folder(&self, path: &str) -> Result<Dir, Failure> {
         let (root, below) = self.find(path, Want::Read)?;
-        root.dir
-            .open_dir(name(&below))
-            .map_err(|error| failure(path, &error))
+        let dir = root.dir.open_dir(name(&below));
+        let dir = dir.map_err(|error| failure(path, &error))?;
+        root.is_open_to_plugins(path, &dir)?;
+        Ok(dir)
     }
 
     /// Begins a file anew, and the folders above it.
@@ -188,16 +191,20 @@ impl Folders {
         if file_name.is_empty() {
             return Err(wrong_kind(path));
         }
-        let prepare = || {
+        let open = || {
             root.make_parents(&below)?;
-            let dir = root.dir.open_dir(parent)?;
+            root.dir.open_dir(parent)
+        };
+        let dir = open().map_err(|error| failure(path, &error))?;
+        root.is_open_to_plugins(path, &dir)?;
+        let prepare = || {
             let random = getrandom::u64().map_err(io::Error::other)?;
             let draft = format!(".piper-{random:016x}");
             let mut options = OpenOptions::new();
             let file = dir.open_with(&draft, options.write(true).create_new(true))?;
-            io::Result::Ok((dir, draft, file.into_std()))
+            io::Result::Ok((draft, file.into_std()))
         };
-        let (dir, draft, file) = prepare().map_err(|error| failure(path, &error))?;
+        let (draft, file) = prepare().map_err(|error| failure(path, &error))?;
         Ok(Draft {
             folders: self.clone(),
             path: path.to_owned(),
@@ -223,6 +230,9 @@ impl Folders {
             }
         })?;
         let root = root.ok_or_else(|| denied(format!("this plugin was not granted {place}")))?;
+        if git::is_on(&below) {
+            return Err(of_git(path));
+        }
         if want == Want::Write && !root.is_writable {
             return Err(denied(format!(
                 "this plugin may read {place}, not write to it"
@@ -420,9 +430,27 @@ impl Root {
             .custom_flags(libc::O_NONBLOCK);
         let file = self.dir.open_with(name(below), &options);
         let file = file.map_err(|error| failure(path, &error))?.into_std();
+        self.is_open_to_plugins(path, &file)?;
         must_be_file(path, &file)?;
         Ok(file)
     }
+
+    /// Refuses what a link led to and a path could not have named.
+    fn is_open_to_plugins(&self, path: &str, opened: &impl AsFd) -> Result<(), Failure> {
+        match git::holds(&self.dir, opened) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(of_git(path)),
+            Err(error) => Err(failure(path, &error)),
+        }
+    }
+}
+
+fn of_git(path: &str) -> Failure {
+    let message = format!(
+        "{} is git's own and no part of the workspace; a command of git may look there, if it is granted",
+        shown(path)
+    );
+    Failure::denied(FILES, message)
 }
 
 /// A file that is not there yet; dropping it leaves nothing behind.
@@ -494,6 +522,9 @@ impl Search<'_> {
                 return Ok(false);
             }
             let own = &path[prefix.len()..];
+            if git::is_it(own) {
+                continue;
+            }
             if kind.is_dir() {
                 if depth < DEEPEST && self.wants_folder(&path) {
                     let inner = match dir.open_dir(own) {

@@ -261,6 +261,39 @@ async fn links_inside_are_followed_and_told_as_links() {
     );
 }
 
+#[test_case(".git/config"; "by its name")]
+#[test_case("/workspace/./.git/config"; "by all of its name")]
+#[test_case("vendor/.git/config"; "of a repository inside")]
+#[test_case("link/config"; "by a link to the folder")]
+#[test_case("file"; "by a link to the file")]
+#[tokio::test]
+async fn what_is_gits_own_is_no_part_of_the_workspace(path: &str) {
+    let place = Place::new();
+    for config in ["workspace/.git/config", "workspace/vendor/.git/config"] {
+        place.put(config, "password");
+    }
+    symlink(".git", place.path("workspace/link")).unwrap();
+    symlink(".git/config", place.path("workspace/file")).unwrap();
+    let folders = place.folders(Access::Write);
+    let read = folders.read(path.to_owned(), 0, 100).await.unwrap_err();
+    assert_eq!(
+        (read.kind, read.code.as_str()),
+        (FailureKind::Denied, FILES)
+    );
+    let written = folders.write(path.to_owned(), 0, b"x".to_vec()).await;
+    assert_eq!(written.unwrap_err().code, FILES);
+    assert!(folders.begin(path).is_err() || path == "file");
+    assert_eq!(place.text("workspace/.git/config"), "password");
+    assert_eq!(
+        glob(&folders, &["**/config", ".git/*"], None, 10).await,
+        [""; 0]
+    );
+    let hook = folders
+        .write("link/hook".to_owned(), 0, b"x".to_vec())
+        .await;
+    assert_eq!(hook.unwrap_err().code, FILES);
+}
+
 #[tokio::test]
 async fn what_is_no_file_keeps_nobody_waiting() {
     let place = Place::new();
