@@ -53,7 +53,7 @@ pub(crate) fn files(
             }
         }
         None => {
-            for path in tree(root)?.iter().filter(|path| wanted(path)) {
+            for path in tree(root, patterns)?.iter().filter(|path| wanted(path)) {
                 let content = read(&root.join(path))
                     .map_err(|error| format!("`{path}` cannot be read: {error}"))?;
                 keep(path, content)?;
@@ -73,8 +73,9 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// All plain files below `root` whose names are text, in order. No link is followed, and git's own folder is nobody's business.
-fn tree(root: &Path) -> Result<Vec<String>, String> {
+/// The plain files below `root` whose names are text, in order, but for folders in which nothing is meant. No link is followed, and
+/// git's own folder is nobody's business.
+fn tree(root: &Path, patterns: &Patterns) -> Result<Vec<String>, String> {
     let (mut found, mut folders) = (Vec::new(), vec![String::new()]);
     let mut seen = 0;
     while let Some(folder) = folders.pop() {
@@ -95,7 +96,11 @@ fn tree(root: &Path) -> Result<Vec<String>, String> {
                 folder => format!("{folder}/{name}"),
             };
             match entry.file_type().map_err(unreadable)? {
-                kind if kind.is_dir() && name != ".git" => folders.push(path),
+                kind if kind.is_dir() => {
+                    if name != ".git" && patterns.may_be_below(&format!("{path}/")) {
+                        folders.push(path);
+                    }
+                }
                 kind if kind.is_file() => found.push(path),
                 _ => {}
             }
@@ -131,6 +136,21 @@ mod tests {
         let paths: Vec<_> = files.keys().map(String::as_str).collect();
         assert_eq!(paths, ["a.json", "sub/b.json"]);
         assert_eq!(files["sub/b.json"], "[]");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_not_looked_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let closed = folder.path().join("node_modules");
+        fs::create_dir_all(closed.join("a")).unwrap();
+        fs::write(closed.join("a/package.json"), "{}").unwrap();
+        fs::write(folder.path().join("package.json"), "{}").unwrap();
+        let tree = |pattern: &str| {
+            let patterns = Patterns::parse(&[pattern]).unwrap();
+            tree(folder.path(), &patterns).unwrap()
+        };
+        assert_eq!(tree("package.json"), ["package.json"]);
+        assert_eq!(tree("**").len(), 2);
     }
 
     #[test]

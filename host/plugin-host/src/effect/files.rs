@@ -382,11 +382,6 @@ impl Folders {
         let patterns = Patterns::parse(patterns)
             .map_err(|(_, fault)| Failure::invalid("fs.pattern", fault.message))?;
         let mut search = Search {
-            beginnings: patterns
-                .texts()
-                .iter()
-                .map(|text| beginning(text))
-                .collect(),
             patterns,
             after,
             most: limit.min(MOST_FOUND) as usize,
@@ -505,8 +500,6 @@ impl Drop for Draft {
 /// A walk through the workspace in the order of the bytes of paths.
 struct Search<'a> {
     patterns: Patterns,
-    /// Of each pattern the folder in which all that matches it is, with its `/`.
-    beginnings: Vec<String>,
     after: Option<String>,
     most: usize,
     found: Vec<String>,
@@ -560,10 +553,7 @@ impl Search<'_> {
             .after
             .as_deref()
             .is_some_and(|after| path < after && !after.starts_with(path));
-        let on_the_way = |beginning: &String| {
-            beginning.starts_with(path) || path.starts_with(beginning.as_str())
-        };
-        !is_before && self.beginnings.iter().any(on_the_way)
+        !is_before && self.patterns.may_be_below(path)
     }
 
     fn wants_file(&self, path: &str) -> bool {
@@ -601,15 +591,6 @@ fn is_passed_over(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
-}
-
-/// The folder in which all is that matches the pattern, with its `/`; empty for the workspace.
-fn beginning(pattern: &str) -> String {
-    let plain = pattern
-        .find(['*', '?', '[', '{', '\\'])
-        .unwrap_or(pattern.len());
-    let end = pattern[..plain].rfind('/').map_or(0, |slash| slash + 1);
-    pattern[..end].to_owned()
 }
 
 /// A digest under way.

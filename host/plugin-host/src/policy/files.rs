@@ -165,7 +165,38 @@ impl fmt::Display for WorkspacePath {
 #[derive(Debug, Clone)]
 pub struct Patterns {
     texts: Vec<String>,
+    areas: Vec<Area>,
     set: GlobSet,
+}
+
+/// Where all that matches a pattern is.
+#[derive(Debug, Clone)]
+struct Area {
+    /// The folder that its beginning names, with a `/`; empty for the workspace.
+    folder: String,
+    /// How many folders may be above a match, if that is known.
+    depth: Option<usize>,
+}
+
+impl Area {
+    fn of(pattern: &str) -> Self {
+        let plain = pattern
+            .find(['*', '?', '[', '{', '\\'])
+            .unwrap_or(pattern.len());
+        let end = pattern[..plain].rfind('/').map_or(0, |slash| slash + 1);
+        // A class may stand for a `/` too.
+        let is_deep = pattern.contains("**") || pattern.contains('[');
+        Self {
+            folder: pattern[..end].to_owned(),
+            depth: (!is_deep).then(|| pattern.matches('/').count()),
+        }
+    }
+
+    fn may_be_below(&self, folder: &str) -> bool {
+        let is_deeper = |depth| folder.matches('/').count() > depth;
+        (self.folder.starts_with(folder) || folder.starts_with(&self.folder))
+            && !self.depth.is_some_and(is_deeper)
+    }
 }
 
 /// How many patterns there may be, and how long each: compiling them takes time and memory that a plugin could ask for.
@@ -217,7 +248,13 @@ impl Patterns {
             let message = "the patterns are too complicated".to_owned();
             (0, Fault::new(codes::BAD_PATH, message, 0..0, "too much"))
         })?;
-        Ok(Self { texts, set })
+        let areas = texts.iter().map(|text| Area::of(text)).collect();
+        Ok(Self { texts, areas, set })
+    }
+
+    /// Whether something below this folder, which is given with a `/` at its end, may be meant: so that others need not be looked into.
+    pub fn may_be_below(&self, folder: &str) -> bool {
+        self.areas.iter().any(|area| area.may_be_below(folder))
     }
 
     /// Whether the path is meant by one of them.
@@ -252,6 +289,24 @@ mod tests {
     #[test_case("a\\..\\b", "a\\..\\b"; "a backslash is a letter")]
     fn a_path_has_one_spelling(text: &str, expected: &str) {
         assert_eq!(WorkspacePath::parse(text).unwrap().to_string(), expected);
+    }
+
+    #[test_case("src/**/*.rs", "src/", true)]
+    #[test_case("src/**/*.rs", "src/a/b/", true)]
+    #[test_case("src/**/*.rs", "srcs/", false)]
+    #[test_case("target/junit/*.xml", "target/", true)]
+    #[test_case("target/junit/*.xml", "target/junit/", true)]
+    #[test_case("target/junit/*.xml", "target/junit/a/", false)]
+    #[test_case("target/junit/*.xml", "target/debug/", false)]
+    #[test_case("package.json", "node_modules/", false)]
+    #[test_case("*/package.json", "node_modules/", true)]
+    #[test_case("*/package.json", "node_modules/a/", false)]
+    #[test_case("{a,b/c}/d", "b/c/", true)]
+    #[test_case("**/x", "a/b/c/d/", true)]
+    #[test_case("a[!b]c", "a/", true; "a class may stand for a slash")]
+    fn a_pattern_says_where_to_look(pattern: &str, folder: &str, expected: bool) {
+        let patterns = Patterns::parse(&[pattern]).unwrap();
+        assert_eq!(patterns.may_be_below(folder), expected);
     }
 
     #[test_case("/etc/passwd", InvalidPath::Absolute)]

@@ -439,16 +439,6 @@ async fn paths_come_in_the_order_of_their_bytes_page_by_page() {
     );
 }
 
-#[test_case("src/**/*.rs", "src/")]
-#[test_case("target/junit/*.xml", "target/junit/")]
-#[test_case("a/b", "a/")]
-#[test_case("*", "")]
-#[test_case("{a,b}/c", "")]
-#[test_case("a/b[c]/d", "a/")]
-fn a_pattern_says_where_to_look(pattern: &str, expected: &str) {
-    assert_eq!(beginning(pattern), expected);
-}
-
 #[test_case(
     "sha256",
     "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
