@@ -1,6 +1,7 @@
 //! Reads one report, a test at a time: the members that all dialects of JUnit XML share, and the ways in which they differ.
 //!
-//! What a test says is believed, what a suite says of its tests is not: the sums of some tools leave out what could not be loaded.
+//! What a test says is believed, what a suite says of its tests is not: the sums of some tools leave out what could not be loaded. But a
+//! suite that could not be run at all says so itself, and one that says that tests failed and names none is not believed to be fine.
 
 use crate::bounded::Bounded;
 use piper_plugin::prelude::*;
@@ -115,6 +116,10 @@ enum Part {
 struct Suite {
     name: String,
     file: String,
+    /// How many tests it says failed or broke.
+    bad: u64,
+    /// Whether it has told of a test.
+    has_told: bool,
 }
 
 #[derive(Default)]
@@ -147,10 +152,21 @@ impl Report {
             )));
         }
         match (&mut self.case, name) {
-            (None, "testsuites" | "testsuite") => self.suites.push(Suite {
-                name: attribute(element, "name"),
-                file: attribute(element, "file"),
-            }),
+            (None, "testsuites" | "testsuite") => {
+                let count = |key| attribute(element, key).parse().unwrap_or(0_u64);
+                self.suites.push(Suite {
+                    name: attribute(element, "name"),
+                    file: attribute(element, "file"),
+                    bad: count("failures").saturating_add(count("errors")),
+                    has_told: false,
+                });
+            }
+            // A suite that could not be run: what its tests would have said, nobody knows.
+            (None, "error" | "failure") if self.depth == self.suites.len() + 1 => {
+                let mut case = self.of_suite();
+                self.part = case.add(name, element).map(|part| (self.depth, part));
+                self.case = Some((self.depth, case));
+            }
             (None, "testcase") => {
                 let case = self.begin(element);
                 self.case = Some((self.depth, case));
@@ -188,16 +204,48 @@ impl Report {
         }
     }
 
+    /// What stands for all tests of the innermost suite.
+    fn of_suite(&self) -> Case {
+        let suite = self.suites.last();
+        let text = |get: fn(&Suite) -> &String| suite.map(get).cloned().unwrap_or_default();
+        Case {
+            suite: text(|suite| &suite.name),
+            file: text(|suite| &suite.file),
+            ..Case::default()
+        }
+    }
+
     fn end(&mut self, name: &str, each: &mut dyn FnMut(Case)) {
         if self.part.is_some_and(|(depth, _)| depth == self.depth) {
             self.part = None;
         }
         if let Some((_, case)) = self.case.take_if(|(depth, _)| *depth == self.depth) {
+            if let Some(suite) = self.suites.last_mut() {
+                suite.has_told = true;
+            }
             each(case);
         } else if self.case.is_none() && matches!(name, "testsuites" | "testsuite") {
-            self.suites.pop();
+            self.end_suite(each);
         }
         self.depth = self.depth.saturating_sub(1);
+    }
+
+    fn end_suite(&mut self, each: &mut dyn FnMut(Case)) {
+        let alone = self.of_suite();
+        let Some(suite) = self.suites.pop() else {
+            return;
+        };
+        let is_silent = suite.bad > 0 && !suite.has_told;
+        if is_silent {
+            each(Case {
+                outcome: Outcome::Errored,
+                message: format!("it says that {} failed, and names none", suite.bad),
+                ..alone
+            });
+        }
+        if let Some(outer) = self.suites.last_mut() {
+            outer.has_told |= suite.has_told || is_silent;
+        }
     }
 
     fn text(&mut self, text: &str) {

@@ -131,6 +131,20 @@ fn schemas_of_options_that_nothing_would_be_held_against_are_a_problem() {
     check(MANIFEST, Some(r#"{"type": "object"}"#))
         .exits(2)
         .complains("`type` is no kind of plugin; they stand by kind and name");
+    for (schema, why) in [
+        (r#"{"type": "strng"}"#, "\"strng\" is not valid"),
+        (r#"{"type": "array"}"#, "its `type` is `array`"),
+        (
+            r#"{"properties": {"n": {"type": "integer", "default": "two"}}}"#,
+            "the default of `n`: \"two\" is not of type \"integer\"",
+        ),
+    ] {
+        let schemas = format!(r#"{{"step-runner": {{"run": {schema}}}}}"#);
+        check(MANIFEST, Some(&schemas))
+            .exits(2)
+            .complains("the schema of the options of `run` of `odd.wasm` cannot be used")
+            .complains(why);
+    }
     let named = MANIFEST.replace(
         "role = \"runner\"",
         "role = \"runner\"\nschema = \"a.json\"",
@@ -234,6 +248,9 @@ fn what_a_manifest_says_cannot_reach_the_terminals_controls() {
 fn a_plugin_is_checked_by_its_name_too() {
     let env = TestEnv::empty();
     plugin(&env, &["check", "junit"]).finish().succeeds();
+    // A folder is no component.
+    env.write("s3/readme", "");
+    plugin(&env, &["check", "s3"]).finish().succeeds();
     plugin(&env, &["check", "jnuit"])
         .finish()
         .exits(2)

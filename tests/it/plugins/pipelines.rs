@@ -549,7 +549,7 @@ pub(super) fn webhook_grants(origin: &str) -> String {
 #[test]
 fn a_webhook_hears_of_a_failure_signed_and_again_if_it_was_busy() {
     let env = TestEnv::new(
-        "[steps]\nbad = 'echo why; exit 3'\n[pipelines]\nbuild = { steps = [\"bad\"] }\n[notify.team]\nuses = \"webhook\"\n",
+        "[steps]\nbad = 'echo one; echo why; exit 3'\n[pipelines]\nbuild = { steps = [\"bad\"] }\n[notify.team]\nuses = \"webhook\"\n",
     );
     let (origin, receiver) = listen(["503 Busy", "204 Done"]);
     write_grants(&env, &webhook_grants(&origin));
@@ -570,7 +570,7 @@ fn a_webhook_hears_of_a_failure_signed_and_again_if_it_was_busy() {
         assert_eq!(body["data"]["end"]["outcome"], "failed");
         assert_eq!(
             body["data"]["failure"],
-            json!({ "step": "bad", "log_tail": "why" })
+            json!({ "step": "bad", "log_tail": "one\nwhy" })
         );
     }
     let id = |request: &str| {

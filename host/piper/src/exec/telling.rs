@@ -144,7 +144,7 @@ fn before(summary: &BuildSummary, now: Timestamp) -> Vec<BuildSummary> {
         .unwrap_or_default()
 }
 
-/// The last bytes that a step printed.
+/// The last bytes that a step printed, without the line end behind them.
 fn tail(kept: &PlogReader, step: &str) -> Vec<u8> {
     let selection = Selection {
         steps: vec![step.to_owned()],
@@ -152,12 +152,15 @@ fn tail(kept: &PlogReader, step: &str) -> Vec<u8> {
     };
     let mut tail = Vec::new();
     for batch in kept.select(selection).flatten() {
-        for record in batch.records() {
-            tail.extend_from_slice(record.text);
+        for (_, text) in batch.runs() {
+            tail.extend_from_slice(text);
         }
         if tail.len() > TAIL {
             tail.drain(..tail.len() - TAIL);
         }
+    }
+    if tail.ends_with(b"\n") {
+        tail.pop();
     }
     tail
 }

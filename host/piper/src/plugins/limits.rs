@@ -4,7 +4,7 @@
 
 use piper_core::plan::PlannedStep;
 use piper_plugin_host::{
-    Limits,
+    Crash, Limits,
     kind::Kind,
     limits::{CPU_CEILING, MEMORY_CEILING, WALL_CEILING},
     policy::grant,
@@ -35,6 +35,35 @@ pub fn of_step(step: &PlannedStep, granted: &grant::Limits) -> Limits {
         grace: step.grace,
         wall,
         ..Limits::of_runner(wall).set(granted)
+    }
+}
+
+/// Of whom it is told that a call ended early.
+#[derive(Debug)]
+pub struct Subject {
+    /// What messages call the plugin.
+    pub title: String,
+    /// Where the operator can say something of it.
+    pub table: Option<String>,
+    /// The operator's file.
+    pub file: String,
+}
+
+impl Subject {
+    /// Which call ended, why, and which line to change, in one line.
+    pub fn story(&self, crash: &Crash, limits: &Limits) -> String {
+        let mut story = format!(
+            "plugin `{}`: its `{}` ended: {} ({})",
+            self.title, crash.call, crash.message, crash.code
+        );
+        if let Some(line) = line_to_change(crash.code, self.table.as_deref(), limits, &self.file) {
+            story.push_str("; ");
+            story.push_str(&line);
+        }
+        if let Some(frame) = crash.frames.first() {
+            story.push_str(&format!("; in {frame}"));
+        }
+        story
     }
 }
 
@@ -72,7 +101,10 @@ pub fn line_to_change(
 
 /// As the operator's file has it.
 pub fn mebibytes(bytes: usize) -> String {
-    format!("{}MiB", bytes >> 20)
+    match bytes % (1 << 20) {
+        0 => format!("{}MiB", bytes >> 20),
+        _ => format!("{}KiB", bytes.div_ceil(1 << 10)),
+    }
 }
 
 /// As the operator's file has it.
@@ -130,6 +162,13 @@ mod tests {
             Some(expected) => assert!(line.as_ref().unwrap().contains(expected), "{line:?}"),
             None => assert_eq!(line, None),
         }
+    }
+
+    #[test_case(128 << 20, "128MiB")]
+    #[test_case(100 << 10, "100KiB")]
+    #[test_case(1, "1KiB"; "never nothing")]
+    fn a_size_is_written_as_it_is_read(bytes: usize, expected: &str) {
+        assert_eq!(mebibytes(bytes), expected);
     }
 
     #[test]

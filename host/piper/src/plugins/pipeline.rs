@@ -7,7 +7,9 @@ use super::{
     Places,
     catalogue::Catalogue,
     component::Component,
-    host, limits, reads,
+    host,
+    limits::{self, Subject},
+    reads,
     rules::{Rule, Rules},
     runner::{Prepared, Runner},
     settings::Mistake,
@@ -227,6 +229,7 @@ impl Plugins {
         let plugin = self.load(place, &used)?;
         let invocation = self.invocation(&used, Kind::Notifier);
         Ok(Rule {
+            subject: self.subject(&used),
             plugin,
             binding: self.bind(&used, &invocation.limits),
             call: used
@@ -367,22 +370,18 @@ impl Plugins {
 
     fn line_to_change(&self, used: &Used, code: &str) -> Option<String> {
         let limits = limits::of(used.kind, &used.found.standing.grant.limits);
-        limits::line_to_change(
-            code,
-            self.table(used).as_deref(),
-            &limits,
-            &self.grants_file(),
-        )
+        let Subject { table, file, .. } = self.subject(used);
+        limits::line_to_change(code, table.as_deref(), &limits, &file)
     }
 
-    /// Where the operator can say something of a plugin.
-    fn table(&self, used: &Used) -> Option<String> {
-        let Found {
-            standing,
-            component,
-            ..
-        } = &*used.found;
-        standing.table(component, &self.grants_file())
+    fn subject(&self, used: &Used) -> Subject {
+        let file = self.grants_file();
+        let found = &used.found;
+        Subject {
+            title: used.title().to_owned(),
+            table: found.standing.table(&found.component, &file),
+            file,
+        }
     }
 
     fn grants_file(&self) -> String {
@@ -415,12 +414,10 @@ impl Plugins {
         let plugin = self.load(place, &used)?;
         let limits = limits::of_step(step, &used.found.standing.grant.limits);
         Ok(Prepared {
-            title: used.title().to_owned(),
+            subject: self.subject(&used),
             plugin,
             binding: self.bind(&used, &limits),
             draft: used.draft(),
-            table: self.table(&used),
-            grants_file: self.grants_file(),
             files: used.found.standing.effective.files,
             cache: self.plugin_cache(&used),
             limits,

@@ -1,6 +1,6 @@
 //! The notifiers of a project's `[notify]` rules, ready to be called.
 
-use super::wait;
+use super::{limits::Subject, wait};
 use crate::ui::sanitize::words;
 use piper_core::{
     id::RuleName,
@@ -21,6 +21,7 @@ const AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(250), Duration::from_s
 pub struct Rules(pub(super) BTreeMap<RuleName, Rule>);
 
 pub(super) struct Rule {
+    pub(super) subject: Subject,
     pub(super) plugin: Plugin,
     pub(super) binding: Binding,
     pub(super) call: Call,
@@ -99,7 +100,7 @@ impl Rule {
             },
             Err(CallError::Failed(why)) => why,
             Err(CallError::Crashed(crash)) => {
-                let why = format!("{} ({})", crash.message, crash.code);
+                let why = self.subject.story(&crash, &self.invocation.limits);
                 let is_passing = crash.kind() == FailureKind::Transient;
                 return Err(Undelivered {
                     again: is_passing.then_some(None),

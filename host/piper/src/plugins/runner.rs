@@ -3,7 +3,7 @@
 //! A try is a thread with one instance of the plugin. What it prints goes into the step's pipes as a process's words would, so that all
 //! that the engine does with them (times, masking, the log) is the same.
 
-use super::{annotation, limits, used::Draft};
+use super::{annotation, limits::Subject, used::Draft};
 use crate::{exec::Asides, ui::text::pointed};
 use piper_core::{build::Fault, plan::PlannedStep};
 use piper_engine::{
@@ -50,15 +50,11 @@ pub(super) struct Runner {
 
 /// A step that is ready to be run.
 pub(super) struct Prepared {
-    /// What messages call the plugin.
-    pub(super) title: String,
+    pub(super) subject: Subject,
     pub(super) plugin: Plugin,
     pub(super) binding: Binding,
     pub(super) limits: Limits,
     pub(super) draft: Draft,
-    /// Where the operator can say something of it.
-    pub(super) table: Option<String>,
-    pub(super) grants_file: String,
     /// Which folders were granted to it.
     pub(super) files: FilesRule,
     /// What it sees as `/cache`, if that was granted.
@@ -183,7 +179,7 @@ impl Prepared {
 
     /// What a failure means for the step: the contract's `step-runner` says so.
     fn broke(&self, error: &CallError) -> TaskEnd {
-        let title = &self.title;
+        let title = &self.subject.title;
         match error {
             CallError::Failed(failure) => {
                 let why = format!("plugin `{title}`: {failure}");
@@ -196,23 +192,7 @@ impl Prepared {
                 }
             }
             CallError::Crashed(crash) => {
-                let mut why = format!(
-                    "plugin `{title}`: its `{}` ended: {} ({})",
-                    crash.call, crash.message, crash.code
-                );
-                let line = limits::line_to_change(
-                    crash.code,
-                    self.table.as_deref(),
-                    &self.limits,
-                    &self.grants_file,
-                );
-                if let Some(line) = line {
-                    why.push_str("; ");
-                    why.push_str(&line);
-                }
-                if let Some(frame) = crash.frames.first() {
-                    why.push_str(&format!("; in {frame}"));
-                }
+                let why = self.subject.story(crash, &self.limits);
                 errored(why, crash.kind() == FailureKind::Transient)
             }
         }

@@ -54,6 +54,30 @@ fn suites_lie_in_each_other_and_name_files() {
     );
 }
 
+#[test_case("<testsuite name='s' errors='1'><error message='collect failed'>why</error></testsuite>", "collect failed", Outcome::Errored; "a suite that broke")]
+#[test_case("<testsuites><testsuite name='s'><failure message='no'>why</failure></testsuite></testsuites>", "no", Outcome::Failed; "a suite that failed")]
+fn a_suite_that_could_not_be_run_says_so(xml: &str, message: &str, outcome: Outcome) {
+    let expected = Case {
+        suite: "s".to_owned(),
+        message: message.to_owned(),
+        text: "why".to_owned(),
+        outcome,
+        ..Case::default()
+    };
+    assert_eq!(cases(xml).unwrap(), [expected]);
+}
+
+#[test_case("<testsuite tests='100' failures='50'/>", &["it says that 50 failed, and names none"]; "in words alone")]
+#[test_case("<testsuites errors='2'><testsuite errors='2'/></testsuites>", &["it says that 2 failed, and names none"]; "counted once")]
+#[test_case("<testsuites failures='1'><testsuite failures='1'><testcase><failure message='m'/></testcase></testsuite></testsuites>", &["m"]; "named")]
+#[test_case("<testsuite tests='3' failures='0'/>", &[]; "nothing failed")]
+fn a_suite_that_names_no_test_that_failed_is_not_fine(xml: &str, expected: &[&str]) {
+    let cases = cases(xml).unwrap();
+    let messages: Vec<_> = cases.iter().map(|case| case.message.as_str()).collect();
+    assert_eq!(messages, expected);
+    assert!(cases.iter().all(|case| case.outcome != Outcome::Passed));
+}
+
 #[test_case("1.5", 1_500)]
 #[test_case("1,234.5", 1_234_500)]
 #[test_case("1,5", 1_500; "a comma for a point")]

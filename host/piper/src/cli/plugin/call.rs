@@ -64,7 +64,7 @@ const INPUTS: &str = r#"JSON is given as it is, as @FILE, or as - for standard i
 
 `--input` of a notifier is events, {"kind": "build.finished"}, with a `body` of your own or that of an example; of a trigger-poll its cursor, "text" or null; of a trigger-webhook a request, {"method": "POST", "target": "/", "headers": {}, "body": {}}; of a log-sink lines, ["one", "two"]; of a log-reader {"read": {}} or {"search": {}}. Without it, each gets a small example.
 
-The exit status is 1 if the plugin fails, or says that its step failed."#;
+The exit status is 1 if the plugin fails, or says that its step failed, that an event was not delivered or that a line was rejected."#;
 
 pub(super) fn run(args: &CallArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let catalogue = catalogue(global)?;
@@ -98,7 +98,11 @@ pub(super) fn run(args: &CallArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, C
     let answer = plugins::wait(ask(&plugin, kind, &invocation, call, input))
         .context("cannot wait for a plugin")?;
     print(&component, kind, &answer, ui)?;
-    let is_red = |value: &Value| value["status"] == "failed";
+    // A step that failed, an event that was not delivered, a line that nobody will take.
+    let has = |value: &Value, key: &str| value[key].as_array().is_some_and(|all| !all.is_empty());
+    let is_red = |value: &Value| {
+        value["status"] == "failed" || has(value, "undelivered") || has(value, "rejected")
+    };
     if let Err(error) = &answer {
         let file = grants_file(&catalogue);
         let table = standing.and_then(|standing| standing.table(&component, &file));

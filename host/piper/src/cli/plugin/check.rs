@@ -9,7 +9,9 @@ use crate::{
     plugins::{
         self, Places, catalogue,
         component::{self, Component},
-        files, limits, settings,
+        files, limits,
+        settings::{self, Schema},
+        used::readable,
     },
     ui::{OutputFormat, Ui, problem},
 };
@@ -58,7 +60,7 @@ pub(super) fn run(args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
         return report(&plugins::shown(&path), &loaded.problems, None, ui);
     }
     // A name that is also a file's means the file here, which is mostly just built.
-    if PluginName::parse(&args.file).is_ok() && !path.exists() {
+    if PluginName::parse(&args.file).is_ok() && !path.is_file() {
         return component_of(
             &super::find(&super::catalogue(global)?, global, &args.file)?,
             ui,
@@ -169,8 +171,31 @@ fn schema(title: &str, manifest: &Manifest, schema: Option<&str>) -> Option<Prob
             );
             Some(problem.help("`piper plugin build` puts it into the component"))
         }
-        (Some(_), _) | (None, None) => None,
+        (Some(text), _) => unusable(title, "configuration", &serde_json::from_str(text).ok()?),
+        (None, None) => None,
     }
+}
+
+/// What keeps a schema from being used, or anything from being right by it.
+fn unusable(title: &str, what: &str, schema: &Value) -> Option<Problem> {
+    let why = match (Schema::new(schema), schema["type"].as_str()) {
+        (Err(why), _) => why,
+        (Ok(_), Some(other)) if other != "object" => {
+            format!("its `type` is `{other}`, and what is said is always an object")
+        }
+        (Ok(schema), _) => {
+            // What is missing is for whoever uses it to say; what stands here after that is a default.
+            let mistakes = schema.check(&mut json!({}));
+            let wrong = mistakes
+                .into_iter()
+                .find(|mistake| !mistake.pointer.is_empty())?;
+            let place = readable(&wrong.pointer);
+            format!("the default of `{place}`{}", wrong.message)
+        }
+    };
+    let message = format!("the schema of the {what} of `{title}` cannot be used: {why}");
+    let problem = Problem::error(codes::NOT_LOADABLE, message);
+    Some(problem.help("mend the file that the manifest names, and build again"))
 }
 
 /// Events that no notifier is told of here.
@@ -232,18 +257,26 @@ fn unknown_config(title: &str, manifest: &Manifest, schema: Option<&str>) -> Vec
     unknown.map(problem).collect()
 }
 
-/// Whether the schemas of options are there if one is named, and stand by kind and name.
-fn options_schemas(title: &str, manifest: &Manifest, schemas: Option<&str>) -> Option<Problem> {
+/// Whether the schemas of options are there if one is named, stand by kind and name, and can be used.
+fn options_schemas(title: &str, manifest: &Manifest, schemas: Option<&str>) -> Vec<Problem> {
     let refuse = |message: String, help: &str| {
-        Some(Problem::error(codes::NOT_LOADABLE, message).help(help.to_owned()))
+        vec![Problem::error(codes::NOT_LOADABLE, message).help(help.to_owned())]
     };
     match schemas.map(settings::schemas) {
-        Some(Ok(_)) => None,
+        Some(Ok(kinds)) => {
+            let kinds = kinds.as_object().into_iter().flatten();
+            let all = kinds.flat_map(|(_, types)| types.as_object().into_iter().flatten());
+            all.filter_map(|(name, schema)| match name.as_str() {
+                "" => unusable(title, "options", schema),
+                name => unusable(title, &format!("options of `{name}`"), schema),
+            })
+            .collect()
+        }
         Some(Err(why)) => refuse(
             format!("the options' schemas of `{title}` cannot be used: {why}"),
             "a file that `schema` names holds the JSON schema of one `with`; `piper plugin build` puts all of them into the component",
         ),
-        None => manifest.option_schemas().next().and_then(|(.., file)| {
+        None => manifest.option_schemas().next().map_or_else(Vec::new, |(.., file)| {
             refuse(
                 format!(
                     "the manifest of `{title}` names the `schema` `{file}`, and the component has none in it"

@@ -119,6 +119,9 @@ impl Bound {
         while let [rest @ .., b'\r' | b'\n'] = value {
             value = rest;
         }
+        if value.is_empty() {
+            return Err(SecretError::Unset(shown(name)));
+        }
         if let Some(strip) = &grant.strip {
             let stripped = value.strip_prefix(strip.as_bytes());
             value = stripped.ok_or_else(|| malformed("does not begin with what `strip` says"))?;

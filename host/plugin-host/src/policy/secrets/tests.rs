@@ -329,6 +329,7 @@ fn a_value_is_made_of_what_the_source_holds(
 
 #[test_case(b"\n", None, None, "secret.unset"; "empty")]
 #[test_case(b"whsec_", Some("whsec_"), None, "secret.unset"; "nothing behind what is stripped")]
+#[test_case(b"\n", Some("whsec_"), None, "secret.unset"; "nothing to strip from")]
 #[test_case(b"value", Some("whsec_"), None, "secret.malformed"; "another beginning")]
 #[test_case(b"xyz", None, Some(Encoding::Hex), "secret.malformed"; "not hex")]
 #[test_case(b"a", None, Some(Encoding::Base64), "secret.malformed"; "not base64")]

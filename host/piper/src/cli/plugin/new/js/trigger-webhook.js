@@ -5,12 +5,22 @@ import { push } from "./push.js";
 
 const answer = (status, text) => ({ status, headers: [], body: new TextEncoder().encode(text) });
 
+function parsed(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
+
 export const triggerWebhook = {
   receive: guard(({ options }, { headers, body }) => {
     if (!headers.some(([name, value]) => name === "x-forge-event" && value === "push")) {
       return { response: answer(200, "only pushes are of interest"), asks: [] };
     }
-    const said = JSON.parse(new TextDecoder().decode(body));
-    return { response: answer(202, "accepted"), asks: [push(options, said)] };
+    const ask = push(options, parsed(new TextDecoder().decode(body)));
+    return ask
+      ? { response: answer(202, "accepted"), asks: [ask] }
+      : { response: answer(400, "this says nothing of a push"), asks: [] };
   }),
 };
