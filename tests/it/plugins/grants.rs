@@ -1,7 +1,7 @@
 //! Adding plugins and granting them something.
 
 use super::{MANIFEST, cached, component, grants, plugin, project, write_grants};
-use crate::support::{Terminal, TestEnv};
+use crate::support::{Terminal, TestEnv, guests};
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
@@ -194,6 +194,51 @@ fn another_plugin_of_the_same_name_inherits_nothing() {
         out.contains("May do here\n  files workspace=read\n  state\n"),
         "{out}"
     );
+}
+
+#[test]
+fn a_command_that_is_printed_keeps_what_was_to_be_kept() {
+    let env = changed();
+    let asks = MANIFEST.replace("1.4.0", "7.7.7")
+        + "[[permission.secret]]\nname = \"other\"\nuse = { header = \"x-other\" }\nwhy = \"w\"\n";
+    env.write("odd.wasm", component(&asks));
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    plugin(&env, &["grant", "odd", "--keep", "--yes"])
+        .finish()
+        .exits(2)
+        .complains("piper plugin grant odd --keep ");
+}
+
+#[test]
+fn what_is_wrong_with_the_operators_file_is_said_once() {
+    let env = TestEnv::new(
+        "[steps]\na = { uses = \"junit\", with = { files = [] } }\nb = { uses = \"junit\", with = { files = [] } }\n[pipelines]\nbuild = { steps = [\"a\", \"b\"] }\n",
+    );
+    write_grants(&env, "[plugins.junit]\nconfg = {}\n");
+    for command in ["check", "exec", "plan"] {
+        let done = cached(env.call(&[command])).finish().exits(2);
+        assert_eq!(done.err().matches("error[").count(), 1, "{}", done.err());
+    }
+}
+
+#[test]
+fn a_configuration_that_nobody_gave_yet_says_how_it_holds() {
+    let env = TestEnv::new("[steps]\na = { uses = \"odd/run\" }\n");
+    let schema = r#"{"type": "object", "required": ["url"]}"#;
+    let with_schema = guests::with_section(&component(MANIFEST), "piper:config-schema", schema);
+    env.write("odd.wasm", with_schema);
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    write_grants(
+        &env,
+        "[plugins.odd]\nconfig = { url = \"https://logs.example.com\" }\n",
+    );
+    cached(env.call(&["exec", "a"]))
+        .finish()
+        .exits(2)
+        .complains("`url` is missing")
+        .complains(
+            "holds as soon as you say that this is the plugin it is for: `piper plugin grant odd`",
+        );
 }
 
 #[test]

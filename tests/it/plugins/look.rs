@@ -168,6 +168,30 @@ fn what_is_no_plugin_says_why(name: &str, bytes: &[u8], why: &str) {
 }
 
 #[test]
+fn what_is_said_to_a_plugin_is_shown_with_its_defaults() {
+    let env = TestEnv::empty();
+    let out = plugin(&env, &["inspect", "junit"])
+        .finish()
+        .succeeds()
+        .out();
+    let (_, options) = out.split_once("Options of a step-runner\n").unwrap();
+    for said in [
+        "  files: array or string, required  ",
+        "  allow-missing: boolean = false  ",
+    ] {
+        assert!(options.contains(said), "{said:?} in:\n{out}");
+    }
+    let out = plugin(&env, &["inspect", "webhook"])
+        .finish()
+        .succeeds()
+        .out();
+    assert!(
+        out.contains("Configuration\n  url: string, required  "),
+        "{out}"
+    );
+}
+
+#[test]
 fn a_component_without_a_manifest_cannot_be_named() {
     let env = TestEnv::empty();
     env.write("odd.wasm", guests::odd());

@@ -109,6 +109,7 @@ impl Plugins {
                 _ => Ok(None),
             }
         })
+        .map_err(once)
     }
 
     /// What carries out the plugins of a plan, made ready before anything runs; `None` if it has none.
@@ -149,9 +150,7 @@ impl Plugins {
             });
             Ok(Some(Tasks { host, asides }))
         } else {
-            // The cells of a matrix have one place in the file.
-            problems.dedup();
-            Err(problems)
+            Err(once(problems))
         }
     }
 
@@ -188,7 +187,7 @@ impl Plugins {
             let table = format!("/notify/{}", pointer_part(name.as_str()));
             check(table, &rule.uses, &rule.with, Purpose::Notify);
         }
-        problems
+        once(problems)
     }
 
     /// Those whom the rules of a project tell of this plan's builds, made ready before anything runs.
@@ -212,7 +211,7 @@ impl Plugins {
         if problems.is_empty() {
             Ok(Rules(ready))
         } else {
-            Err(problems)
+            Err(once(problems))
         }
     }
 
@@ -451,6 +450,17 @@ impl Plugins {
             }),
         })
     }
+}
+
+/// Each problem once: all cells of a matrix have one place in the file, and all plugins the same two files about them.
+fn once(problems: Vec<Problem>) -> Vec<Problem> {
+    let mut kept: Vec<Problem> = Vec::with_capacity(problems.len());
+    for problem in problems {
+        if !kept.contains(&problem) {
+            kept.push(problem);
+        }
+    }
+    kept
 }
 
 fn has_plugins(plan: &Plan) -> bool {

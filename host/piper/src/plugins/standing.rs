@@ -30,6 +30,8 @@ pub struct Standing {
     pub grant: PluginGrant,
     /// What is written under its name and was given to another; nothing of it holds.
     pub other: Option<PluginGrant>,
+    /// A configuration is written under its name, and nobody has said yet that it is this plugin's.
+    pub waits: bool,
 }
 
 impl Standing {
@@ -130,6 +132,9 @@ impl Catalogue {
             difference,
             grant: held.cloned().unwrap_or_else(nothing),
             other: other.cloned(),
+            waits: held.is_none()
+                && other.is_none()
+                && written.is_some_and(|written| written.config != nothing().config),
         })
     }
 

@@ -119,6 +119,7 @@ mod tests {
             commands: Vec::new(),
             difference: Default::default(),
             other: None,
+            waits: false,
             grant: PluginGrant {
                 allow: Allow {
                     state: by_name,

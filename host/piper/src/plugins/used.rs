@@ -101,6 +101,11 @@ impl Place<'_> {
             Origin::Project => "`[plugins]` of piper.toml, or in your plugins.toml",
             Origin::File | Origin::Operator | Origin::Builtin => "your plugins.toml",
         };
+        if used.found.standing.waits {
+            problem.help.push(format!(
+                "the `config` in your plugins.toml holds as soon as you say that this is the plugin it is for: `piper plugin grant {title}`"
+            ));
+        }
         if used.found.standing.other.is_some() {
             problem.help.push(format!(
                 "the `config` in your plugins.toml is that of another plugin of this name, or of this one before it was built anew: `piper plugin grant {title} --keep` gives it that"

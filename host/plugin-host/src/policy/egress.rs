@@ -157,6 +157,13 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         match &self.command {
+            // What the manifest does not ask for, no grant gives.
+            Some(command) if self.code == HTTP_HOST => {
+                write!(
+                    f,
+                    "; if its manifest asks for that, this allows it: {command}"
+                )
+            }
             Some(command) => write!(f, "; to allow it: {command}"),
             None => Ok(()),
         }

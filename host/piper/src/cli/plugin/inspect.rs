@@ -4,7 +4,9 @@ use super::{CliError, GlobalArgs, catalogue, check, grants_file, permissions};
 use crate::{
     cli::past::{self, bytes},
     exit_code,
-    plugins::{self, catalogue::Catalogue, component::Component, limits, standing::Standing},
+    plugins::{
+        self, catalogue::Catalogue, component::Component, limits, settings, standing::Standing,
+    },
     ui::{
         OutputFormat, Ui, problem,
         sanitize::words,
@@ -133,6 +135,9 @@ impl Seen<'_> {
                 text.push_str(&format!("  {line}\n"));
             }
         };
+        for (title, schema) in self.schemas() {
+            section(&title, said(&schema, style));
+        }
         if let Some(manifest) = &self.manifest {
             let asks = permissions::text(manifest, style);
             section("Asks for", or_nothing(asks));
@@ -154,6 +159,33 @@ impl Seen<'_> {
             imports(self.plugin),
         );
         text.trim_end().to_owned()
+    }
+
+    /// The schemas of what is said to it, each with a title.
+    fn schemas(&self) -> Vec<(String, Value)> {
+        let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
+        let config = self.plugin.config_schema().and_then(parsed);
+        let mut schemas: Vec<(String, Value)> = config
+            .map(|schema| ("Configuration".to_owned(), schema))
+            .into_iter()
+            .collect();
+        let kinds = self
+            .options()
+            .and_then(|text| settings::schemas(&text).ok());
+        for (kind, types) in kinds.iter().filter_map(Value::as_object).flatten() {
+            for (name, schema) in types.as_object().into_iter().flatten() {
+                let title = match name.as_str() {
+                    "" => format!("Options of a {}", words(kind)),
+                    name => format!("Options of {} ({})", words(name), words(kind)),
+                };
+                schemas.push((title, schema.clone()));
+            }
+        }
+        schemas
+    }
+
+    fn options(&self) -> Option<String> {
+        self.component.describe().ok()?.options_schema
     }
 
     fn json(&self, here: Option<&std::path::Path>) -> Value {
@@ -191,8 +223,46 @@ impl Seen<'_> {
             "manifest": manifest,
             "permissions": permissions.map(|(manifest, standing)| permissions::json(manifest, standing)),
             "limits": limits.collect::<Vec<_>>(),
+            "config_schema": self.plugin.config_schema().and_then(|text| serde_json::from_str::<Value>(text).ok()),
+            "options_schemas": self.options().and_then(|text| settings::schemas(&text).ok()),
             "problems": problem::json(&self.problems, here),
         })
+    }
+}
+
+/// What an object may have by its schema, a line each.
+fn said(schema: &Value, style: Style) -> Vec<String> {
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    let line = |(name, schema): (&String, &Value)| {
+        let kind = kind(schema);
+        let default = match (schema.get("default"), required.contains(&json!(name))) {
+            (Some(default), _) => format!(" = {default}"),
+            (None, true) => ", required".to_owned(),
+            (None, false) => String::new(),
+        };
+        let about = schema["description"].as_str().unwrap_or_default();
+        let about = style.paint(Paint::Dim, words(about));
+        let name = style.paint(Paint::Name, words(name));
+        format!("{name}: {}  {about}", words(&format!("{kind}{default}")))
+            .trim_end()
+            .to_owned()
+    };
+    let properties = schema["properties"].as_object();
+    properties.into_iter().flatten().map(line).collect()
+}
+
+/// Of which type a value is, as far as that is said in a word.
+fn kind(schema: &Value) -> String {
+    let each = |all: &[Value], of: fn(&Value) -> String| {
+        let all: Vec<String> = all.iter().map(of).collect();
+        all.join(" or ")
+    };
+    match (&schema["enum"], &schema["type"], &schema["anyOf"]) {
+        (Value::Array(values), ..) => each(values, Value::to_string),
+        (_, Value::String(kind), _) => kind.clone(),
+        (_, Value::Array(kinds), _) => each(kinds, |kind| kind.as_str().unwrap_or("?").to_owned()),
+        (_, _, Value::Array(schemas)) => each(schemas, kind),
+        _ => "any value".to_owned(),
     }
 }
 

@@ -198,12 +198,12 @@ fn a_refusal_prints_the_command_that_would_allow_it() {
     assert_eq!(
         refuse("https://evil.example:8443/x?y", &[]),
         "plugin `es` may not send `GET https://evil.example:8443`: no rule names its origin; \
-         to allow it: piper plugin grant es --http 'GET https://evil.example:8443'"
+         if its manifest asks for that, this allows it: piper plugin grant es --http 'GET https://evil.example:8443'"
     );
     assert_eq!(
         refuse("https://logs.example.com/_bulk", &[]),
         "plugin `es` may not send `GET https://logs.example.com`: no rule for its origin has its method; \
-         to allow it: piper plugin grant es --http 'GET https://logs.example.com'"
+         if its manifest asks for that, this allows it: piper plugin grant es --http 'GET https://logs.example.com'"
     );
     let http = rules(&["https://logs.example.com"]);
     let refuse = |resolved: &[&str]| {

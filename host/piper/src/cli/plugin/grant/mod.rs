@@ -199,7 +199,7 @@ impl Decision {
                 true => Box::new(problem.help(format!(
                     "another plugin of this name was granted something, or this one before it was built anew: `piper plugin grant {name} --keep` gives it that"
                 ))),
-                false => problem,
+                false => Box::new(with_keep(*problem, name, args.keep)),
             })?,
             false => asked,
         };
@@ -230,6 +230,17 @@ impl Decision {
             changes,
         })
     }
+}
+
+/// The same, but for commands that say `--keep` if this one did: without it they would take away what it takes along.
+fn with_keep(mut problem: Problem, name: &PluginName, keep: bool) -> Problem {
+    if keep {
+        let command = format!("piper plugin grant {name} ");
+        for help in &mut problem.help {
+            *help = help.replace(&command, &format!("{command}--keep "));
+        }
+    }
+    problem
 }
 
 /// Says which requests nobody can grant yet: without the operator's word nobody knows which host that is.
