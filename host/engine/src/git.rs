@@ -272,7 +272,7 @@ impl Repository {
 }
 
 fn git(args: &[&OsStr], cwd: &Path) -> Result<Vec<u8>, Error> {
-    let output = tool::run("git", args, cwd, LOCAL_VARIABLES).map_err(Error::Run)?;
+    let output = tool::run("git", args, cwd, LOCAL_VARIABLES, tool::PLENTY).map_err(Error::Run)?;
     if output.success {
         Ok(output.stdout)
     } else {

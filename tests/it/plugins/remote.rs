@@ -20,6 +20,8 @@ enum Says {
     File(Vec<u8>),
     /// That it is elsewhere.
     Elsewhere(String),
+    /// Bytes until somebody hangs up, and not how many.
+    Endless,
     /// Nothing: it hangs up.
     Nothing,
 }
@@ -96,6 +98,12 @@ fn answer(
     let (status, header, body) = match &*says.lock().unwrap() {
         Says::File(bytes) => ("200 OK", String::new(), bytes.clone()),
         Says::Elsewhere(url) => ("302 Found", format!("location: {url}\r\n"), Vec::new()),
+        Says::Endless => {
+            plain.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")?;
+            loop {
+                plain.write_all(&[0; 64 * 1024])?;
+            }
+        }
         Says::Nothing => return Ok(()),
     };
     let head = format!(
@@ -188,5 +196,21 @@ fn a_plugin_is_not_fetched_in_the_clear_whatever_a_server_says() {
         .exits(3)
         .complains("cannot fetch");
     assert!(listener.accept().is_err(), "nobody was asked in the clear");
+    assert_eq!(env.read("piper.lock"), "");
+}
+
+#[test]
+fn a_server_that_never_ends_is_not_listened_to_for_ever() {
+    if !have(&["curl"]) {
+        return;
+    }
+    let server = Server::new(Says::Endless);
+    let env = TestEnv::new("[steps]\na = 'true'\n");
+    server
+        .piper(&env, &["plugin", "add", &server.url])
+        .finish()
+        .exits(3)
+        .complains(&format!("cannot fetch `{}`", server.url))
+        .complains("it is larger than 32 MiB");
     assert_eq!(env.read("piper.lock"), "");
 }

@@ -21,6 +21,9 @@ const LINGER: Duration = Duration::from_millis(200);
 /// How long a tool may take to tidy up when somebody asked piper to end; then it is killed.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How much a tool may print when it asks the machine itself: more than any repository has to list, less than a machine has memory.
+pub const PLENTY: usize = 1 << 30;
+
 /// What a tool printed, and whether it succeeded.
 #[derive(Debug)]
 pub struct Output {
@@ -36,8 +39,15 @@ pub struct Output {
 ///
 /// # Errors
 ///
-/// When it cannot be found or started, and `Interrupted` if somebody asked piper to end; the tool has ended then, too.
-pub fn run(name: &str, args: &[&OsStr], cwd: &Path, without: &[&str]) -> io::Result<Output> {
+/// When it cannot be found or started, `FileTooLarge` if it prints more than `most` bytes to one of its outputs, and `Interrupted` if
+/// somebody asked piper to end; the tool has ended then, too.
+pub fn run(
+    name: &str,
+    args: &[&OsStr],
+    cwd: &Path,
+    without: &[&str],
+    most: usize,
+) -> io::Result<Output> {
     let c_string = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::other);
     let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin"));
     let program = c_string(spawn::find_program(name.as_ref(), &path, cwd)?.as_os_str())?;
@@ -73,6 +83,7 @@ pub fn run(name: &str, args: &[&OsStr], cwd: &Path, without: &[&str]) -> io::Res
         child,
         streams: [stdout, stderr].map(|fd| Some(File::from(fd))),
         texts: [Vec::new(), Vec::new()],
+        most,
         clock: Clock::start(),
         end: None,
         kill_at: None,
@@ -86,6 +97,8 @@ struct Running {
     child: Child,
     streams: [Option<File>; 2],
     texts: [Vec<u8>; 2],
+    /// How long each of them may be.
+    most: usize,
     clock: Clock,
     /// How it ended, and when.
     end: Option<(Ended, Monotonic)>,
@@ -178,9 +191,14 @@ impl Running {
             return Ok(());
         };
         let mut buffer = [0; 16 * 1024];
+        let text = &mut self.texts[part];
         match retry(|| file.read(&mut buffer)) {
             Ok(0) => self.streams[part] = None,
-            Ok(read) => self.texts[part].extend_from_slice(&buffer[..read]),
+            Ok(read) if text.len() + read > self.most => {
+                let why = format!("it prints more than {} bytes", self.most);
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+            }
+            Ok(read) => text.extend_from_slice(&buffer[..read]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
@@ -192,10 +210,14 @@ impl Running {
 mod tests {
     use super::*;
 
+    fn shell(script: &str, cwd: &Path, most: usize) -> io::Result<Output> {
+        run("sh", &["-c", script].map(OsStr::new), cwd, &[], most)
+    }
+
     #[test]
     fn a_tool_gives_back_both_outputs_and_whether_it_succeeded() {
         let script = "echo out; echo err >&2; exit 3";
-        let output = run("sh", &["-c".as_ref(), script.as_ref()], Path::new("/"), &[]).unwrap();
+        let output = shell(script, Path::new("/"), PLENTY).unwrap();
         assert_eq!(
             (
                 output.success,
@@ -210,7 +232,7 @@ mod tests {
     fn what_a_tool_leaves_running_is_not_waited_for() {
         let clock = Clock::start();
         let script = "sleep 30 & echo out";
-        let output = run("sh", &["-c".as_ref(), script.as_ref()], Path::new("/"), &[]).unwrap();
+        let output = shell(script, Path::new("/"), PLENTY).unwrap();
         assert_eq!(output.stdout, b"out\n");
         assert!(clock.now().mono < Monotonic(Duration::from_secs(20)));
     }
@@ -224,6 +246,7 @@ mod tests {
             // A folder is always ready and can never be read.
             streams: [Some(File::open("/").unwrap()), None],
             texts: [Vec::new(), Vec::new()],
+            most: PLENTY,
             clock: Clock::start(),
             end: None,
             kill_at: None,
@@ -235,8 +258,33 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_that_prints_without_end_is_killed_with_what_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = |script| shell(script, dir.path(), 1 << 20);
+        let error = run("sleep 1000 & echo $$ $! > pids; exec yes").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(error.to_string(), "it prints more than 1048576 bytes");
+        let pids = std::fs::read_to_string(dir.path().join("pids")).unwrap();
+        let clock = Clock::start();
+        for pid in pids.split_whitespace() {
+            let lives =
+                || sessions::process(pid.parse().unwrap()).is_some_and(|process| !process.zombie);
+            // A killed process is on its way out for a moment.
+            while lives() {
+                assert!(
+                    clock.now().mono < Monotonic(Duration::from_secs(20)),
+                    "{pid}"
+                );
+                std::thread::yield_now();
+            }
+        }
+        let enough = run("head -c 1048576 /dev/zero").unwrap();
+        assert_eq!(enough.stdout.len(), 1 << 20);
+    }
+
+    #[test]
     fn a_tool_that_is_not_there_is_not_found() {
-        let error = run("piper-no-such-tool", &[], Path::new("/"), &[]).unwrap_err();
+        let error = run("piper-no-such-tool", &[], Path::new("/"), &[], PLENTY).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

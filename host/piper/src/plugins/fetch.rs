@@ -11,12 +11,13 @@ use std::{ffi::OsStr, io, path::Path};
 const PATIENCE: &str = "600";
 
 /// The body at an `https` URL, of at most `limit` bytes.
+///
+/// The limit is ours to hold and not `--max-filesize`'s: where a server does not say how much it sends, many a curl does not stop.
 pub(crate) fn fetch(url: &str, limit: u64) -> Result<Vec<u8>, Error> {
     let failed = |message: String| Error::Fetch {
         url: url.to_owned(),
         message,
     };
-    let limit_text = limit.to_string();
     let args = [
         // Nobody's ~/.curlrc changes what is pinned.
         "--disable",
@@ -32,24 +33,20 @@ pub(crate) fn fetch(url: &str, limit: u64) -> Result<Vec<u8>, Error> {
         "30",
         "--max-time",
         PATIENCE,
-        "--max-filesize",
-        &limit_text,
         "--",
         url,
     ];
     let args = args.map(OsStr::new);
-    let output = tool::run("curl", &args, Path::new("/"), &[]).map_err(|error| {
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let output = tool::run("curl", &args, Path::new("/"), &[], most).map_err(|error| {
         failed(match error.kind() {
             io::ErrorKind::NotFound => "`curl` is not on the PATH: install it, or download the file yourself and name its path".to_owned(),
-            _ => format!("`curl` cannot be started: {error}"),
+            io::ErrorKind::FileTooLarge => format!("it is larger than {} MiB", limit >> 20),
+            _ => format!("`curl` cannot be run: {error}"),
         })
     })?;
     if !output.success {
         return Err(failed(output.stderr));
-    }
-    // A server that does not say how much it sends is not stopped by curl.
-    if output.stdout.len() as u64 > limit {
-        return Err(failed(format!("it is larger than {} MiB", limit >> 20)));
     }
     Ok(output.stdout)
 }

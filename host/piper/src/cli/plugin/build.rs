@@ -108,7 +108,8 @@ fn cargo(folder: &Path, ui: &Ui) -> Result<PathBuf, CliError> {
         ui,
     )?;
     let args = ["metadata", "--no-deps", "--format-version=1"].map(OsStr::new);
-    let output = tool::run("cargo", &args, folder, &[]).context("cannot start cargo")?;
+    let output =
+        tool::run("cargo", &args, folder, &[], tool::PLENTY).context("cannot start cargo")?;
     if !output.success {
         let said = output.stderr.lines().map(|line| words(line).into_owned());
         let problem = Problem::error(
