@@ -35,7 +35,11 @@ use piper_plugin_host::{Host, HostOptions, limits::COMPONENT_BYTES_CEILING};
 use std::{
     env, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+/// How long a call that is over may still hold files: what was begun is finished, and nothing else of the build meets it half done.
+const FINISHING: Duration = Duration::from_secs(1);
 
 /// Where the operator keeps what concerns plugins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -111,6 +115,9 @@ impl From<Problem> for Error {
 
 /// Waits for a call of a plugin. The only place of piper that knows that calls are futures.
 ///
+/// The limits of a call bound this, too: what it left in the system's hands, such as a look-up of a name that no server answers or
+/// a file of a dead network disk, cannot be called back, and is left behind.
+///
 /// # Errors
 ///
 /// When the system has no room for what waiting takes.
@@ -118,7 +125,10 @@ pub fn wait<T>(call: impl Future<Output = T>) -> io::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    Ok(runtime.block_on(call))
+    let told = runtime.block_on(call);
+    // Dropping it would wait for its threads without end.
+    runtime.shutdown_timeout(FINISHING);
+    Ok(told)
 }
 
 /// A path as it is shown: relative to the working directory if it is below it.
@@ -130,4 +140,45 @@ pub(crate) fn shown(path: &Path) -> String {
         .unwrap_or_else(|| path.to_owned())
         .display()
         .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use tokio::{sync::oneshot, task::spawn_blocking};
+
+    /// A call that ends while `work` is under way.
+    async fn leaving(work: impl FnOnce() + Send + 'static) {
+        let (begins, begun) = oneshot::channel();
+        drop(spawn_blocking(move || {
+            let _ = begins.send(());
+            work();
+        }));
+        begun.await.unwrap();
+    }
+
+    #[test]
+    fn a_call_is_over_though_the_system_does_not_answer() {
+        let (answer, answered) = mpsc::channel();
+        // As long as a resolver may take whose servers are all silent; the sender is dropped with this test.
+        let silent = Duration::from_secs(30);
+        wait(leaving(move || {
+            let _ = answered.recv_timeout(silent);
+        }))
+        .unwrap();
+        let still_asks = answer.send(()).is_ok();
+        assert!(still_asks, "it was waited for");
+    }
+
+    #[test]
+    fn what_a_call_was_about_to_finish_is_finished_when_it_is_over() {
+        let (finish, finished) = mpsc::channel();
+        wait(leaving(move || {
+            std::thread::sleep(FINISHING / 20);
+            finish.send(()).unwrap();
+        }))
+        .unwrap();
+        assert_eq!(finished.try_recv(), Ok(()));
+    }
 }
