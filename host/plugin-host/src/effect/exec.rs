@@ -433,11 +433,17 @@ impl Stream {
                 let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
                 if !kept.bytes.is_empty() || kept.is_closed || max == 0 {
                     let count = kept.bytes.len().min(max as usize);
-                    let bytes = kept.bytes.drain(..count).collect();
+                    let bytes: Vec<u8> = kept.bytes.drain(..count).collect();
+                    // The count goes with the bytes before which something is missing: who asks for none is told of none.
+                    let dropped = if bytes.is_empty() {
+                        0
+                    } else {
+                        std::mem::take(&mut kept.dropped)
+                    };
                     return CommandOutput {
                         bytes,
                         closed: kept.is_closed && kept.bytes.is_empty(),
-                        dropped: std::mem::take(&mut kept.dropped),
+                        dropped,
                     };
                 }
             }
