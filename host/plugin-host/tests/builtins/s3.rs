@@ -7,22 +7,25 @@ use std::{
     fs::{self, File},
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
-    process::{Child, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, ExitStatus, Stdio},
     time::Duration,
 };
 use tempfile::TempDir;
 use test_case::test_case;
+use tokio::net::TcpSocket;
 
 const KEY: &str = "piper-test-key";
 const SECRET: &str = "piper-test-secret";
 const BUCKET: &str = "results";
 
 /// A store with an empty bucket.
+#[derive(Debug)]
 struct Store {
     address: SocketAddr,
     server: Child,
     folder: TempDir,
+    _port: TcpSocket,
 }
 
 impl Drop for Store {
@@ -32,16 +35,27 @@ impl Drop for Store {
     }
 }
 
+/// A port for MinIO, which names none that it chose itself. Nobody else is given it as long as the socket is there, and as it does not
+/// listen, whoever asks for this port by its number may.
+fn port() -> TcpSocket {
+    let port = TcpSocket::new_v4().unwrap();
+    port.set_reuseaddr(true).unwrap();
+    port.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    port
+}
+
 impl Store {
     /// Nothing if this machine has no MinIO.
     async fn start(test: &str) -> Option<Self> {
-        let minio = tools::minio(test)?;
+        let store = Self::on(port(), tools::minio(test)?).await;
+        Some(store.unwrap_or_else(|status| panic!("MinIO ended: {status}")))
+    }
+
+    /// The store once it answers, or how MinIO ended.
+    async fn on(port: TcpSocket, minio: PathBuf) -> Result<Self, ExitStatus> {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join(BUCKET)).unwrap();
-        // Free now; MinIO names no port that it chose itself.
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        let address = port.local_addr().unwrap();
         let server = tools::command(minio)
             .args(["server", "--quiet", "--address", &address.to_string()])
             .arg(folder.path())
@@ -53,14 +67,18 @@ impl Store {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let store = Self {
+        let mut store = Self {
             address,
             server,
             folder,
+            _port: port,
         };
         for _ in 0..600 {
+            if let Some(status) = store.server.try_wait().unwrap() {
+                return Err(status);
+            }
             if store.is_ready() {
-                return Some(store);
+                return Ok(store);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -71,6 +89,9 @@ impl Store {
         let Ok(mut stream) = TcpStream::connect(self.address) else {
             return false;
         };
+        // Whoever is there may not be MinIO, and never answer.
+        let patience = Some(Duration::from_secs(1));
+        stream.set_read_timeout(patience).unwrap();
         let mut answer = String::new();
         let asked = stream.write_all(
             b"GET /minio/health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
@@ -103,6 +124,18 @@ fn write(folder: &Path, path: &str, content: &[u8]) {
     let path = folder.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_listen_is_not_waited_for() {
+    let test = "a_store_that_cannot_listen_is_not_waited_for";
+    let Some(minio) = tools::minio(test) else {
+        return;
+    };
+    let port = port();
+    let _taken = TcpListener::bind(port.local_addr().unwrap()).unwrap();
+    let status = Store::on(port, minio).await.unwrap_err();
+    assert!(!status.success(), "{status}");
 }
 
 #[test_case(Style::Path; "path style")]
