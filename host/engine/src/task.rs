@@ -39,6 +39,8 @@ pub struct Job<'a> {
     pub r#try: u32,
     /// All variables that a process in its place would get; the secrets that the step lists are among them.
     pub vars: &'a Vars,
+    /// The folder of the whole build.
+    pub workspace: &'a Path,
     /// The folder in which the step runs; it exists.
     pub cwd: &'a Path,
     /// `$PIPER_OUTPUTS`: a folder of its own, in which each file is an output.

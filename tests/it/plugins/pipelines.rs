@@ -323,6 +323,27 @@ fn a_plugin_hears_how_its_commands_ended_whatever_the_engine_reaps() {
     assert!(done.out().contains("0 are lost"), "{}", done.out());
 }
 
+#[test_case(&[]; "in the project, where the step works in a folder below")]
+#[test_case(&["clean"]; "in the project, of which a copy is built")]
+fn no_program_of_the_repository_is_a_granted_one(environment: &[&str]) {
+    let asks = "[[permission.exec]]\nargv = [\"sh\"]\nwhy = \"try\"\n";
+    let file = "[steps]\na = { uses = \"odd/commands\", cwd = \"sub\" }\n";
+    let env = project_with(asks, file);
+    env.write("sub/kept", "");
+    let script = format!("#!/bin/sh\ntouch '{}'\n", env.path("forged").display());
+    env.program("bin/sh", &script);
+    env.commit_all();
+    plugin(&env, &["grant", "odd", "--yes"]).finish().succeeds();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", env.path("bin").display());
+    let done = cached(env.call(&[&["exec", "a"], environment].concat()))
+        .env("PATH", path)
+        .finish()
+        .succeeds();
+    assert!(done.out().contains("0 are lost"), "{}", done.out());
+    assert!(!env.path("forged").exists(), "the repository's own ran");
+}
+
 #[test]
 fn a_fresh_copy_of_head_is_built_with_the_lock_and_the_plugins_of_head() {
     let env = project("[steps]\na = { uses = \"odd/hello\" }\n");

@@ -201,6 +201,7 @@ impl<'a> Executor<'a> {
             call,
             r#try,
             vars,
+            workspace: &self.order.workspace,
             cwd,
             outputs,
             stdout: stdout_end,

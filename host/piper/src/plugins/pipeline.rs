@@ -145,6 +145,7 @@ impl Plugins {
             let asides = Asides::default();
             let host = Arc::new(Runner {
                 steps,
+                project: loaded.root.clone(),
                 about,
                 asides: asides.clone(),
             });
@@ -235,6 +236,7 @@ impl Plugins {
                 .draft()
                 .call(json!({ "rule": { "name": name.as_str() } })),
             invocation,
+            project: place.loaded.root.clone(),
             events: used.events(),
         })
     }

@@ -11,7 +11,7 @@ use piper_plugin_host::{
     effect::{Binding, Surroundings},
     kind::{Call, Event},
 };
-use std::{collections::BTreeMap, fmt, thread, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, thread, time::Duration};
 
 /// How long is waited before each further try of a delivery that did not work for now. Somebody sits before this build.
 const AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
@@ -24,6 +24,8 @@ pub(super) struct Rule {
     pub(super) subject: Subject,
     pub(super) plugin: Plugin,
     pub(super) binding: Binding,
+    /// The project's folder.
+    pub(super) project: PathBuf,
     pub(super) call: Call,
     pub(super) invocation: Invocation,
     /// The kinds of events that its plugin wants; all if there are none.
@@ -81,9 +83,13 @@ impl Notifier for Rules {
 
 impl Rule {
     fn deliver(&self, event: Event) -> Result<(), Undelivered> {
+        let around = Surroundings {
+            repository: vec![self.project.clone()],
+            ..Surroundings::default()
+        };
         let services = self
             .binding
-            .services(Surroundings::default())
+            .services(around)
             .map_err(Undelivered::for_good)?;
         let invocation = Invocation {
             services,

@@ -42,6 +42,8 @@ const CACHE_QUOTA: u64 = 1 << 30;
 pub(super) struct Runner {
     /// By the steps' labels.
     pub(super) steps: BTreeMap<String, Arc<Prepared>>,
+    /// The project's folder, which a fresh copy of HEAD is not.
+    pub(super) project: PathBuf,
     /// What every step is told of its build.
     pub(super) about: Value,
     /// Where they tell what they point at.
@@ -100,6 +102,7 @@ impl TaskHost for Runner {
             places.map_err(|error| not_started(format!("its folder cannot be made: {error}")))?;
         let around = Surroundings {
             places,
+            repository: vec![self.project.clone(), job.workspace.to_owned()],
             environment: job
                 .vars
                 .iter()

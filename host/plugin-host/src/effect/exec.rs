@@ -76,6 +76,8 @@ pub(crate) struct Commands {
     pub(crate) effective: Arc<Effective>,
     pub(crate) files: Option<Folders>,
     pub(crate) workspace: Option<PathBuf>,
+    /// The folders of which a repository says what is in them.
+    pub(crate) repository: Vec<PathBuf>,
     pub(crate) environment: Vec<(OsString, OsString)>,
     /// Where programs are found: the operator's `PATH`.
     pub(crate) path: OsString,
@@ -182,25 +184,27 @@ impl Commands {
         })
     }
 
-    /// The file of a program, links followed. What lies in the workspace is no program: a repository could bring along what it likes
-    /// to be called `git`.
+    /// The file of a program, links followed. What a repository has is no program, nor is what a link of a repository leads to: it
+    /// could bring along what it likes to be called `git`.
     fn find(&self, program: &str) -> Option<PathBuf> {
         let is_program = |path: &Path| {
             let metadata = fs::metadata(path);
             metadata.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
         };
-        let workspace = self
-            .workspace
-            .as_ref()
-            .and_then(|workspace| fs::canonicalize(workspace).ok());
+        let roots = self.repository.iter();
+        let roots: Vec<PathBuf> = roots
+            .map(|root| fs::canonicalize(root).unwrap_or_else(|_| root.clone()))
+            .collect();
+        let is_inside = |path: &Path| roots.iter().any(|root| path.starts_with(root));
         let real = |path: PathBuf| {
-            let path = fs::canonicalize(path)
+            let file = fs::canonicalize(&path)
                 .ok()
-                .filter(|path| is_program(path))?;
-            let is_inside = workspace
-                .as_ref()
-                .is_some_and(|workspace| path.starts_with(workspace));
-            (!is_inside).then_some(path)
+                .filter(|file| is_program(file))?;
+            // Each folder on the way, because a link below the root leads out of it again.
+            let mut way = path
+                .ancestors()
+                .filter_map(|part| fs::canonicalize(part).ok());
+            (!way.any(|part| is_inside(&part))).then_some(file)
         };
         if program.contains('/') {
             return Path::new(program)

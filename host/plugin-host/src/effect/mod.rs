@@ -27,7 +27,7 @@ use crate::{
     service::{Services, StepContext},
 };
 use piper_core::{id::PluginName, time::Now};
-use std::{ffi::OsString, fmt::Display, sync::Arc};
+use std::{ffi::OsString, fmt::Display, path::PathBuf, sync::Arc};
 
 /// With what the effects of a process are made.
 #[derive(Clone)]
@@ -84,6 +84,8 @@ pub struct Configured {
 pub struct Surroundings {
     /// Its folders.
     pub places: Places,
+    /// The folders of which a repository says what is in them, beside the workspace: no program in there is a granted one.
+    pub repository: Vec<PathBuf>,
     /// The environment of its commands, all of it but `PATH`.
     pub environment: Vec<(OsString, OsString)>,
     /// The step that it is.
@@ -151,11 +153,17 @@ impl Binding {
             secrets: Arc::clone(&secrets),
             files: files.clone(),
         };
+        let workspace = around.places.workspace;
         let commands = Commands {
             plugin: self.name.clone(),
             effective: Arc::clone(&self.effective),
             files: files.clone(),
-            workspace: around.places.workspace.clone(),
+            repository: around
+                .repository
+                .into_iter()
+                .chain(workspace.clone())
+                .collect(),
+            workspace,
             environment: around.environment,
             path: self.path.clone(),
             step: around.step.clone(),

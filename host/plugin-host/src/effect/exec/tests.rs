@@ -7,11 +7,14 @@ use crate::effect::{
     secrets::Values,
     tests::{Names, Said, bind, effective, effects_with_path},
 };
+use std::os::unix::fs::symlink;
 use test_case::test_case;
 
 struct Shell {
     workspace: tempfile::TempDir,
-    /// In the operator's `PATH`, after the workspace's `bin`.
+    /// The project, whose workspace may be a copy.
+    project: tempfile::TempDir,
+    /// In the operator's `PATH`, after what repositories have there.
     tools: tempfile::TempDir,
     cache: tempfile::TempDir,
     said: Arc<Said>,
@@ -40,13 +43,15 @@ allow.files = { workspace = "write", cache = true }
 impl Shell {
     fn new() -> Self {
         let workspace = tempfile::tempdir().unwrap();
+        let project = tempfile::tempdir().unwrap();
         let tools = tempfile::tempdir().unwrap();
         let cache = tempfile::tempdir().unwrap();
         let said = Arc::new(Said::default());
         let path = format!(
-            "{}/bin:{}:/usr/local/bin:/usr/bin:/bin",
+            "{}/bin:{}/bin:{tools}/linked:{tools}:/usr/local/bin:/usr/bin:/bin",
             workspace.path().display(),
-            tools.path().display()
+            project.path().display(),
+            tools = tools.path().display()
         );
         let effects = effects_with_path(Names::of(&[]), Vec::new(), &path);
         let binding = bind(&effects, effective(ASKS, GRANTED), Default::default(), &[]);
@@ -59,6 +64,7 @@ impl Shell {
                 }),
                 ..Places::default()
             },
+            repository: vec![project.path().to_owned()],
             environment: vec![
                 ("PATH".into(), "/nowhere".into()),
                 ("GIVEN".into(), "given".into()),
@@ -69,6 +75,7 @@ impl Shell {
         let services = services.unwrap();
         Self {
             workspace,
+            project,
             tools,
             cache,
             said,
@@ -181,11 +188,29 @@ async fn what_is_not_granted_is_refused(argv: &[&str]) {
     );
 }
 
+fn put_forged(folder: &Path) {
+    put_program(folder, "sh", "#!/bin/sh\necho forged\n");
+}
+
+#[test_case(|of| put_forged(&of.workspace.path().join("bin")); "in the workspace")]
+#[test_case(|of| put_forged(&of.project.path().join("bin")); "in the project, of which the workspace is a part or a copy")]
+#[test_case(|of| {
+    put_forged(&of.project.path().join("programs"));
+    symlink(of.project.path().join("programs"), of.tools.path().join("linked")).unwrap();
+}; "behind a link to a folder of the project")]
+#[test_case(|of| {
+    put_forged(of.cache.path());
+    fs::create_dir(of.project.path().join("bin")).unwrap();
+    symlink(of.cache.path().join("sh"), of.project.path().join("bin/sh")).unwrap();
+}; "behind a link of the project to a program")]
+#[test_case(|of| {
+    put_forged(of.cache.path());
+    symlink(of.cache.path(), of.project.path().join("bin")).unwrap();
+}; "behind a link of the project to a folder")]
 #[tokio::test]
-async fn a_repository_cannot_bring_its_own_shell_along() {
+async fn a_repository_cannot_bring_its_own_shell_along(put: fn(&Shell)) {
     let shell_of = Shell::new();
-    let bin = shell_of.workspace.path().join("bin");
-    put_program(&bin, "sh", "#!/bin/sh\necho forged\n");
+    put(&shell_of);
     let process = shell_of.start("echo real").await;
     assert_eq!(all(&process).await, "real\n");
 }
@@ -230,7 +255,7 @@ async fn of_a_file_that_is_many_programs_only_the_granted_one_is_started() {
     let shell_of = Shell::new();
     let tools = shell_of.tools.path();
     for name in ["applet", "other"] {
-        std::os::unix::fs::symlink("/bin/sh", tools.join(name)).unwrap();
+        symlink("/bin/sh", tools.join(name)).unwrap();
     }
     let command = |program: &str| Command {
         argv: [program, "-c", "echo $0"].map(str::to_owned).into(),
@@ -420,6 +445,7 @@ async fn without_a_workspace_a_command_begins_in_an_empty_folder() {
         effective: Arc::new(effective),
         files: None,
         workspace: None,
+        repository: Vec::new(),
         environment: Vec::new(),
         path: "/usr/bin:/bin".into(),
         step: None,
@@ -451,6 +477,7 @@ async fn what_a_command_prints_is_masked_in_the_log() {
         effective: Arc::new(effective(ASKS, "allow.exec = [[\"sh\", \"-c\"]]")),
         files: None,
         workspace: None,
+        repository: Vec::new(),
         environment: Vec::new(),
         path: "/usr/bin:/bin".into(),
         step: Some(said.clone()),
