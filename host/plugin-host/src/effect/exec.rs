@@ -233,11 +233,12 @@ impl Commands {
             .envs(variables)
             .env("PATH", &self.path)
             .env(MARK, mark)
-            .process_group(0)
             .kill_on_drop(true)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        // SAFETY: what runs between `fork` and `exec` makes one system call, and allocates and locks nothing.
+        unsafe { prepared.pre_exec(lead_a_session) };
         let files = self.files.clone();
         let (cwd, stdout_file) = (command.cwd.clone(), command.stdout_file.clone());
         let input = command.stdin.clone();
@@ -310,6 +311,15 @@ struct Prepared {
     awaited: Awaited,
     input: CommandInput,
     temporary: Option<tempfile::TempDir>,
+}
+
+/// Every child of piper is in a session of its own: it has no terminal that it could read or write, and its group has its number.
+fn lead_a_session() -> io::Result<()> {
+    // SAFETY: the call takes nothing. It fails only for who leads a group, which a new child does not.
+    match unsafe { libc::setsid() } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
 }
 
 fn no_files() -> Failure {

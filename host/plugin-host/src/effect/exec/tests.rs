@@ -154,6 +154,21 @@ async fn a_granted_command_runs_with_what_it_was_given() {
     assert!(said.contains(&(true, "trouble\n".into())), "{said:?}");
 }
 
+/// In piper's session it could ask for a password on the user's terminal.
+#[tokio::test]
+async fn a_command_leads_a_session_and_a_group() {
+    let shell_of = Shell::new();
+    let process = shell_of
+        .start("read -r stat < /proc/$$/stat; set -- $stat; echo $1 $5 $6 $7")
+        .await;
+    let numbers = all(&process).await;
+    let numbers: Vec<&str> = numbers.split_whitespace().collect();
+    let [pid, group, session, terminal] = numbers[..] else {
+        panic!("{numbers:?}");
+    };
+    assert_eq!((group, session, terminal), (pid, pid, "0"));
+}
+
 #[tokio::test]
 async fn a_quiet_command_says_nothing_in_the_log() {
     let shell_of = Shell::new();
