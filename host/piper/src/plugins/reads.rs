@@ -96,10 +96,11 @@ fn tree(root: &Path, patterns: &Patterns) -> Result<Vec<String>, String> {
                 folder => format!("{folder}/{name}"),
             };
             match entry.file_type().map_err(unreadable)? {
-                kind if kind.is_dir() => {
-                    if name != ".git" && patterns.may_be_below(&format!("{path}/")) {
-                        folders.push(path);
-                    }
+                kind if kind.is_dir()
+                    && name != ".git"
+                    && patterns.may_be_below(&format!("{path}/")) =>
+                {
+                    folders.push(path);
                 }
                 kind if kind.is_file() => found.push(path),
                 _ => {}
