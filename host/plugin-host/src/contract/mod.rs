@@ -7,7 +7,7 @@
 mod signature;
 
 use signature::{Signatures, is_alias, signatures};
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 use wit_parser::{Docs, Resolve, TypeDefKind, WorldItem};
 
 /// Packages that may no longer change.
@@ -219,4 +219,36 @@ fn the_world_of_everything_has_every_interface_of_every_package() {
         .map(|(_, interface)| interface.name.clone())
         .collect();
     assert_eq!(missing, []);
+}
+
+/// The codes that stand in this text between two of these marks.
+fn codes(text: &str, mark: char) -> BTreeSet<&str> {
+    let is_code = |word: &&str| {
+        let family = word.split_once('.').map(|(family, _)| family);
+        ["policy", "limit", "quota", "fs", "exec"]
+            .map(Some)
+            .contains(&family)
+    };
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| line.split(mark))
+        .filter(is_code)
+        .collect()
+}
+
+#[test_case::test_case("files", &["effect/files.rs", "effect/files/quota.rs", "imports/files.rs"])]
+#[test_case::test_case("exec", &["effect/exec.rs", "imports/exec.rs", "imports/held.rs", "policy/exec.rs"])]
+fn an_interface_names_all_codes_that_its_calls_answer(interface: &str, sources: &[&str]) {
+    let resolve = contract();
+    let mut interfaces = resolve.interfaces.iter().map(|(_, found)| found);
+    let found = interfaces.find(|found| found.name.as_deref() == Some(interface));
+    let docs = found
+        .and_then(|found| found.docs.contents.as_deref())
+        .unwrap();
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
+    let source: String = sources
+        .iter()
+        .map(|name| fs::read_to_string(folder.join(name)).unwrap())
+        .collect();
+    assert_eq!(codes(docs, '`'), codes(&source, '"'));
 }
