@@ -89,11 +89,17 @@ impl Brake {
         self.0.stop.borrow().is_some()
     }
 
+    pub(crate) async fn stopped(&self) {
+        // The sender lives as long as `self`, so this only ends when it is stopped.
+        let _ = self.0.stop.subscribe().wait_for(Option::is_some).await;
+    }
+
     pub(crate) fn remaining(&self) -> Duration {
         self.end().saturating_duration_since(Instant::now())
     }
 
-    fn end(&self) -> Instant {
+    /// When the instance is dropped, if the call has not ended by then.
+    pub(crate) fn end(&self) -> Instant {
         *self.0.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,14 +116,14 @@ impl Brake {
         tokio::select! {
             biased;
             done = effect => done,
-            _ = stop.wait_for(Option::is_some) => Err(self.stopped()),
+            _ = stop.wait_for(Option::is_some) => Err(self.why()),
         }
     }
 
     /// Waits for nothing but time; not at all once the call is stopped.
     pub(crate) async fn sleep(&self, time: Duration) -> Result<(), Failure> {
         if self.is_stopped() {
-            return Err(self.stopped());
+            return Err(self.why());
         }
         self.wait(async {
             sleep(time).await;
@@ -126,7 +132,7 @@ impl Brake {
         .await
     }
 
-    fn stopped(&self) -> Failure {
+    fn why(&self) -> Failure {
         let (code, message) = match *self.0.stop.borrow() {
             Some(Stop::Time) => ("limit.time", "the call's time is nearly over"),
             Some(Stop::Cancelled) | None => ("call.cancelled", "the call was cancelled"),

@@ -4,6 +4,7 @@
 //! retries: what to do about a [`CallError`] is for whoever calls.
 
 use crate::{
+    call::Brake,
     crash::{Crash, Overrun},
     engine::Running,
     failure::CallError,
@@ -14,13 +15,14 @@ use crate::{
     },
     mask::Mask,
     policy::source::PluginDigest,
+    service::Exec,
     wit::v0_1::{
         config_check, log_reader, log_sink, notifier, step_planner, step_runner, trigger_poll,
         trigger_webhook, types,
     },
 };
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{
     Store,
@@ -424,8 +426,10 @@ async fn drive<T>(
         Arc::clone(&sandbox.meter),
         Arc::clone(&sandbox.log),
     );
+    let commands = invocation.services.exec.clone();
     let work = meter.count(call(store));
-    let ended = brake.drive(&invocation.cancel, work).await;
+    let work = brake.drive(&invocation.cancel, work);
+    let ended = with_its_commands(work, commands.as_deref(), &brake).await;
     log.flush();
     store.data_mut().end_prints();
     let mut crash = match ended {
@@ -438,6 +442,31 @@ async fn drive<T>(
     };
     crash.log = log.tail();
     Err(crash.into())
+}
+
+/// A call, and the end of the commands that it started: they are asked when it is, and have as long, or when it leaves them behind.
+async fn with_its_commands<T>(
+    call: impl Future<Output = T>,
+    commands: Option<&dyn Exec>,
+    brake: &Brake,
+) -> T {
+    let Some(commands) = commands else {
+        return call.await;
+    };
+    let end = || commands.end(brake.is_stopped().then(|| brake.end()));
+    let mut call = pin!(call);
+    let ended = tokio::select! {
+        biased;
+        ended = &mut call => ended,
+        () = brake.stopped() => {
+            end();
+            call.await
+        }
+    };
+    end();
+    // It has no other answer than that they ended.
+    let _ = commands.ended().await;
+    ended
 }
 
 /// One long-lived instance of a log sink. After a crash, every further call fails: open another.

@@ -6,6 +6,7 @@
 use crate::failure::Failure;
 use piper_core::log::mask::Masker;
 use std::{pin::Pin, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// The answer of an effect, sooner or later.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
@@ -271,15 +272,19 @@ pub struct CommandOutput {
 pub trait Exec: Send + Sync {
     /// Checks a command and starts it.
     fn start(&self, command: Command) -> Answer<'_, Arc<dyn Process>>;
+    /// Asks all that was started to end. What does not within its grace period, or until then if that is sooner, is killed.
+    fn end(&self, until: Option<Instant>);
+    /// Waits for the end of all that was asked to.
+    fn ended(&self) -> Answer<'_, ()>;
 }
 
-/// A process; dropping it ends it and all that it started.
+/// A process; dropping it ends it and all that it started, as [`kill`](Process::kill) does.
 pub trait Process: Send + Sync {
     /// What it wrote to stdout.
     fn stdout(&self, max: u32) -> Answer<'_, CommandOutput>;
     /// What it wrote to stderr.
     fn stderr(&self, max: u32) -> Answer<'_, CommandOutput>;
-    /// Ends it.
+    /// Asks it to end, kills it if it does not within its grace period, and waits for that.
     fn kill(&self) -> Answer<'_, ()>;
     /// Waits for its end.
     fn wait(&self) -> Answer<'_, CommandExit>;

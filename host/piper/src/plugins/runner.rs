@@ -110,6 +110,7 @@ impl TaskHost for Runner {
                 .collect(),
             step: Some(said.clone()),
             children: Some(Arc::new(OfEngine)),
+            grace: Some(job.step.grace),
         };
         let cancel = Cancel::new();
         let asked = cancel.clone();

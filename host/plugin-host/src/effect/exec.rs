@@ -4,6 +4,11 @@
 //! sandbox. Its environment is the step's, but for `PATH`, which is the operator's: neither a plugin nor a repository says what a
 //! granted name is. What a plugin may add to it is narrow (see [`exec::may_set`]).
 
+mod family;
+
+pub(crate) use self::family::Attending;
+
+use self::family::{Attended, Family, Orders};
 use super::{blocking, files::Folders, secrets::Held};
 use crate::{
     failure::{Failure, FailureKind},
@@ -24,12 +29,9 @@ use std::{
     collections::VecDeque,
     ffi::{OsStr, OsString},
     fs, io,
-    os::{
-        fd::AsRawFd,
-        unix::{fs::PermissionsExt, process::ExitStatusExt},
-    },
+    os::{fd::AsRawFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -37,9 +39,9 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::Child,
     sync::{Notify, watch},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::Instant,
 };
-use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
+use wasmtime_wasi::runtime::spawn;
 
 /// How much of what a command writes is kept until somebody reads it.
 const KEPT: usize = 1 << 20;
@@ -47,8 +49,8 @@ const KEPT: usize = 1 << 20;
 /// The most that it is given to read, unless that comes from a file.
 const INPUT: usize = 1 << 20;
 
-/// How long a command has to end by itself when its time is over.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long a command has to end by itself, unless its step says so.
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// Whoever else of this process reaps children: it must leave alone those that are commands.
 pub trait Children: Send + Sync {
@@ -60,6 +62,7 @@ pub trait Children: Send + Sync {
 }
 
 /// A child that is waited for here.
+#[derive(Default)]
 struct Awaited(Option<(Arc<dyn Children>, u32)>);
 
 impl Drop for Awaited {
@@ -84,6 +87,9 @@ pub(crate) struct Commands {
     pub(crate) step: Option<Arc<dyn StepContext>>,
     pub(crate) secrets: Arc<Held>,
     pub(crate) children: Option<Arc<dyn Children>>,
+    /// From being asked to end to being killed.
+    pub(crate) grace: Duration,
+    pub(crate) attending: Attending,
 }
 
 impl Commands {
@@ -99,10 +105,9 @@ impl Commands {
         } = prepared;
         let group = child.id().and_then(|id| libc::pid_t::try_from(id).ok());
         let group = group.expect("a process that was just started has an id");
-        let family = Family { group, mark };
-        let mut tasks = Vec::new();
+        let mut pipes = Vec::new();
         if let (Some(mut stdin), CommandInput::Bytes(bytes)) = (child.stdin.take(), input) {
-            tasks.push(spawn(async move {
+            pipes.push(spawn(async move {
                 // A command that does not read its input need not.
                 let _ = stdin.write_all(&bytes).await;
             }));
@@ -119,30 +124,34 @@ impl Commands {
             })
         };
         match child.stdout.take() {
-            Some(pipe) => tasks.push(spawn(drain(pipe, Arc::clone(&stdout), printer(false)))),
+            Some(pipe) => pipes.push(spawn(drain(pipe, Arc::clone(&stdout), printer(false)))),
             None => stdout.close(),
         }
         if let Some(pipe) = child.stderr.take() {
-            tasks.push(spawn(drain(pipe, Arc::clone(&stderr), printer(true))));
+            pipes.push(spawn(drain(pipe, Arc::clone(&stderr), printer(true))));
         }
         let (ended, exit) = watch::channel(None);
         let (killed, kill) = watch::channel(false);
-        tasks.push(spawn(attend(
-            (child, awaited),
-            family.clone(),
-            command.timeout,
-            kill,
-            (ended, self.files.clone()),
-        )));
-        Ok(Arc::new(Running {
-            family,
+        let attended = Attended {
+            child,
+            awaited,
+            family: Family::new(group, mark),
             files: self.files.clone(),
+            _pipes: pipes,
+            _temporary: temporary,
+            is_over: false,
+        };
+        let orders = Orders {
+            timeout: command.timeout,
+            grace: self.grace,
+            kill,
+        };
+        self.attending.add(attended, orders, ended).await;
+        Ok(Arc::new(Running {
             stdout,
             stderr,
             exit,
             killed,
-            _tasks: tasks,
-            _temporary: temporary,
         }))
     }
 
@@ -304,6 +313,17 @@ impl Exec for Commands {
     fn start(&self, command: Command) -> Answer<'_, Arc<dyn Process>> {
         Box::pin(self.begin(command))
     }
+
+    fn end(&self, until: Option<Instant>) {
+        self.attending.end(until);
+    }
+
+    fn ended(&self) -> Answer<'_, ()> {
+        Box::pin(async {
+            self.attending.ended().await;
+            Ok(())
+        })
+    }
 }
 
 struct Prepared {
@@ -354,55 +374,6 @@ fn variables(
     Ok(given
         .iter()
         .map(|(name, value)| (OsStr::new(name), OsStr::new(value))))
-}
-
-/// What belongs to one command: its process group, and whatever carries its mark.
-#[derive(Clone)]
-struct Family {
-    group: libc::pid_t,
-    mark: String,
-}
-
-impl Family {
-    fn signal(&self, signal: libc::c_int) {
-        // SAFETY: the call takes two numbers. The group is the command's own: its leader is not reaped before `attend` ends, and
-        // afterwards its number is not used again as long as the group has a member.
-        unsafe { libc::kill(-self.group, signal) };
-    }
-
-    /// Ends all of them, also those that left the group.
-    fn end(&self) {
-        self.signal(libc::SIGKILL);
-        // A process may start another while we look; one that nobody ends twice cannot go on for ever.
-        for _ in 0..3 {
-            let members = self.members();
-            for pid in &members {
-                // SAFETY: the call takes two numbers.
-                unsafe { libc::kill(*pid, libc::SIGKILL) };
-            }
-            if members.is_empty() {
-                break;
-            }
-        }
-    }
-
-    /// The living processes that carry the mark.
-    fn members(&self) -> Vec<libc::pid_t> {
-        let entry = format!("{MARK}={}", self.mark);
-        let carries = |pid: &libc::pid_t| {
-            // A zombie has no environment any more.
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment
-                .split(|byte| *byte == 0)
-                .any(|variable| variable == entry.as_bytes())
-        };
-        let Ok(all) = fs::read_dir("/proc") else {
-            return Vec::new();
-        };
-        all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter(carries)
-            .collect()
-    }
 }
 
 /// What a command wrote and nobody read yet.
@@ -508,78 +479,13 @@ async fn drain(
     stream.close();
 }
 
-/// Waits for the end of a command, and brings it about when its time is over or somebody asks for it.
-async fn attend(
-    (mut child, awaited): (Child, Awaited),
-    family: Family,
-    patience: Option<Duration>,
-    mut kill: watch::Receiver<bool>,
-    (ended, files): (watch::Sender<Option<CommandExit>>, Option<Folders>),
-) {
-    let began = Instant::now();
-    let over = patience.map(|patience| began + patience);
-    let time_is_over = async {
-        match over {
-            Some(at) => sleep_until(at).await,
-            None => std::future::pending().await,
-        }
-    };
-    let asked = async {
-        // Whoever could ask lives longer than this.
-        let _ = kill.wait_for(|asked| *asked).await;
-    };
-    let reason = tokio::select! {
-        _ = child.wait() => None,
-        () = time_is_over => {
-            family.signal(libc::SIGTERM);
-            // Whether it listened or not, what is left is ended below.
-            let _ = timeout(GRACE, child.wait()).await;
-            Some("timeout")
-        }
-        () = asked => Some("killed"),
-    };
-    if reason.is_some() {
-        let all = family.clone();
-        // Nothing is left to be told if that fails.
-        let _ = tokio::task::spawn_blocking(move || all.end()).await;
-    }
-    let status = loop {
-        match child.wait().await {
-            Ok(status) => break Some(status),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => sleep(Duration::ZERO).await,
-            Err(_) => break None,
-        }
-    };
-    drop(awaited);
-    if let Some(files) = files {
-        files.count_anew();
-    }
-    ended.send_replace(Some(CommandExit {
-        status: status
-            .filter(|_| reason.is_none())
-            .and_then(|status| status.code()),
-        reason: reason.unwrap_or_else(|| how(status)),
-        duration: began.elapsed(),
-    }));
-}
-
-fn how(status: Option<ExitStatus>) -> &'static str {
-    match status.and_then(|status| status.signal()) {
-        Some(_) => "signalled",
-        None => "exited",
-    }
-}
-
 /// A command that was started.
 struct Running {
-    family: Family,
-    files: Option<Folders>,
     stdout: Arc<Stream>,
     stderr: Arc<Stream>,
     exit: watch::Receiver<Option<CommandExit>>,
+    /// Dropping it ends the command as well.
     killed: watch::Sender<bool>,
-    _tasks: Vec<AbortOnDropJoinHandle<()>>,
-    _temporary: Option<tempfile::TempDir>,
 }
 
 impl Process for Running {
@@ -605,22 +511,6 @@ impl Process for Running {
             let ended = ended.map_err(|_| super::broken(&"nobody waits for the command"))?;
             Ok(ended.clone().expect("that is what was waited for"))
         })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // A group whose leader is gone and reaped may be somebody else's by now, unless a member of it is left.
-        if self.exit.borrow().is_none() {
-            self.family.signal(libc::SIGKILL);
-        }
-        for pid in self.family.members() {
-            // SAFETY: the call takes two numbers.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
-        }
-        if let Some(files) = &self.files {
-            files.count_anew();
-        }
     }
 }
 

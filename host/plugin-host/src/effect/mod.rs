@@ -15,7 +15,7 @@ pub mod secrets;
 pub mod state;
 
 use self::{
-    exec::{Children, Commands},
+    exec::{Attending, Children, Commands},
     files::{Folders, Places},
     http::{Egress, Network, Resolve, Sender, SystemResolver, Trust},
     secrets::{Held, Values},
@@ -27,7 +27,7 @@ use crate::{
     service::{Services, StepContext},
 };
 use piper_core::{id::PluginName, time::Now};
-use std::{ffi::OsString, fmt::Display, path::PathBuf, sync::Arc};
+use std::{ffi::OsString, fmt::Display, path::PathBuf, sync::Arc, time::Duration};
 
 /// With what the effects of a process are made.
 #[derive(Clone)]
@@ -92,6 +92,8 @@ pub struct Surroundings {
     pub step: Option<Arc<dyn StepContext>>,
     /// Who else reaps children here.
     pub children: Option<Arc<dyn Children>>,
+    /// How long its commands have to end when they are asked to: the step's grace period, or two seconds.
+    pub grace: Option<Duration>,
 }
 
 impl Effects {
@@ -169,6 +171,8 @@ impl Binding {
             step: around.step.clone(),
             secrets: Arc::clone(&secrets),
             children: around.children,
+            grace: around.grace.unwrap_or(exec::GRACE),
+            attending: Attending::default(),
         };
         let state = self.state.as_ref().filter(|_| self.effective.state);
         Ok(Services {

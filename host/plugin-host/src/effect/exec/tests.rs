@@ -9,6 +9,7 @@ use crate::effect::{
 };
 use std::os::unix::fs::symlink;
 use test_case::test_case;
+use tokio::time::sleep;
 
 struct Shell {
     workspace: tempfile::TempDir,
@@ -71,6 +72,7 @@ impl Shell {
             ],
             step: Some(said.clone()),
             children: None,
+            grace: None,
         });
         let services = services.unwrap();
         Self {
@@ -429,6 +431,63 @@ async fn a_command_can_be_ended() {
     assert_eq!(process.wait().await.unwrap().reason, "signalled");
 }
 
+/// A command that cleans up when it is asked to end, in a child that left its group too.
+const TIDY: &str = "trap 'sleep 0.2; echo tidy > leader; exit' TERM
+    setsid sh -c 'trap \"sleep 0.2; echo tidy > child; exit\" TERM; echo ready; while :; do sleep 0.05; done' &
+    while :; do sleep 0.05; done";
+
+#[test_case("timeout")]
+#[test_case("kill")]
+#[test_case("drop")]
+#[test_case("end of the call")]
+#[tokio::test]
+async fn a_command_is_ended_as_a_step_is(how: &str) {
+    let shell_of = Shell::new();
+    let command = Command {
+        timeout: (how == "timeout").then_some(Duration::from_secs(1)),
+        ..shell(TIDY)
+    };
+    let process = shell_of.exec.start(command).await.unwrap();
+    assert_eq!(process.stdout(99).await.unwrap().bytes, b"ready\n");
+    let mut held = Some(process);
+    match how {
+        "timeout" => drop(held.as_ref().unwrap().wait().await.unwrap()),
+        "kill" => held.as_ref().unwrap().kill().await.unwrap(),
+        "drop" => drop(held.take()),
+        _ => shell_of.exec.end(None),
+    }
+    if matches!(how, "drop" | "end of the call") {
+        shell_of.exec.ended().await.unwrap();
+    }
+    for name in ["leader", "child"] {
+        let file = shell_of.workspace.path().join(name);
+        assert_eq!(
+            fs::read_to_string(file).unwrap_or_default(),
+            "tidy\n",
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_listen_is_killed_by_the_end_of_its_call() {
+    let shell_of = Shell::new();
+    let process = shell_of
+        .start("trap '' TERM; echo $$; while :; do sleep 0.05; done")
+        .await;
+    let pid = String::from_utf8(process.stdout(99).await.unwrap().bytes).unwrap();
+    let began = Instant::now();
+    shell_of.exec.end(Some(began + Duration::from_millis(200)));
+    shell_of.exec.ended().await.unwrap();
+    assert!(!lives(&pid));
+    assert!(began.elapsed() >= Duration::from_millis(200));
+    assert!(began.elapsed() < GRACE, "not its own grace period");
+    assert_eq!(process.wait().await.unwrap().reason, "killed");
+    // Another call of the same instance is not ended by the end of this one.
+    let process = shell_of.start("sleep 0.3; exit 3").await;
+    assert_eq!(process.wait().await.unwrap().status, Some(3));
+}
+
 #[tokio::test]
 async fn of_an_endless_output_the_end_is_kept_and_the_rest_counted() {
     let shell_of = Shell::new();
@@ -466,12 +525,15 @@ async fn without_a_workspace_a_command_begins_in_an_empty_folder() {
         step: None,
         secrets: Arc::new(Held::new(&Values::default())),
         children: None,
+        grace: GRACE,
+        attending: Attending::default(),
     };
     let process = commands.start(shell("ls -A; pwd")).await.unwrap();
     let folder = all(&process).await;
     let folder = Path::new(folder.trim());
     assert!(folder.is_dir(), "{}", folder.display());
     drop(process);
+    commands.ended().await.unwrap();
     assert!(!folder.exists());
     let command = Command {
         cwd: Some("a".into()),
@@ -498,6 +560,8 @@ async fn what_a_command_prints_is_masked_in_the_log() {
         step: Some(said.clone()),
         secrets: Arc::clone(&secrets),
         children: None,
+        grace: GRACE,
+        attending: Attending::default(),
     };
     secrets
         .adopt("token-of-mine".into(), "https://a.test".into())
