@@ -13,10 +13,10 @@ use tokio::{
 };
 use wasmtime_wasi::runtime::AbortOnDropJoinHandle;
 
-/// How soon it is first looked whether all that was asked to end did, and
+/// How soon it is first looked whether all that was asked to end did.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 
-/// how long there is between two looks at most: each reads all of `/proc`.
+/// How long there is between two such looks at most: each reads all of `/proc`.
 const LAST_LOOK: Duration = Duration::from_millis(100);
 
 /// The commands of an instance that are not over, their handles dropped or not.
