@@ -11,10 +11,19 @@ use piper_plugin_host::{
     effect::{Binding, Surroundings},
     kind::{Call, Event},
 };
-use std::{collections::BTreeMap, fmt, path::PathBuf, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// How long is waited before each further try of a delivery that did not work for now. Somebody sits before this build.
 const AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
+
+/// How long after the first try another one begins at most: one that hangs has cost enough.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Those whom the rules of a project tell of the builds of one plan.
 #[derive(Debug)]
@@ -65,6 +74,7 @@ impl Notifier for Rules {
         }
         let event = event(message).map_err(|error| error.to_string())?;
         let mut waits = AGAIN_AFTER.into_iter();
+        let began = Instant::now();
         loop {
             let Err(undelivered) = rule.deliver(event.clone()) else {
                 return Ok(());
@@ -72,11 +82,11 @@ impl Notifier for Rules {
             let (Some(asked), Some(wait)) = (undelivered.again, waits.next()) else {
                 return Err(undelivered.why);
             };
-            // Whoever asks for more patience than that is not waited for.
-            if asked.is_some_and(|asked| asked > AGAIN_AFTER[1]) {
+            let wait = asked.unwrap_or(wait);
+            if !is_worth(wait, began.elapsed()) {
                 return Err(undelivered.why);
             }
-            thread::sleep(asked.unwrap_or(wait));
+            thread::sleep(wait);
         }
     }
 }
@@ -122,6 +132,11 @@ impl Rule {
     }
 }
 
+/// Whether a further try is waited for, after as long as this: whoever asks for more patience than we have, or hung before, is not.
+fn is_worth(wait: Duration, passed: Duration) -> bool {
+    wait <= AGAIN_AFTER[1] && passed + wait <= PATIENCE
+}
+
 /// Whether a plugin that names these kinds of events is told of one; if it names none, it is told of all.
 fn wants(events: &[String], kind: &str) -> bool {
     events.is_empty() || events.iter().any(|wanted| wanted == kind)
@@ -143,6 +158,15 @@ fn event(message: &Message<'_>) -> serde_json::Result<Event> {
 mod tests {
     use super::*;
     use test_case::test_case;
+
+    #[test_case(250, 100, true; "a server that was busy")]
+    #[test_case(2_000, 3_000, true; "a slow one")]
+    #[test_case(60_000, 100, false; "one that asks for a minute")]
+    #[test_case(250, 30_000, false; "one that hung")]
+    fn somebody_sits_before_this_build(wait: u64, passed: u64, expected: bool) {
+        let [wait, passed] = [wait, passed].map(Duration::from_millis);
+        assert_eq!(is_worth(wait, passed), expected);
+    }
 
     #[test_case(&[], true; "of everything")]
     #[test_case(&["build.started", "build.finished"], true; "of this")]

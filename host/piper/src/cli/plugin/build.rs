@@ -235,7 +235,7 @@ fn options_schemas(
     for (kind, name, schema) in manifest.option_schemas() {
         let schema = read_schema(folder, &schema.to_string())?;
         let name = name.map_or("", PluginName::as_str);
-        kinds.entry(kind.name()).or_insert_with(|| json!({}))[name] = schema;
+        kinds.entry(kind).or_insert_with(|| json!({}))[name] = schema;
     }
     Ok(kinds)
 }

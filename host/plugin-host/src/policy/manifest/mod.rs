@@ -17,7 +17,6 @@ use super::{
     files::WorkspacePath,
     read::{Fields, Reader, is_fine},
 };
-use crate::kind::Kind;
 use piper_core::{
     codes,
     id::PluginName,
@@ -56,14 +55,15 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The files of the options' schemas that it names, each with the kind and the name of what has those options.
+    /// The files of the options' schemas that it names, each with the kind, as [`Kind::name`](crate::kind::Kind::name) has it, and the
+    /// name of what has those options.
     pub fn option_schemas(
         &self,
-    ) -> impl Iterator<Item = (Kind, Option<&PluginName>, &WorkspacePath)> {
+    ) -> impl Iterator<Item = (&'static str, Option<&PluginName>, &WorkspacePath)> {
         let steps = self.steps.iter().map(|step| {
             let kind = match step.role {
-                Role::Planner => Kind::StepPlanner,
-                Role::Runner => Kind::StepRunner,
+                Role::Planner => "step-planner",
+                Role::Runner => "step-runner",
             };
             (kind, &step.name, &step.schema)
         });
@@ -71,9 +71,9 @@ impl Manifest {
         let webhooks = self.webhooks.iter();
         let notifiers = self.notifiers.iter();
         steps
-            .chain(triggers.map(|one| (Kind::TriggerPoll, &one.name, &one.schema)))
-            .chain(webhooks.map(|one| (Kind::TriggerWebhook, &one.name, &one.schema)))
-            .chain(notifiers.map(|one| (Kind::Notifier, &one.name, &one.schema)))
+            .chain(triggers.map(|one| ("trigger-poll", &one.name, &one.schema)))
+            .chain(webhooks.map(|one| ("trigger-webhook", &one.name, &one.schema)))
+            .chain(notifiers.map(|one| ("notifier", &one.name, &one.schema)))
             .filter_map(|(kind, name, schema)| Some((kind, name.as_ref(), schema.as_ref()?)))
     }
 }

@@ -138,7 +138,7 @@ fn every_kind_and_permission_is_understood() {
     assert_eq!(manifest.triggers.len(), 1);
     let schemas = manifest.option_schemas().map(|(kind, name, file)| {
         let name = name.map_or("", PluginName::as_str);
-        format!("{} {name} {file}", kind.name())
+        format!("{kind} {name} {file}")
     });
     assert_eq!(
         schemas.collect::<Vec<_>>(),
