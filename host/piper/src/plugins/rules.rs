@@ -6,18 +6,13 @@ use piper_core::{
     id::RuleName,
     notify::{Message, Notifier},
 };
+use piper_engine::clock::Clock;
 use piper_plugin_host::{
     CallError, FailureKind, Invocation, Plugin,
     effect::{Binding, Surroundings},
     kind::{Call, Event},
 };
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::PathBuf,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fmt, path::PathBuf, thread, time::Duration};
 
 /// How long is waited before each further try of a delivery that did not work for now. Somebody sits before this build.
 const AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
@@ -74,7 +69,8 @@ impl Notifier for Rules {
         }
         let event = event(message).map_err(|error| error.to_string())?;
         let mut waits = AGAIN_AFTER.into_iter();
-        let began = Instant::now();
+        let clock = Clock::start();
+        let began = clock.now().mono;
         loop {
             let Err(undelivered) = rule.deliver(event.clone()) else {
                 return Ok(());
@@ -83,7 +79,7 @@ impl Notifier for Rules {
                 return Err(undelivered.why);
             };
             let wait = asked.unwrap_or(wait);
-            if !is_worth(wait, began.elapsed()) {
+            if !is_worth(wait, clock.now().mono.since(began)) {
                 return Err(undelivered.why);
             }
             thread::sleep(wait);
