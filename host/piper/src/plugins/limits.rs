@@ -68,7 +68,7 @@ impl Subject {
 }
 
 /// The line to change for a call that ended at this limit; `None` if it is none, or none that can be changed. It goes into the `table`
-/// of the plugin ([`Standing::table`](super::standing::Standing::table)), if it has a name.
+/// of the plugin (`Standing::table`), if it has a name.
 pub fn line_to_change(
     code: &str,
     table: Option<&str>,
