@@ -248,7 +248,7 @@ fn a_signal_while_git_makes_the_copy_ends_git_and_piper_and_the_copy_goes(number
     let git = env.pid_in("pid");
     running.signal(number);
     running.finish().dies_of(number);
-    assert_eq!(state(git), None);
+    wait_gone(git);
     assert_eq!(fs::read_dir(env.beside("tmp")).unwrap().count(), 0);
 }
 

@@ -483,7 +483,7 @@ fn ctrl_c_ends_a_plugin_as_it_ends_a_process(step: &str) {
     let asked = Instant::now();
     running.signal(libc::SIGINT);
     running.finish().dies_of(libc::SIGINT);
-    assert!(asked.elapsed() < Duration::from_secs(10));
+    assert!(asked.elapsed() < Duration::from_secs(30));
 }
 
 #[test]
