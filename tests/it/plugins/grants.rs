@@ -206,7 +206,8 @@ fn a_command_that_is_printed_keeps_what_was_to_be_kept() {
     plugin(&env, &["grant", "odd", "--keep", "--yes"])
         .finish()
         .exits(2)
-        .complains("piper plugin grant odd --keep ");
+        .complains("put it in the place of `…`: piper plugin grant odd ")
+        .complains(" --keep\n");
 }
 
 #[test]

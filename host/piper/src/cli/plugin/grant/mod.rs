@@ -195,11 +195,11 @@ impl Decision {
         let difference = catalogue.lacking(component, manifest, base.clone())?;
         let asked = Wanted::of_args(args);
         let wanted = match asked.is_empty() {
-            true => Wanted::missing(&difference, name).map_err(|problem| match is_anothers {
+            true => Wanted::missing(&difference, name, args.keep).map_err(|problem| match is_anothers {
                 true => Box::new(problem.help(format!(
                     "another plugin of this name was granted something, or this one before it was built anew: `piper plugin grant {name} --keep` gives it that"
                 ))),
-                false => Box::new(with_keep(*problem, name, args.keep)),
+                false => problem,
             })?,
             false => asked,
         };
@@ -230,17 +230,6 @@ impl Decision {
             changes,
         })
     }
-}
-
-/// The same, but for commands that say `--keep` if this one did: without it they would take away what it takes along.
-fn with_keep(mut problem: Problem, name: &PluginName, keep: bool) -> Problem {
-    if keep {
-        let command = format!("piper plugin grant {name} ");
-        for help in &mut problem.help {
-            *help = help.replace(&command, &format!("{command}--keep "));
-        }
-    }
-    problem
 }
 
 /// Says which requests nobody can grant yet: without the operator's word nobody knows which host that is.

@@ -45,17 +45,19 @@ impl Wanted {
         Self(lists.chain(flags).collect())
     }
 
-    /// All that is missing, but for optional secrets of which nobody said where they are.
+    /// All that is missing, but for optional secrets of which nobody said where they are. With `keep`, the command that is told to
+    /// fill one in keeps what was to be kept.
     pub(super) fn missing(
         difference: &Difference,
         plugin: &PluginName,
+        keep: bool,
     ) -> Result<Self, Box<Problem>> {
         let (open, known): (Vec<&Missing>, Vec<&Missing>) = difference
             .missing
             .iter()
             .partition(|missing| missing.is_open());
         if let Some(needed) = open.iter().find(|missing| !missing.optional) {
-            return Err(Box::new(open_secret(needed, difference, plugin)));
+            return Err(Box::new(open_secret(needed, difference, plugin, keep)));
         }
         let is_of_open = |missing: &&&Missing| {
             matches!(missing.option, "--to" | "--use")
@@ -139,7 +141,12 @@ fn secret_name(missing: &Missing) -> &str {
 }
 
 /// Says what only the operator can say, and where in which command.
-fn open_secret(open: &Missing, difference: &Difference, plugin: &PluginName) -> Problem {
+fn open_secret(
+    open: &Missing,
+    difference: &Difference,
+    plugin: &PluginName,
+    keep: bool,
+) -> Problem {
     let name = secret_name(open);
     let what = match open.option {
         "--to" => "may go",
@@ -150,7 +157,10 @@ fn open_secret(open: &Missing, difference: &Difference, plugin: &PluginName) -> 
     let lines = difference.to_string();
     problem.help.extend(lines.lines().map(str::to_owned));
     match difference.command(plugin) {
-        Some(command) => problem.help(format!("put it in the place of `…`: {command}")),
+        Some(command) => {
+            let keep = if keep { " --keep" } else { "" };
+            problem.help(format!("put it in the place of `…`: {command}{keep}"))
+        }
         None => problem,
     }
 }
