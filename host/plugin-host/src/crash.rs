@@ -2,7 +2,7 @@
 //!
 //! The codes are part of the contract. Nothing here decides what follows.
 
-use crate::failure::FailureKind;
+use crate::{failure::FailureKind, limits::in_units};
 use std::{fmt, time::Duration};
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
@@ -13,7 +13,7 @@ const FRAMES: usize = 20;
 /// A limit that ended a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Overrun {
-    #[error("it used more than its {} MiB of memory", limit >> 20)]
+    #[error("it used more than its {} {} of memory", in_units(*limit).0, in_units(*limit).1)]
     Memory { limit: usize },
     #[error(
         "it used more than {} elements of tables",

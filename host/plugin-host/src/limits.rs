@@ -191,6 +191,14 @@ impl Limits {
     }
 }
 
+/// A size in the larger of KiB and MiB in which it is whole, rounded up: the number and the unit.
+pub fn in_units(bytes: usize) -> (usize, &'static str) {
+    match bytes % MIB {
+        0 => (bytes / MIB, "MiB"),
+        _ => (bytes.div_ceil(KIB), "KiB"),
+    }
+}
+
 /// Counts what the memories and tables of one store take together.
 #[derive(Debug)]
 pub(crate) struct Space {

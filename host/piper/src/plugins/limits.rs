@@ -6,7 +6,7 @@ use piper_core::plan::PlannedStep;
 use piper_plugin_host::{
     Crash, Limits,
     kind::Kind,
-    limits::{CPU_CEILING, MEMORY_CEILING, WALL_CEILING},
+    limits::{CPU_CEILING, MEMORY_CEILING, WALL_CEILING, in_units},
     policy::grant,
 };
 use std::time::Duration;
@@ -76,7 +76,7 @@ pub fn line_to_change(
     file: &str,
 ) -> Option<String> {
     let (key, more) = match code {
-        "limit.memory" => ("memory", mebibytes((limits.memory * 2).min(MEMORY_CEILING))),
+        "limit.memory" => ("memory", size((limits.memory * 2).min(MEMORY_CEILING))),
         "limit.cpu" => ("cpu", seconds((limits.cpu * 2).min(CPU_CEILING))),
         "limit.time" => ("wall", seconds((limits.wall * 2).min(WALL_CEILING))),
         _ => return None,
@@ -100,11 +100,9 @@ pub fn line_to_change(
 }
 
 /// As the operator's file has it.
-pub fn mebibytes(bytes: usize) -> String {
-    match bytes % (1 << 20) {
-        0 => format!("{}MiB", bytes >> 20),
-        _ => format!("{}KiB", bytes.div_ceil(1 << 10)),
-    }
+pub fn size(bytes: usize) -> String {
+    let (number, unit) = in_units(bytes);
+    format!("{number}{unit}")
 }
 
 /// As the operator's file has it.
@@ -168,7 +166,7 @@ mod tests {
     #[test_case(100 << 10, "100KiB")]
     #[test_case(1, "1KiB"; "never nothing")]
     fn a_size_is_written_as_it_is_read(bytes: usize, expected: &str) {
-        assert_eq!(mebibytes(bytes), expected);
+        assert_eq!(size(bytes), expected);
     }
 
     #[test]
