@@ -35,6 +35,7 @@ pub(crate) struct Facts {
     pub(crate) size: usize,
     pub(crate) manifest: Option<String>,
     pub(crate) config_schema: Option<String>,
+    pub(crate) options_schema: Option<String>,
     pub(crate) kinds: Vec<Kind>,
     pub(crate) imports: Vec<String>,
     pub(crate) unknown_exports: Vec<String>,
@@ -134,6 +135,11 @@ impl Plugin {
     /// The JSON schema of its configuration.
     pub fn config_schema(&self) -> Option<&str> {
         self.0.facts.config_schema.as_deref()
+    }
+
+    /// The JSON schemas of its options, by kind and name.
+    pub fn options_schema(&self) -> Option<&str> {
+        self.0.facts.options_schema.as_deref()
     }
 
     /// What it can be; at least one, in the order of [`Kind::ALL`].

@@ -135,6 +135,7 @@ impl Host {
             size: component.len(),
             manifest: parsed.manifest,
             config_schema: parsed.config_schema,
+            options_schema: parsed.options_schema,
             kinds: parsed.kinds,
             imports: parsed.imports,
             unknown_exports: parsed.unknown_exports,

@@ -29,6 +29,7 @@ use piper_core::{codes, problem::Problem};
 use piper_plugin_host::{
     CallError, Invocation, Plugin,
     kind::{Call, Kind},
+    policy::manifest::Manifest,
 };
 use serde_json::{Value, json};
 use std::{fs, io::Read as _, sync::Arc};
@@ -75,7 +76,12 @@ pub(super) fn run(args: &CallArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, C
         Some(value) => Input::read(kind, value.clone())?,
         None => Input::example(kind),
     };
-    let standing = standing(&catalogue, &component, ui)?;
+    let manifest = plugin.manifest().map(str::to_owned);
+    let manifest = manifest.and_then(|text| component.read_manifest(text).manifest);
+    let standing = match &manifest {
+        Some(manifest) => Some(standing(&catalogue, &component, manifest, ui)?),
+        None => None,
+    };
     let grant = standing
         .as_ref()
         .map_or_else(nothing, |standing| standing.grant.clone());
@@ -94,7 +100,12 @@ pub(super) fn run(args: &CallArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, C
         options: calling::object(args.options.as_ref()),
         facts: calling::object(args.facts.as_ref()),
     };
-    check(&component, kind, &mut call)?;
+    check(
+        (component.title(), &plugin),
+        manifest.as_ref(),
+        kind,
+        &mut call,
+    )?;
     let answer = plugins::wait(ask(&plugin, kind, &invocation, call, input))
         .context("cannot wait for a plugin")?;
     print(&component, kind, &answer, ui)?;
@@ -121,30 +132,28 @@ pub(super) fn run(args: &CallArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, C
 }
 
 /// Names the only thing of its kind, and holds configuration and options against their schemas, as a build would; defaults are filled in.
-fn check(component: &Component, kind: Kind, call: &mut Call) -> Result<(), CliError> {
-    let description = component.describe()?;
-    let title = component.title();
-    if call.name.is_empty() {
-        let manifest = description.manifest.clone();
-        let manifest = manifest.and_then(|text| component.read_manifest(text).manifest);
-        if let [only] = names(manifest.as_ref(), kind).as_slice() {
-            call.name.clone_from(only);
-        }
+fn check(
+    (title, plugin): (&str, &Plugin),
+    manifest: Option<&Manifest>,
+    kind: Kind,
+    call: &mut Call,
+) -> Result<(), CliError> {
+    if call.name.is_empty()
+        && let [only] = names(manifest, kind).as_slice()
+    {
+        call.name.clone_from(only);
     }
     let broken = |what: &str, why: &str| {
         let message = format!("the schema of the {what} of `{title}` cannot be used: {why}");
         Problem::error(codes::NOT_LOADABLE, message)
             .help("`piper plugin check` says what its author has to mend")
     };
-    let schemas = description.options_schema.as_deref().map(settings::schemas);
+    let schemas = plugin.options_schema().map(settings::schemas);
     let schemas = schemas.transpose().map_err(|why| broken("options", &why))?;
     let options = schemas
         .as_ref()
         .and_then(|schemas| settings::of(schemas, kind.name(), &call.name));
-    let config = description
-        .config_schema
-        .as_deref()
-        .map(serde_json::from_str::<Value>);
+    let config = plugin.config_schema().map(serde_json::from_str::<Value>);
     let config = config
         .transpose()
         .map_err(|error| broken("configuration", &error.to_string()))?;
@@ -174,20 +183,18 @@ fn check(component: &Component, kind: Kind, call: &mut Call) -> Result<(), CliEr
     }
 }
 
-/// How a component stands: its limits and its configuration are what a call by hand has; `None` without a manifest.
+/// How a component stands: its limits and its configuration are what a call by hand has.
 fn standing(
     catalogue: &Catalogue,
     component: &Component,
+    manifest: &Manifest,
     ui: &Ui,
-) -> Result<Option<Standing>, CliError> {
-    let Some(manifest) = component.manifest()?.and_then(|loaded| loaded.manifest) else {
-        return Ok(None);
-    };
-    let standing = catalogue.standing(component, &manifest)?;
-    if !permissions::asked(&manifest).is_empty() {
+) -> Result<Standing, CliError> {
+    let standing = catalogue.standing(component, manifest)?;
+    if !permissions::asked(manifest).is_empty() {
         ui.warn("a call by hand gives a plugin nothing but its limits and its configuration: requests, files, secrets and commands are refused here, granted or not");
     }
-    Ok(Some(standing))
+    Ok(standing)
 }
 
 /// The kind that was asked for, or the only one.

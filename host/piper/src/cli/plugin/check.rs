@@ -97,9 +97,7 @@ pub(super) fn examine(component: &Component, plugin: &Plugin) -> (Option<Loaded>
         problems.extend(schema(title, manifest, plugin.config_schema()));
         problems.extend(unknown_events(title, manifest));
         problems.extend(unknown_config(title, manifest, plugin.config_schema()));
-        let described = component.describe().ok();
-        let options = described.and_then(|described| described.options_schema);
-        problems.extend(options_schemas(title, manifest, options.as_deref()));
+        problems.extend(options_schemas(title, manifest, plugin.options_schema()));
     }
     (Some(loaded), problems)
 }
@@ -377,11 +375,11 @@ pub(super) fn limit_lines(
 ) -> Vec<String> {
     let line = |kind: &Kind| {
         let of = limits::of(*kind, granted);
-        let wall = match (kind, granted.wall) {
-            (Kind::StepRunner, None) => "as long as its step may take".to_owned(),
+        let wall = match kind {
+            Kind::StepRunner => "as long as its step may take".to_owned(),
             _ => format!("{} in all", limits::seconds(of.wall)),
         };
-        let (memory, cpu) = (limits::mebibytes(of.memory), limits::seconds(of.cpu));
+        let (memory, cpu) = (limits::size(of.memory), limits::seconds(of.cpu));
         format!("{kind}: {memory} of memory, {cpu} of CPU, {wall}")
     };
     kinds.iter().map(line).collect()

@@ -163,15 +163,12 @@ impl Seen<'_> {
 
     /// The schemas of what is said to it, each with a title.
     fn schemas(&self) -> Vec<(String, Value)> {
-        let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
-        let config = self.plugin.config_schema().and_then(parsed);
-        let mut schemas: Vec<(String, Value)> = config
+        let mut schemas: Vec<(String, Value)> = self
+            .config_schema()
             .map(|schema| ("Configuration".to_owned(), schema))
             .into_iter()
             .collect();
-        let kinds = self
-            .options()
-            .and_then(|text| settings::schemas(&text).ok());
+        let kinds = self.options_schemas();
         for (kind, types) in kinds.iter().filter_map(Value::as_object).flatten() {
             for (name, schema) in types.as_object().into_iter().flatten() {
                 let title = match name.as_str() {
@@ -184,8 +181,13 @@ impl Seen<'_> {
         schemas
     }
 
-    fn options(&self) -> Option<String> {
-        self.component.describe().ok()?.options_schema
+    fn config_schema(&self) -> Option<Value> {
+        serde_json::from_str(self.plugin.config_schema()?).ok()
+    }
+
+    /// The schemas of its options, by kind and name.
+    fn options_schemas(&self) -> Option<Value> {
+        settings::schemas(self.plugin.options_schema()?).ok()
     }
 
     fn json(&self, here: Option<&std::path::Path>) -> Value {
@@ -223,8 +225,8 @@ impl Seen<'_> {
             "manifest": manifest,
             "permissions": permissions.map(|(manifest, standing)| permissions::json(manifest, standing)),
             "limits": limits.collect::<Vec<_>>(),
-            "config_schema": self.plugin.config_schema().and_then(|text| serde_json::from_str::<Value>(text).ok()),
-            "options_schemas": self.options().and_then(|text| settings::schemas(&text).ok()),
+            "config_schema": self.config_schema(),
+            "options_schemas": self.options_schemas(),
             "problems": problem::json(&self.problems, here),
         })
     }
