@@ -158,6 +158,41 @@ fn a_plugin_that_is_not_there_is_named_with_what_was_meant(uses: &str, message: 
         .complains(help);
 }
 
+#[test_case("[steps]\nb = { run = \"true\", timeout = \"soon\" }\n", "P0106"; "a value of another step")]
+#[test_case("[steps.a]\ntimeout = \"soon\"\n", "P0106"; "a value of the same step")]
+#[test_case("[steps]\nb = { run = \"true\", needs = [\"c\"] }\n", "P0201"; "a step that is not there")]
+fn what_is_wrong_with_options_is_told_with_all_else(more: &str, code: &str) {
+    let step = "[steps.a]\nuses = \"odd/hello\"\nwith = { zeal = 1, nam = \"you\" }\n";
+    let file = match more.strip_prefix("[steps.a]\n") {
+        Some(line) => format!("{step}{line}"),
+        None => format!("{more}{step}"),
+    };
+    let env = project(&format!("{file}[notify.chat]\nuses = \"chta\"\n"));
+    for command in [&["check"][..], &["exec", "a"]] {
+        let told = piper(&env, command)
+            .exits(2)
+            .complains("`zeal`")
+            .err()
+            .to_owned();
+        let codes = told.split("error[").skip(1).map(|rest| &rest[..5]);
+        // In the order of the file.
+        let plugins: Vec<&str> = codes.clone().filter(|other| *other != code).collect();
+        assert_eq!(plugins, ["P0623", "P0623", "P0621"], "{told}");
+        assert!(codes.clone().any(|other| other == code), "{told}");
+    }
+}
+
+#[test]
+fn what_may_only_follow_from_another_mistake_is_not_told() {
+    let env = project(
+        "[steps]\na = { uses = \"odd/hello\", wiht = { name = \"you\" } }\n\
+         b = { uses = \"odd/hello\", with = { times = inf } }\n\
+         [plugins.mine]\nuse = 3\n[steps.c]\nuses = \"mine/hello\"\n",
+    );
+    let check = piper(&env, &["check"]).exits(2);
+    assert!(!check.err().contains("P06"), "{}", check.err());
+}
+
 #[test]
 fn a_plugin_that_nobody_pinned_does_not_run() {
     let env = TestEnv::new("[steps]\na = { uses = \"./ci/odd.wasm\" }\n");

@@ -3,7 +3,7 @@
 //! A plugin's schema is not known while the file is read, so what it refuses is found by the JSON pointer of the value. The text is
 //! parsed again: nobody pays for places who has no problem to show.
 
-use crate::problem::{Source, Span};
+use crate::problem::{Problem, Source, Span};
 use std::{ops::Range, sync::Arc};
 use toml::de::{DeTable, DeValue};
 
@@ -26,10 +26,7 @@ pub fn locate(source: &Arc<Source>, pointer: &str) -> Option<Located> {
         bytes,
     };
     let (table, _) = DeTable::parse_recoverable(&source.text);
-    let mut parts = pointer
-        .split('/')
-        .skip(1)
-        .map(|part| part.replace("~1", "/").replace("~0", "~"));
+    let mut parts = parts(pointer);
     let first = parts.next()?;
     let (key, mut node) = table.get_ref().get_key_value(first.as_str())?;
     let mut key = Some(key.span());
@@ -57,6 +54,57 @@ pub fn locate(source: &Arc<Source>, pointer: &str) -> Option<Located> {
         value: span(node.span()),
         whole,
     })
+}
+
+fn parts(pointer: &str) -> impl Iterator<Item = String> {
+    let parts = pointer.split('/').skip(1);
+    parts.map(|part| part.replace("~1", "/").replace("~0", "~"))
+}
+
+/// Whether the text can be read at all.
+pub(super) fn is_toml(source: &Source) -> bool {
+    DeTable::parse_recoverable(&source.text).1.is_empty()
+}
+
+/// Whether one of these problems is about what stands at a JSON pointer, about something in it, or about the table that it is in: then
+/// what was understood of it may be something else than what was meant.
+pub fn is_touched(source: &Arc<Source>, pointer: &str, problems: &[Problem]) -> bool {
+    let starts: Vec<usize> = problems
+        .iter()
+        .filter_map(|problem| problem.at.as_ref())
+        .filter(|at| Arc::ptr_eq(&at.source, source))
+        .map(|at| at.bytes.start)
+        .collect();
+    let is_in = |at: Range<usize>| starts.iter().any(|start| at.contains(start));
+    let (table, _) = DeTable::parse_recoverable(&source.text);
+    let mut table = table.get_ref();
+    let mut parts = parts(pointer).peekable();
+    while let Some(part) = parts.next() {
+        let Some((key, node)) = table.get_key_value(part.as_str()) else {
+            return false;
+        };
+        if is_in(key.span()) || is_in(node.span()) {
+            return true;
+        }
+        match node.get_ref() {
+            DeValue::Table(inner) if parts.peek().is_some() => table = inner,
+            inner => return is_in_value(inner, &is_in),
+        }
+    }
+    false
+}
+
+fn is_in_value(value: &DeValue<'_>, is_in: &dyn Fn(Range<usize>) -> bool) -> bool {
+    match value {
+        // Only a table that has its own lines goes on behind its place.
+        DeValue::Table(table) => table.iter().any(|(key, node)| {
+            is_in(key.span()) || is_in(node.span()) || is_in_value(node.get_ref(), is_in)
+        }),
+        DeValue::Array(list) => list
+            .iter()
+            .any(|node| is_in(node.span()) || is_in_value(node.get_ref(), is_in)),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -99,5 +147,25 @@ mod tests {
             text: TEXT.to_owned(),
         });
         assert_eq!(locate(&source, pointer), None);
+    }
+
+    #[test_case("uses", "/steps/a", true; "in it")]
+    #[test_case("true", "/steps/a/with", true; "deep in it")]
+    #[test_case("g = 1", "/steps/a/with/files", true; "in a list")]
+    #[test_case("[steps.a]", "/steps/a/with", true; "the table that it is in")]
+    #[test_case("uses", "/steps/a/with", false; "beside it")]
+    #[test_case("uses", "/steps/b", false; "not there")]
+    fn a_problem_touches_what_it_is_about(written: &str, pointer: &str, expected: bool) {
+        let source = Arc::new(Source {
+            path: "piper.toml".into(),
+            text: TEXT.to_owned(),
+        });
+        let start = TEXT.find(written).unwrap();
+        let at = Span {
+            source: Arc::clone(&source),
+            bytes: start..start + written.len(),
+        };
+        let problem = Problem::error(crate::codes::SYNTAX, "").at(at, "");
+        assert_eq!(is_touched(&source, pointer, &[problem]), expected);
     }
 }

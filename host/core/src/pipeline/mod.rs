@@ -21,7 +21,7 @@ use toml::de::DeTable;
 
 use decode::Author;
 pub use duration::{guess as guess_duration, parse as parse_duration};
-pub use locate::{Located, locate};
+pub use locate::{Located, is_touched, locate};
 use read::Syntax;
 pub use read::quoted;
 pub use schema::schema;
@@ -33,6 +33,9 @@ pub struct Loaded {
     pub source: Arc<Source>,
     /// The project, if nothing is wrong with it but warnings.
     pub project: Option<Project>,
+    /// Where something is: what else was understood, for whoever looks for further mistakes in it. Never to be run, and not there if
+    /// the file is no TOML. What a problem is about, [`is_touched`] says, counts for nothing.
+    pub damaged: Option<Project>,
     /// All that is wrong, in the order of the file.
     pub problems: Vec<Problem>,
 }
@@ -51,7 +54,7 @@ pub fn load_bytes(path: PathBuf, bytes: Vec<u8>) -> Loaded {
     let (source, problems) = read::text(path, bytes);
     let mut loaded = load(source);
     if !problems.is_empty() {
-        loaded.project = None;
+        (loaded.project, loaded.damaged) = (None, None);
         loaded
             .problems
             .retain(|problem| !read::is_about_no_text(problem));
@@ -80,10 +83,12 @@ fn load_as(source: Arc<Source>, by: Author) -> Loaded {
     let mut loaded = Loaded {
         source,
         project,
+        damaged: None,
         problems,
     };
     if loaded.has_errors() {
-        loaded.project = None;
+        let damaged = loaded.project.take();
+        loaded.damaged = damaged.filter(|_| locate::is_toml(&loaded.source));
     }
     loaded
 }
@@ -122,8 +127,8 @@ fn decode_syntax<T>(
     (decoded, problems)
 }
 
-/// Puts problems in the order of the file.
-fn sort(problems: &mut [Problem]) {
+/// Puts the problems of one file in its order, behind those that are about no place.
+pub fn sort(problems: &mut [Problem]) {
     problems.sort_by_key(|problem| problem.at.as_ref().map_or(0, |span| span.bytes.start));
 }
 

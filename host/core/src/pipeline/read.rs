@@ -269,7 +269,7 @@ impl<'a> Syntax<'a> {
             .contains(&problem.code)
         });
         others.retain(|problem| {
-            let graph = (200..300).contains(&problem.code.0) || problem.code == codes::MISSING_KEY;
+            let graph = problem.code.is_of_graph() || problem.code == codes::MISSING_KEY;
             if graph && lost {
                 return false;
             }

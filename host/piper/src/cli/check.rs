@@ -1,9 +1,8 @@
 //! `piper check`: every problem of the project file, and nothing run.
 
 use crate::{
-    cli::{CliError, GlobalArgs, project::LoadedProject},
+    cli::{CliError, GlobalArgs, project},
     exit_code, find,
-    plugins::pipeline::Plugins,
     ui::{OutputFormat, Ui, problem},
 };
 use piper_core::{
@@ -11,7 +10,6 @@ use piper_core::{
     problem::{Problem, Severity},
 };
 use serde_json::json;
-use std::sync::Arc;
 
 /// Report every problem in the project file
 #[derive(Debug, clap::Args)]
@@ -25,16 +23,7 @@ pub struct CheckArgs {}
 pub fn run(_args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let loaded = find::find(global.directory.as_deref()).map(|found| {
         let mut loaded = pipeline::load_bytes(found.path, found.bytes);
-        if let Some(project) = &loaded.project {
-            let project = LoadedProject {
-                project: project.clone(),
-                root: found.root,
-                name: String::new(),
-                source: Arc::clone(&loaded.source),
-                origin: None,
-            };
-            loaded.problems.extend(Plugins::new(ui).check(&project));
-        }
+        project::ask_plugins(&mut loaded, found.root, None, ui);
         loaded
     });
     let (problems, loaded) = match &loaded {

@@ -8,7 +8,8 @@ use crate::{
     ui::Ui,
 };
 use piper_core::{
-    codes, pipeline,
+    codes,
+    pipeline::{self, Loaded},
     plan::{self, Plan, Request},
     problem::{Problem, Severity, Source},
     project::{EnvironmentKind, Project},
@@ -32,6 +33,25 @@ pub struct LoadedProject {
 }
 
 impl LoadedProject {
+    fn new(
+        project: Project,
+        root: PathBuf,
+        source: &Arc<Source>,
+        origin: Option<Arc<WorkspaceOrigin>>,
+    ) -> Self {
+        let name = root.file_name().map_or_else(
+            || "project".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        );
+        Self {
+            project,
+            root,
+            name,
+            source: Arc::clone(source),
+            origin,
+        }
+    }
+
     /// What a request comes to, with planned steps in the place of their planners'.
     ///
     /// # Errors
@@ -62,9 +82,9 @@ impl LoadedProject {
 /// # Errors
 ///
 /// When there is no project file, or when something in it is wrong: then all that is.
-pub fn load_project(global: &GlobalArgs, _ui: &Ui) -> Result<LoadedProject, CliError> {
+pub fn load_project(global: &GlobalArgs, ui: &Ui) -> Result<LoadedProject, CliError> {
     let found = find::find(global.directory.as_deref())?;
-    load_bytes(found.path, found.bytes, found.root)
+    load_bytes(found.path, found.bytes, found.root, None, ui)
 }
 
 /// A project, and what somebody asked of it.
@@ -110,33 +130,40 @@ pub fn load_requested(
 }
 
 /// Loads the project at `root` from the bytes of its file; `path` is what messages call the file.
-///
-/// # Errors
-///
-/// When something in it is wrong: then all that is.
-pub fn load_bytes(path: PathBuf, bytes: Vec<u8>, root: PathBuf) -> Result<LoadedProject, CliError> {
-    let loaded = pipeline::load_bytes(path, bytes);
-    let name = root.file_name().map_or_else(
-        || "project".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    );
-    match loaded.project {
-        Some(project) => Ok(LoadedProject {
-            project,
-            root,
-            name,
-            source: loaded.source,
-            origin: None,
-        }),
+fn load_bytes(
+    path: PathBuf,
+    bytes: Vec<u8>,
+    root: PathBuf,
+    origin: Option<Arc<WorkspaceOrigin>>,
+    ui: &Ui,
+) -> Result<LoadedProject, CliError> {
+    let mut loaded = pipeline::load_bytes(path, bytes);
+    match loaded.project.take() {
+        Some(project) => Ok(LoadedProject::new(project, root, &loaded.source, origin)),
         // Warnings are `piper check`'s to say: they keep nothing from running.
         None => {
-            let errors = loaded
-                .problems
-                .into_iter()
-                .filter(|problem| problem.severity == Severity::Error);
+            ask_plugins(&mut loaded, root, origin, ui);
+            let problems = loaded.problems.into_iter();
+            let errors = problems.filter(|problem| problem.severity == Severity::Error);
             Err(CliError::Problems(errors.collect()))
         }
     }
+}
+
+/// Adds what is wrong with what a file says to plugins, as far as it was understood, to all else that is wrong with it.
+pub(super) fn ask_plugins(
+    loaded: &mut Loaded,
+    root: PathBuf,
+    origin: Option<Arc<WorkspaceOrigin>>,
+    ui: &Ui,
+) {
+    let Some(project) = loaded.project.as_ref().or(loaded.damaged.as_ref()) else {
+        return;
+    };
+    let project = LoadedProject::new(project.clone(), root, &loaded.source, origin);
+    let found = Plugins::new(ui).check(&project, &loaded.problems);
+    loaded.problems.extend(found);
+    pipeline::sort(&mut loaded.problems);
 }
 
 /// The root of the project, whatever the working copy has there.
@@ -173,9 +200,5 @@ fn at_head(root: PathBuf, ui: &Ui) -> Result<LoadedProject, CliError> {
         ui.warn("the working copy differs from HEAD, and `clean` builds HEAD");
     }
     let shown = PathBuf::from(format!("HEAD:{}", path.display()));
-    let loaded = load_bytes(shown, bytes, root)?;
-    Ok(LoadedProject {
-        origin: Some(Arc::new(head)),
-        ..loaded
-    })
+    load_bytes(shown, bytes, root, Some(Arc::new(head)), ui)
 }

@@ -28,9 +28,10 @@ use crate::{
 use piper_core::{
     codes,
     id::RuleName,
+    pipeline,
     plan::{self, Command, Plan, PlannedStep, PluginCall},
-    plugin::{Options, Uses, pointer_part},
-    problem::Problem,
+    plugin::{Options, PluginRef, Uses, pointer_part},
+    problem::{Problem, Severity, Source},
     project::Action,
     time::Now,
 };
@@ -155,11 +156,16 @@ impl Plugins {
         }
     }
 
-    /// All that is wrong with what a project says to its plugins, as far as that is known before a build is planned.
-    pub fn check(&self, loaded: &LoadedProject) -> Vec<Problem> {
+    /// All that is wrong with what a project says to its plugins, as far as that is known before a build is planned. What one of the
+    /// `known` problems is about may mean something else, and is left alone.
+    pub fn check(&self, loaded: &LoadedProject, known: &[Problem]) -> Vec<Problem> {
         let project = &loaded.project;
+        let known = Known::new(loaded, known);
         let mut problems = Vec::new();
         let mut check = |table: String, uses: &Uses, with: &Options, purpose| {
+            if known.touches(&table, uses) {
+                return;
+            }
             let call = PluginCall {
                 uses: uses.clone(),
                 declared: project.declared(uses).cloned(),
@@ -454,7 +460,51 @@ impl Plugins {
     }
 }
 
-/// Each problem once: all cells of a matrix have one place in the file, and all plugins the same two files about them.
+/// What is known to be wrong with a file that its plugins are asked about.
+struct Known<'a> {
+    source: &'a Arc<Source>,
+    /// With values.
+    values: Vec<Problem>,
+    /// With keys: what was meant by them is missing.
+    keys: Vec<Problem>,
+}
+
+impl<'a> Known<'a> {
+    fn new(loaded: &'a LoadedProject, known: &[Problem]) -> Self {
+        let errors = known
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error && !problem.code.is_of_graph());
+        let (keys, values) = errors
+            .cloned()
+            .partition(|problem| problem.code == codes::UNKNOWN_KEY);
+        Self {
+            source: &loaded.source,
+            values,
+            keys,
+        }
+    }
+
+    /// Whether it may be that a plugin is not used in this table as it seems.
+    fn touches(&self, table: &str, uses: &Uses) -> bool {
+        let touched = |pointer: &str, by| pipeline::is_touched(self.source, pointer, by);
+        if self.values.is_empty() && self.keys.is_empty() {
+            return false;
+        }
+        let declared = match &uses.plugin {
+            PluginRef::Named(name) => touched(&format!("/plugins/{name}"), &self.values),
+            PluginRef::Path(_) | PluginRef::Url(_) | PluginRef::Own => false,
+        };
+        declared
+            || touched(table, &self.keys)
+            || ["uses", "with"]
+                .map(|key| format!("{table}/{key}"))
+                .iter()
+                .any(|pointer| touched(pointer, &self.values))
+    }
+}
+
+/// Each problem once, in the order of the file: all cells of a matrix have one place in the file, and all plugins the same two files
+/// about them.
 fn once(problems: Vec<Problem>) -> Vec<Problem> {
     let mut kept: Vec<Problem> = Vec::with_capacity(problems.len());
     for problem in problems {
@@ -462,6 +512,7 @@ fn once(problems: Vec<Problem>) -> Vec<Problem> {
             kept.push(problem);
         }
     }
+    pipeline::sort(&mut kept);
     kept
 }
 
