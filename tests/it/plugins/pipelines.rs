@@ -637,6 +637,40 @@ fn a_webhook_hears_of_a_failure_signed_and_again_if_it_was_busy() {
 }
 
 #[test]
+fn one_notifier_that_hangs_keeps_no_other_waiting() {
+    let env = TestEnv::new(
+        "[steps]\ngood = 'true'\n[pipelines]\nbuild = { steps = [\"good\"] }\n\
+         [notify.team]\nuses = \"webhook\"\non = [\"always\"]\n\
+         [notify.others]\nuses = \"webhook\"\non = [\"always\"]\n",
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let limits = "limits.wall = \"3s\"\n";
+    write_grants(&env, &(webhook_grants(&origin) + limits));
+    let both = thread::spawn(move || {
+        let (first, _) = listener.accept().unwrap();
+        let (second, _) = listener.accept().unwrap();
+        first.set_nonblocking(true).unwrap();
+        let mut request = [0; 1 << 16];
+        let end = loop {
+            match (&first).read(&mut request) {
+                Ok(0) => break "closed",
+                Ok(_) => {}
+                Err(_) => break "open",
+            }
+        };
+        (end, first, second)
+    });
+    let done = cached(env.call(&["exec", "--notify"]))
+        .env("KEY", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        .finish()
+        .succeeds()
+        .complains("waiting for those whom `[notify]` tells of the build");
+    assert_eq!(done.err().matches("could not tell").count(), 2);
+    assert_eq!(both.join().unwrap().0, "open", "the first was waited for");
+}
+
+#[test]
 fn who_asks_for_rules_and_runs_a_step_hears_that_they_are_about_pipelines() {
     let env = TestEnv::new("[steps]\ngood = 'true'\n[pipelines]\nbuild = { steps = [\"good\"] }\n");
     piper(&env, &["exec", "good", "--notify"])

@@ -225,7 +225,8 @@ impl<'a> Runner<'a> {
         folders.tidy();
         let trouble = self.recorder.end(order.id, clock.now().wall);
         if let Some(told) = told {
-            for warning in told.end(&summary, report.outcome, kept.as_deref(), clock.now().wall) {
+            let (kept, at) = (kept.as_deref(), clock.now().wall);
+            for warning in told.end(&summary, report.outcome, kept, at, ui) {
                 asides.warn(warning);
             }
         }

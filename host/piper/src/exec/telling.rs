@@ -1,10 +1,14 @@
 //! Telling whom the project's `[notify]` rules name, if whoever runs the build asked for it.
 //!
-//! Nobody waits for a notifier while steps could run: that a build began is told beside it, and only its end is waited for.
+//! Nobody waits for a notifier while steps could run: that a build began is told beside it, and only its end is waited for. Nor does one
+//! notifier wait for another.
 
-use crate::history::{LocalHistory, Place};
+use crate::{
+    history::{LocalHistory, Place},
+    ui::Ui,
+};
 use piper_core::{
-    notify::{self, Facts, Moment, Notifier},
+    notify::{self, Facts, Message, Moment, Notifier},
     plan::Plan,
     project::Project,
     record::{BuildSummary, Filter, History as _},
@@ -17,14 +21,20 @@ use piper_engine::{
 };
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 /// How much of the failing step's log is looked at for its end, in bytes.
 const TAIL: usize = 64 << 10;
 /// Among how many builds the one before is looked for.
 const BEFORE: usize = 1000;
+/// How long nothing is said while a build that is over waits for notifiers.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Whom to tell of builds. Cheap to clone.
 #[derive(Clone)]
@@ -39,11 +49,28 @@ impl Telling {
     /// Tells of one moment, and returns what went wrong with that.
     fn tell(&self, plan: &Plan, moment: Moment, event: &notify::Event) -> Vec<String> {
         let messages = notify::messages(&self.project, plan, moment, event);
-        let failed = messages.iter().filter_map(|message| {
+        let deliver = |message: &Message<'_>| {
             let why = self.notifier.notify(message).err()?;
             Some(format!("could not tell `{}`: {why}", message.rule))
-        });
-        failed.collect()
+        };
+        thread::scope(|scope| {
+            let deliver = &deliver;
+            let under_way: Vec<_> = messages
+                .iter()
+                .map(|message| {
+                    let builder = thread::Builder::new().name("telling".to_owned());
+                    builder
+                        .spawn_scoped(scope, move || deliver(message))
+                        .map_err(|_no_room| deliver(message))
+                })
+                .collect();
+            let told = under_way.into_iter().filter_map(|told| match told {
+                // One that panicked has said so on standard error.
+                Ok(thread) => thread.join().ok().flatten(),
+                Err(told) => told,
+            });
+            told.collect()
+        })
     }
 }
 
@@ -91,13 +118,14 @@ impl Told {
         }
     }
 
-    /// Tells that it ended, once its beginning is told, and returns what went wrong with both.
+    /// Tells that it ended, once its beginning is told, says so on `ui` if that takes a while, and returns what went wrong with both.
     pub(super) fn end(
         self,
         summary: &BuildSummary,
         outcome: v1::Outcome,
         file: Option<&Path>,
         at: Timestamp,
+        ui: Ui,
     ) -> Vec<String> {
         let mut warnings = Vec::new();
         let kept = file.and_then(|file| PlogReader::open(file).ok());
@@ -119,11 +147,21 @@ impl Told {
             previous: previous.map(|(_, outcome)| outcome),
         };
         let event = facts.event(moment, at);
+        let (all_told, wait) = mpsc::channel::<()>();
+        let patience = thread::Builder::new().name("patience".to_owned());
+        let patience = patience.spawn(move || {
+            if wait.recv_timeout(SILENCE) == Err(RecvTimeoutError::Timeout) {
+                ui.say("waiting for those whom `[notify]` tells of the build; Ctrl-C leaves without them");
+            }
+        });
         if let Some(beginning) = self.beginning {
             // It panicked: that is said on standard error already.
             warnings.extend(beginning.join().unwrap_or_default());
         }
         warnings.extend(self.telling.tell(&self.plan, moment, &event));
+        drop(all_told);
+        // A word that is being said stands before what comes next.
+        _ = patience.map(JoinHandle::join);
         warnings
     }
 }

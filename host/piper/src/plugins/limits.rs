@@ -16,13 +16,20 @@ const RUN: Duration = WALL_CEILING;
 /// How long a step may run in a pipeline that has no timeout: a year, which a clock can still add.
 const ENDLESS: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// How long somebody may take to be told something: whoever ran the build sits before it.
+const TOLD: Duration = Duration::from_secs(10);
+
 /// The limits of a call.
 pub fn of(kind: Kind, granted: &grant::Limits) -> Limits {
     let limits = match kind {
         Kind::StepPlanner | Kind::ConfigCheck => Limits::of_planner(),
         Kind::TriggerWebhook => Limits::of_webhook(),
         Kind::StepRunner => Limits::of_runner(RUN),
-        Kind::TriggerPoll | Kind::LogSink | Kind::LogReader | Kind::Notifier => Limits::default(),
+        Kind::Notifier => Limits {
+            wall: TOLD,
+            ..Limits::default()
+        },
+        Kind::TriggerPoll | Kind::LogSink | Kind::LogReader => Limits::default(),
     };
     limits.set(granted)
 }
