@@ -3,14 +3,13 @@
 //! Nothing here knows what a plugin does; [`Plugin`](crate::Plugin) calls, and [`load`](crate::load) makes it.
 
 use crate::{
-    instance::Sandbox,
     limits::{self, TICK},
-    linker,
+    linker::Links,
 };
 use std::{
     path::PathBuf,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
@@ -32,6 +31,8 @@ pub struct HostOptions {
     pub cache: Option<PathBuf>,
     /// The largest component that is looked at, in bytes.
     pub component_bytes: usize,
+    /// Whether room for instances is made once for all of them, which pays off with some hundred calls.
+    pub has_pool: bool,
 }
 
 impl Default for HostOptions {
@@ -39,6 +40,7 @@ impl Default for HostOptions {
         Self {
             cache: None,
             component_bytes: limits::COMPONENT_BYTES,
+            has_pool: true,
         }
     }
 }
@@ -67,7 +69,11 @@ impl Host {
 
     /// The engine and what goes with it, made now if need be.
     pub(crate) fn running(&self) -> Result<&Arc<Running>, String> {
-        let make = || Running::start().map(Arc::new).map_err(|e| format!("{e:#}"));
+        let make = || {
+            Running::start(self.0.options.has_pool)
+                .map(Arc::new)
+                .map_err(|e| format!("{e:#}"))
+        };
         self.0
             .running
             .get_or_init(make)
@@ -94,17 +100,18 @@ impl Host {
 /// The engine, its linker and its clock.
 pub(crate) struct Running {
     pub(crate) engine: Engine,
-    pub(crate) linker: wasmtime::component::Linker<Sandbox>,
+    pub(crate) links: Mutex<Links>,
     pub(crate) pulse: Pulse,
     pub(crate) slots: Arc<Semaphore>,
 }
 
 impl Running {
-    fn start() -> wasmtime::Result<Self> {
+    fn start(has_pool: bool) -> wasmtime::Result<Self> {
         // Pooling reserves address space for all slots, which `ulimit -v` or a small machine may refuse.
-        let engine = Engine::new(&config(Some(pool()))).or_else(|_| Engine::new(&config(None)))?;
+        let engine =
+            Engine::new(&config(has_pool.then(pool))).or_else(|_| Engine::new(&config(None)))?;
         Ok(Self {
-            linker: linker::linker(&engine)?,
+            links: Mutex::new(Links::new(&engine)?),
             pulse: Pulse::start(engine.clone())?,
             slots: Arc::new(Semaphore::new(SLOTS as usize)),
             engine,

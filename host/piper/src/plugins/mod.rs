@@ -71,11 +71,20 @@ impl Places {
     }
 }
 
-/// What loads plugins; costs nothing until the first is loaded. How large each may be was checked when it was read.
+/// From how many steps of plugins on room is made for all of their instances at once: it costs as much as some twenty of them gain.
+const MANY: usize = 20;
+
+/// What loads plugins for a call or two; costs nothing until the first is loaded. How large each may be was checked when it was read.
 pub fn host(places: &Places) -> Host {
+    host_of(places, 1)
+}
+
+/// What loads plugins and calls them about as often as this.
+pub(crate) fn host_of(places: &Places, calls: usize) -> Host {
     Host::new(HostOptions {
         cache: places.cache.clone(),
         component_bytes: COMPONENT_BYTES_CEILING,
+        has_pool: calls >= MANY,
     })
 }
 

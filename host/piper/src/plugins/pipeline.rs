@@ -7,7 +7,7 @@ use super::{
     Places,
     catalogue::Catalogue,
     component::Component,
-    host,
+    host_of,
     limits::{self, Subject},
     reads,
     rules::{Rule, Rules},
@@ -56,7 +56,7 @@ use std::{
 pub struct Plugins {
     ui: Ui,
     places: Places,
-    host: Host,
+    host: OnceCell<Host>,
     effects: OnceCell<Effects>,
     catalogue: OnceCell<Rc<Catalogue>>,
     /// By what the project calls them.
@@ -78,8 +78,8 @@ impl Plugins {
         let places = Places::find();
         Self {
             ui: *ui,
-            host: host(&places),
             places,
+            host: OnceCell::new(),
             effects: OnceCell::new(),
             catalogue: OnceCell::new(),
             found: RefCell::default(),
@@ -93,10 +93,11 @@ impl Plugins {
     ///
     /// Everything that is wrong with the plugins' options and with what planners answered.
     pub fn expand(&self, loaded: &LoadedProject, plan: Plan) -> Result<Plan, Vec<Problem>> {
-        if !has_plugins(&plan) {
+        let calls = plan.steps.iter().filter(|step| is_plugin(step)).count();
+        if calls == 0 {
             return Ok(plan);
         }
-        self.host.warm();
+        self.host(calls).warm();
         let params = params(&plan);
         plan::expand(&loaded.project, &loaded.source, plan, |step, call| {
             let table = table(step);
@@ -123,7 +124,7 @@ impl Plugins {
         loaded: &LoadedProject,
         plan: &Plan,
     ) -> Result<Option<Tasks>, Vec<Problem>> {
-        if !has_plugins(plan) {
+        if !plan.steps.iter().any(is_plugin) {
             return Ok(None);
         }
         let (mut steps, mut problems) = (BTreeMap::new(), Vec::new());
@@ -247,6 +248,11 @@ impl Plugins {
         })
     }
 
+    /// What loads plugins, and will call them about as often as the first who asks says.
+    fn host(&self, calls: usize) -> &Host {
+        self.host.get_or_init(|| host_of(&self.places, calls))
+    }
+
     fn catalogue(&self, loaded: &LoadedProject) -> Result<Rc<Catalogue>, Vec<Problem>> {
         if let Some(catalogue) = self.catalogue.get() {
             return Ok(Rc::clone(catalogue));
@@ -315,7 +321,7 @@ impl Plugins {
             return Ok(plugin.clone());
         }
         let plugin = component
-            .load(&self.host)
+            .load(self.host(1))
             .map_err(|error| place.all(error))?;
         let mut loaded = self.loaded.borrow_mut();
         if let Some(why) = plugin.not_kept().filter(|_| loaded.is_empty()) {
@@ -516,10 +522,8 @@ fn once(problems: Vec<Problem>) -> Vec<Problem> {
     kept
 }
 
-fn has_plugins(plan: &Plan) -> bool {
-    plan.steps
-        .iter()
-        .any(|step| matches!(step.command, Command::Plugin(_)))
+fn is_plugin(step: &PlannedStep) -> bool {
+    matches!(step.command, Command::Plugin(_))
 }
 
 fn params(plan: &Plan) -> Value {

@@ -17,7 +17,7 @@ use crate::{
 use cache::Cache;
 use parse::Parsed;
 use sha2::{Digest, Sha256};
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::PoisonError};
 use wasmtime::component::Component;
 
 /// Why a component is no plugin.
@@ -179,11 +179,16 @@ fn template(running: &Running, component: &Component, kinds: &[Kind]) -> Result<
         return Err(Error::Imports { imports: unknown });
     }
     let misfit = |error: wasmtime::Error| Error::Misfit(format!("{error:#}"));
-    let pre = match running.linker.instantiate_pre(component) {
+    let mut links = running.links.lock().unwrap_or_else(PoisonError::into_inner);
+    let ty = component.component_type();
+    let linker = links
+        .with(ty.imports(&running.engine).map(|(name, _)| name))
+        .map_err(misfit)?;
+    let pre = match linker.instantiate_pre(component) {
         Ok(pre) => pre,
         // Something is not there. A linker of its own costs as much as all else of loading, and few plugins need one.
         Err(_) => {
-            let mut linker = running.linker.clone();
+            let mut linker = linker.clone();
             stub::fill(&mut linker, &running.engine, component).map_err(misfit)?;
             linker.instantiate_pre(component).map_err(misfit)?
         }

@@ -7,10 +7,13 @@ use crate::{
     log::{Level, Line, Receiver},
 };
 use std::{
-    fs,
+    env, fs,
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
+
+/// The variable with which the host of tests has no pool.
+pub(super) const NO_POOL: &str = "PIPER_TEST_NO_POOL";
 
 /// The component's bytes, built once for all tests.
 pub(super) fn odd() -> &'static [u8] {
@@ -21,7 +24,12 @@ pub(super) fn odd() -> &'static [u8] {
 /// One host for all tests that need none of their own.
 pub(super) fn host() -> Host {
     static HOST: OnceLock<Host> = OnceLock::new();
-    let host = HOST.get_or_init(|| Host::new(HostOptions::default()));
+    let host = HOST.get_or_init(|| {
+        Host::new(HostOptions {
+            has_pool: env::var_os(NO_POOL).is_none(),
+            ..HostOptions::default()
+        })
+    });
     host.clone()
 }
 

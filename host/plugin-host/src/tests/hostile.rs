@@ -10,9 +10,10 @@ mod sandbox;
 mod sinks;
 mod texts;
 
-use super::guests::{call, crash, invocation, plugin};
+use super::guests::{NO_POOL, call, crash, invocation, plugin};
 use crate::{Crash, Invocation};
 use std::{env, fs, process::Command};
+use test_case::test_case;
 
 /// Tests.
 type Tries = &'static [fn()];
@@ -135,8 +136,9 @@ fn all_attacks_one_after_another() {
 /// What all plugins of these tests may use at a time, in KiB: a memory of 128 MiB, and what they hand to the host three times over.
 const MOST: u64 = (128 + 3 * 17) * 1024;
 
-#[test]
-fn the_host_outlives_all_attacks_and_stays_small() {
+#[test_case(true; "with a pool")]
+#[test_case(false; "without a pool")]
+fn the_host_outlives_all_attacks_and_stays_small(has_pool: bool) {
     #[expect(
         clippy::disallowed_methods,
         reason = "no step of a build; the test waits for it"
@@ -144,6 +146,9 @@ fn the_host_outlives_all_attacks_and_stays_small() {
     let mut attacked = Command::new(env::current_exe().expect("a test has a file"));
     attacked.args(["--ignored", "--exact"]);
     attacked.arg("tests::hostile::all_attacks_one_after_another");
+    if !has_pool {
+        attacked.env(NO_POOL, "1");
+    }
     let ended = attacked.output().expect("a test can be run");
     let said = String::from_utf8_lossy(&ended.stdout);
     assert!(
