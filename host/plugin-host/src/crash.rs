@@ -37,7 +37,7 @@ pub(crate) struct Unsupported(pub(crate) String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crash {
     /// Machine-readable: `plugin.trap`, `plugin.exit`, `plugin.broken`, `plugin.quarantined`, `limit.cpu`, `limit.memory`,
-    /// `limit.table`, `limit.stack`, `limit.handles`, `limit.host-data`, `limit.time`, `call.cancelled`, `host.busy`, `host.unsupported`.
+    /// `limit.table`, `limit.stack`, `limit.handles`, `limit.instances`, `limit.host-data`, `limit.time`, `call.cancelled`, `host.busy`, `host.unsupported`.
     pub code: &'static str,
     /// Which export was called.
     pub call: &'static str,
@@ -138,6 +138,11 @@ impl Crash {
         if text.contains("component handles") || text.contains("handle table") {
             let message = format!("it holds more than {} handles", crate::limits::HANDLES);
             return Self::new("limit.handles", call, message);
+        }
+        if text.contains("instance count too high") {
+            let most = crate::limits::INSTANCES;
+            let message = format!("it is made of more than {most} instances");
+            return Self::new("limit.instances", call, message);
         }
         // Nothing that a plugin does is a system call that fails; this is one of the runtime's own, mostly for want of memory.
         if text.contains("(os error ") {

@@ -11,6 +11,7 @@ use crate::{
     Plugin,
     engine::{Host, Running},
     kind::Kind,
+    limits,
     plugin::{Facts, Template},
     policy::source::PluginDigest,
 };
@@ -152,17 +153,38 @@ fn compiled(
     component: &[u8],
 ) -> Result<Component, Error> {
     if let Some(compiled) = cache.and_then(|cache| cache.find(&running.engine, digest)) {
+        check_needs(&compiled)?;
         return Ok(compiled);
     }
     // Validation happens here; `parse` has looked at names only. What is not accepted is named.
     parse::check_features(component)?;
     let compiled = Component::from_binary(&running.engine, component)
         .map_err(|error| Error::TooMuch(format!("{error:#}")))?;
+    check_needs(&compiled)?;
     if let Some(cache) = cache {
         // Nor must a full disk.
         let _ = cache.keep(&running.engine, digest, &compiled);
     }
     Ok(compiled)
+}
+
+/// Refuses what no instance can be made of. A pool says so by itself; how many instances its modules have, nobody knows before there
+/// are any.
+fn check_needs(component: &Component) -> Result<(), Error> {
+    // No component that we accept imports modules, which would hide their needs.
+    let Some(needs) = component.resources_required() else {
+        return Ok(());
+    };
+    let most = |what: &str, has: u64, limit: usize| match has > limit as u64 {
+        true => Err(Error::TooMuch(format!(
+            "{has} {what}, and {limit} are allowed"
+        ))),
+        false => Ok(()),
+    };
+    most("memories", needs.num_memories.into(), limits::MEMORIES)?;
+    most("tables", needs.num_tables.into(), limits::TABLES)?;
+    let elements = needs.max_initial_table_size.unwrap_or(0);
+    most("elements in a table", elements, limits::TABLE_ELEMENTS)
 }
 
 /// An error with its cause.

@@ -32,6 +32,7 @@ const ATTACKS: &[(&str, Tries)] = &[
         &[sandbox::a_bomb_in_many_memories_ends],
     ),
     ("table bomb", &[sandbox::a_bomb_in_tables_ends]),
+    ("bomb of instances", &[sandbox::a_bomb_of_instances_ends]),
     ("handle bomb", &[sandbox::a_bomb_of_handles_ends]),
     (
         "requests and commands that are never sent",

@@ -23,12 +23,15 @@ struct Parts {
 }
 
 impl Parts {
-    fn load(self) -> Result<Plugin, Error> {
-        let text = include_str!("runner.wat")
+    fn text(self) -> String {
+        include_str!("runner.wat")
             .replace("{REALLOC}", self.realloc)
             .replace("{MAIN}", self.main)
-            .replace("{RUN}", self.run);
-        host().load(&wat::parse_str(&text).expect("the guest can be read"))
+            .replace("{RUN}", self.run)
+    }
+
+    fn load(self) -> Result<Plugin, Error> {
+        host().load(&wat::parse_str(self.text()).expect("the guest can be read"))
     }
 
     async fn crash(self) -> Crash {
@@ -170,6 +173,23 @@ pub(super) async fn a_bomb_in_tables_ends() {
         ..HONEST
     };
     assert!(matches!(from_the_start.load(), Err(Error::TooMuch(_))));
+}
+
+#[tokio::test]
+pub(super) async fn a_bomb_of_instances_ends() {
+    let many = "(core module $one)".to_owned() + &"(core instance (instantiate $one))".repeat(100);
+    let text = HONEST
+        .text()
+        .replace("(component\n", &format!("(component {many}\n"));
+    match host().load(&wat::parse_str(&text).unwrap()) {
+        // A pool knows.
+        Err(Error::TooMuch(_)) => {}
+        loaded => {
+            let crash = crash(&loaded.unwrap(), &tight(), "").await;
+            assert_eq!(crash.code, "limit.instances", "{crash}");
+        }
+    }
+    next_is_unaffected().await;
 }
 
 #[tokio::test]
