@@ -13,6 +13,7 @@ static HOST: LazyLock<Host> = LazyLock::new(|| {
     Host::new(HostOptions {
         cache: None,
         component_bytes: 1 << 20,
+        has_pool: true,
     })
 });
 
