@@ -38,6 +38,7 @@ pub(crate) struct Facts {
     pub(crate) options_schema: Option<String>,
     pub(crate) kinds: Vec<Kind>,
     pub(crate) imports: Vec<String>,
+    pub(crate) stubs: Vec<String>,
     pub(crate) unknown_exports: Vec<String>,
     pub(crate) not_kept: Option<String>,
 }
@@ -150,6 +151,11 @@ impl Plugin {
     /// What it imports, as a hint at what it may want to do.
     pub fn imports(&self) -> &[String] {
         &self.0.facts.imports
+    }
+
+    /// The functions of the contract that it imports and this host lacks, as `INTERFACE#FUNCTION`: it is told so when it calls one.
+    pub fn stubs(&self) -> &[String] {
+        &self.0.facts.stubs
     }
 
     /// What it exports that this host does not know.

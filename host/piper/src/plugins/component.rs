@@ -156,8 +156,8 @@ impl Component {
             | LoadError::Damaged(_)
             | LoadError::TooMuch(_)
             | LoadError::Feature(_)
-            | LoadError::Manifests(_)
-            | LoadError::ManifestText
+            | LoadError::Sections { .. }
+            | LoadError::SectionText(_)
             | LoadError::NoKind { .. }
             | LoadError::Imports { .. }
             | LoadError::Misfit(_) => {

@@ -4,6 +4,7 @@
 //! something else to do call from a thread of their own.
 
 mod cache;
+mod fit;
 mod parse;
 mod stub;
 
@@ -49,14 +50,21 @@ pub enum Error {
     /// It uses wasm that plugins may not use.
     #[error("the component uses {0}, which piper does not accept: build it without")]
     Feature(&'static str),
-    /// It has several manifests and none of its own.
+    /// It has several manifests, or schemas, of which none comes before the others.
     #[error(
-        "the component holds {0} different manifests in its parts and none of its own: add a `piper:manifest` section to the component itself"
+        "the component has {count} different `{name}` sections in {place}: one in the component itself, and no more, is the one that counts"
     )]
-    Manifests(usize),
-    /// A manifest is not text.
-    #[error("the component's `piper:manifest` section is not UTF-8")]
-    ManifestText,
+    Sections {
+        /// The sections' name.
+        name: &'static str,
+        /// How many there are.
+        count: usize,
+        /// At which level, in words.
+        place: &'static str,
+    },
+    /// A manifest or a schema is not text.
+    #[error("the component's `{0}` section is not UTF-8")]
+    SectionText(&'static str),
     /// It exports nothing that this host knows.
     #[error(
         "the component is no plugin for this piper: {}",
@@ -130,7 +138,7 @@ impl Host {
             Err(error) => return Err(error),
         };
         let compiled = compiled(running, cache.as_ref(), digest, component)?;
-        let template = template(running, &compiled, &parsed.kinds)?;
+        let (template, stubs) = template(running, &compiled, &parsed.kinds)?;
         let facts = Facts {
             digest,
             size: component.len(),
@@ -139,6 +147,7 @@ impl Host {
             options_schema: parsed.options_schema,
             kinds: parsed.kinds,
             imports: parsed.imports,
+            stubs,
             unknown_exports: parsed.unknown_exports,
             not_kept,
         };
@@ -195,10 +204,19 @@ fn described(error: &Error) -> String {
     }
 }
 
-fn template(running: &Running, component: &Component, kinds: &[Kind]) -> Result<Template, Error> {
+/// Links a component; beside it, which functions of the contract it imports that this host lacks.
+fn template(
+    running: &Running,
+    component: &Component,
+    kinds: &[Kind],
+) -> Result<(Template, Vec<String>), Error> {
     let unknown = stub::unknown(&running.engine, component);
     if !unknown.is_empty() {
         return Err(Error::Imports { imports: unknown });
+    }
+    let misfits = fit::misfits(&running.engine, component, kinds);
+    if !misfits.is_empty() {
+        return Err(Error::Misfit(misfits.join("; ")));
     }
     let misfit = |error: wasmtime::Error| Error::Misfit(format!("{error:#}"));
     let mut links = running.links.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,16 +224,26 @@ fn template(running: &Running, component: &Component, kinds: &[Kind]) -> Result<
     let linker = links
         .with(ty.imports(&running.engine).map(|(name, _)| name))
         .map_err(misfit)?;
-    let pre = match linker.instantiate_pre(component) {
-        Ok(pre) => pre,
+    let (pre, stubs) = match linker.instantiate_pre(component) {
+        Ok(pre) => (pre, Vec::new()),
         // Something is not there. A linker of its own costs as much as all else of loading, and few plugins need one.
         Err(_) => {
             let mut linker = linker.clone();
-            stub::fill(&mut linker, &running.engine, component).map_err(misfit)?;
-            linker.instantiate_pre(component).map_err(misfit)?
+            let stubs = stub::fill(&mut linker, &running.engine, component).map_err(misfit)?;
+            let pre = linker.instantiate_pre(component).map_err(misfit)?;
+            (pre, stubs)
         }
     };
-    Template::new(pre, kinds).map_err(misfit)
+    let template = Template::new(pre, kinds).map_err(misfit)?;
+    Ok((template, stubs))
+}
+
+/// The types of what a component exports of the contract, as `exports.txt` has them.
+#[cfg(test)]
+pub(crate) fn exports(host: &Host, component: &[u8]) -> String {
+    let running = host.running().expect("the engine starts");
+    let component = Component::from_binary(&running.engine, component).expect("it compiles");
+    fit::exports(&running.engine, &component)
 }
 
 /// Names for people.

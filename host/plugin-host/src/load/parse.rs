@@ -126,7 +126,7 @@ fn damaged(error: wasmparser::BinaryReaderError) -> Error {
 /// A custom section that may be in the component and in its parts.
 struct Section<'a> {
     name: &'static str,
-    own: Option<&'a [u8]>,
+    own: BTreeSet<&'a [u8]>,
     nested: BTreeSet<&'a [u8]>,
 }
 
@@ -134,7 +134,7 @@ impl<'a> Section<'a> {
     fn new(name: &'static str) -> Self {
         Self {
             name,
-            own: None,
+            own: BTreeSet::new(),
             nested: BTreeSet::new(),
         }
     }
@@ -143,25 +143,33 @@ impl<'a> Section<'a> {
         if name != self.name {
             return;
         }
-        if depth == 0 {
-            self.own = Some(data);
+        let level = if depth == 0 {
+            &mut self.own
         } else {
-            self.nested.insert(data);
-        }
+            &mut self.nested
+        };
+        level.insert(data);
     }
 
     /// The component's own; or the one that all its parts agree on, which is where compilers put it.
     fn text(self) -> Result<Option<String>, Error> {
-        let nested = self.nested.len();
-        let data = match (self.own, self.nested.into_iter().next()) {
-            (Some(own), _) => own,
-            (None, Some(only)) if nested == 1 => only,
-            (None, Some(_)) => return Err(Error::Manifests(nested)),
-            (None, None) => return Ok(None),
+        let (level, place) = match self.own.is_empty() {
+            false => (self.own, "itself"),
+            true => (self.nested, "its parts, and none of its own"),
         };
-        match std::str::from_utf8(data) {
-            Ok(text) => Ok(Some(text.to_owned())),
-            Err(_) => Err(Error::ManifestText),
+        let count = level.len();
+        let mut level = level.into_iter();
+        match (level.next(), level.next()) {
+            (None, _) => Ok(None),
+            (Some(only), None) => match std::str::from_utf8(only) {
+                Ok(text) => Ok(Some(text.to_owned())),
+                Err(_) => Err(Error::SectionText(self.name)),
+            },
+            (Some(_), Some(_)) => Err(Error::Sections {
+                name: self.name,
+                count,
+                place,
+            }),
         }
     }
 }

@@ -37,12 +37,13 @@ pub(super) fn unknown(engine: &Engine, component: &Component) -> Vec<String> {
     unknown
 }
 
-/// Links stubs for what is of the contract and unknown here.
+/// Links stubs for what is of the contract and unknown here, and names its functions.
 pub(super) fn fill(
     linker: &mut Linker<Sandbox>,
     engine: &Engine,
     component: &Component,
-) -> Result<()> {
+) -> Result<Vec<String>> {
+    let mut stubs = Vec::new();
     for (name, import) in component.component_type().imports(engine) {
         if !name.starts_with("piper:") {
             continue;
@@ -50,10 +51,11 @@ pub(super) fn fill(
         if let ComponentItem::ComponentInstance(instance) = import.ty {
             // Our own instance of the same track, so that what we have and what we lack are found in one place.
             let at = ours(name).unwrap_or(name);
-            fill_instance(&mut linker.instance(at)?, engine, name, &instance)?;
+            let mut linker = linker.instance(at)?;
+            stubs.extend(fill_instance(&mut linker, engine, name, &instance));
         }
     }
-    Ok(())
+    Ok(stubs)
 }
 
 fn fill_instance(
@@ -61,19 +63,24 @@ fn fill_instance(
     engine: &Engine,
     interface: &str,
     instance: &ComponentInstance,
-) -> Result<()> {
+) -> Vec<String> {
+    let mut stubs = Vec::new();
     for (name, export) in instance.exports(engine) {
         match export.ty {
             ComponentItem::ComponentFunc(_) => {
                 let warned = Arc::new(AtomicBool::new(false));
                 let full: Arc<str> = format!("{interface}#{name}").into();
-                // It fails if the name is taken, which means that we have the function.
-                let _ = linker.func_new(name, move |mut store, ty, _, results| {
+                let stub = full.to_string();
+                let linked = linker.func_new(name, move |mut store, ty, _, results| {
                     if !warned.swap(true, Ordering::Relaxed) {
                         warn(store.data_mut(), &full);
                     }
                     answer(&full, &ty, results)
                 });
+                // It fails if the name is taken, which means that we have the function.
+                if linked.is_ok() {
+                    stubs.push(stub);
+                }
             }
             ComponentItem::Resource(_) => {
                 // Nobody can make one, so its destructor has nothing to do.
@@ -82,7 +89,7 @@ fn fill_instance(
             _ => {}
         }
     }
-    Ok(())
+    stubs
 }
 
 fn warn(store: &mut Sandbox, function: &str) {

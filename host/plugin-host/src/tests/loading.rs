@@ -41,6 +41,7 @@ fn a_host_without_plugins_starts_nothing() {
 fn a_plugin_is_every_kind_that_it_exports() {
     assert_eq!(plugin().kinds(), Kind::ALL);
     assert_eq!(plugin().unknown_exports(), [""; 0]);
+    assert_eq!(plugin().stubs(), [""; 0]);
     assert_eq!(plugin().size(), odd().len());
     assert!(
         plugin()
@@ -70,11 +71,47 @@ fn a_component_without_a_known_kind_is_refused_with_what_it_has(export: &str, ex
 }
 
 #[test]
-fn an_export_of_a_known_name_and_another_type_is_a_misfit() {
-    let error = host()
-        .load(&exporting("piper:step/step-runner@0.1.0", ""))
-        .unwrap_err();
+fn the_table_of_exports_is_what_the_contract_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/load/exports.txt");
+    let now = crate::load::exports(&host(), odd());
+    if fs::read_to_string(&path).unwrap() != now {
+        fs::write(&path, now).unwrap();
+        panic!("the contract has changed, and the table with it: look at the difference");
+    }
+}
+
+#[test]
+fn an_interface_without_a_function_of_the_contract_is_a_misfit() {
+    let said = refusal(&exporting("piper:logs/log-sink@0.1.0-draft.1", ""));
+    assert_eq!(said.matches(" lacks `").count(), 3, "{said}");
+    let said = refusal(&exporting("piper:step/step-runner@0.1.3", ""));
+    let expected = "the component does not fit the contract: `piper:step/step-runner@0.1.3` lacks `run`, which the contract has as `func(record {name: string, ";
+    assert!(said.starts_with(expected), "{said}");
+}
+
+#[test_case("(param \"n\" u32)", "`run` of `piper:step/step-runner@0.1.0` is `func(u32)`"; "another parameter")]
+#[test_case("", "`run` of `piper:step/step-runner@0.1.0` is `func()`"; "none")]
+fn a_function_of_another_type_than_the_contracts_is_named_when_it_is_loaded(
+    params: &str,
+    expected: &str,
+) {
+    let text = format!(
+        r#"(component
+            (core module $m (func (export "run") {}))
+            (core instance $i (instantiate $m))
+            (func $run {params} (canon lift (core func $i "run")))
+            (instance $it (export "run" (func $run)))
+            (export "piper:step/step-runner@0.1.0" (instance $it)))"#,
+        if params.is_empty() { "" } else { "(param i32)" }
+    );
+    let error = host().load(&wat::parse_str(text).unwrap()).unwrap_err();
     assert!(matches!(error, Error::Misfit(_)), "{error}");
+    let said = error.to_string();
+    assert!(said.contains(expected), "{said}");
+    assert!(
+        said.contains(", and the contract has `func(record {name: "),
+        "{said}"
+    );
 }
 
 #[test]
@@ -143,11 +180,34 @@ fn a_manifest_of_the_component_wins_over_those_of_its_parts() {
         Some("a")
     );
     assert_eq!(parse(&(part("a") + own)).unwrap().as_deref(), Some("own"));
+    let said = parse(&(part("a") + &part("b"))).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "the component has 2 different `piper:manifest` sections in its parts, and none of its own: one in the component itself, and no more, is the one that counts"
+    );
     assert!(matches!(
-        parse(&(part("a") + &part("b"))),
-        Err(Error::Manifests(2))
+        parse(&part(r"\ff")),
+        Err(Error::SectionText("piper:manifest"))
     ));
-    assert!(matches!(parse(&part(r"\ff")), Err(Error::ManifestText)));
+}
+
+#[test]
+fn two_manifests_of_the_component_itself_are_a_mistake() {
+    let own = |text: &str| format!(r#"(@custom "piper:manifest" "{text}")"#);
+    let parse = |text: &str| {
+        let component = exporting("piper:step/step-runner@0.1.0", text);
+        super::super::load::describe(&component).map(|described| described.manifest)
+    };
+    assert_eq!(
+        parse(&(own("a") + &own("a"))).unwrap().as_deref(),
+        Some("a"),
+        "nobody can tell them apart"
+    );
+    let said = parse(&(own("a") + &own("b"))).unwrap_err().to_string();
+    assert!(
+        said.starts_with("the component has 2 different `piper:manifest` sections in itself: "),
+        "{said}"
+    );
 }
 
 #[test]
@@ -219,6 +279,12 @@ async fn a_plugin_of_a_later_contract_works_until_it_calls_what_is_not_there() {
     let plugin = host().load(&component).unwrap();
     assert_eq!(plugin.kinds(), [Kind::StepRunner]);
     assert_eq!(plugin.unknown_exports(), ["acme:own/extra@1.0.0"]);
+    let stubs = [
+        "base/state@0.1.3#touch",
+        "base/state@0.1.3#count",
+        "base/later@0.1.3#find",
+    ];
+    assert_eq!(plugin.stubs(), stubs.map(|stub| format!("piper:{stub}")));
     for (name, function) in [
         ("touch", "piper:base/state@0.1.3#touch"),
         ("find", "piper:base/later@0.1.3#find"),
