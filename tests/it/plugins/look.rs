@@ -113,6 +113,41 @@ fn a_kind_that_only_one_side_knows_of_is_a_problem() {
 }
 
 #[test]
+fn a_permission_that_no_kind_of_the_plugin_can_use_is_a_problem() {
+    let env = TestEnv::empty();
+    let head =
+        "manifest = 1\nname = \"a\"\nversion = \"1.0.0\"\nlicense = \"MIT\"\ndescription = \"d\"\n";
+    let (http, exec) = (
+        "[[permission.http]]\nto = \"GET https://a.example\"\nwhy = \"x\"\n",
+        "[[permission.exec]]\nargv = [\"git\"]\nwhy = \"x\"\n",
+    );
+    let check = |kinds: &str, asks: &str| {
+        env.write("piper-plugin.toml", format!("{head}{kinds}{asks}"));
+        plugin(&env, &["check"]).finish()
+    };
+    let (planner, runner) = (
+        "[[step]]\nname = \"p\"\nrole = \"planner\"\n",
+        "[[step]]\nname = \"r\"\nrole = \"runner\"\n",
+    );
+    check(planner, http)
+        .exits(2)
+        .complains("error[P0108]: `a` asks for `[[permission.http]]`, and a step-planner may have no permission")
+        .complains("a plugin of these kinds can use it: step-runner, trigger-poll, ");
+    check(&format!("{planner}{runner}"), http)
+        .succeeds()
+        .says("piper-plugin.toml: no problems\n");
+    check("[[notifier]]\n", exec)
+        .succeeds()
+        .complains("warning[P0108]: `a` asks for `[[permission.exec]]`, which is no use to what it is: notifier")
+        .complains("a plugin of these kinds can use it: step-runner");
+    env.write("odd.wasm", component(&format!("{head}{planner}{http}")));
+    plugin(&env, &["check", "odd.wasm"])
+        .finish()
+        .exits(2)
+        .complains("exports `piper:step/step-runner@0.1.0`");
+}
+
+#[test]
 fn schemas_of_options_that_nothing_would_be_held_against_are_a_problem() {
     let env = TestEnv::empty();
     let check = |manifest: &str, schemas: Option<&str>| {

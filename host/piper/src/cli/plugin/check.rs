@@ -13,7 +13,7 @@ use crate::{
         settings::{self, Schema},
         used::readable,
     },
-    ui::{OutputFormat, Ui, problem},
+    ui::{OutputFormat, Ui, problem, sanitize::words},
 };
 use clap::Args;
 use piper_core::{
@@ -56,7 +56,14 @@ pub(super) fn run(args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
             )
             .help("name a component or a manifest; `piper plugin new` begins a plugin")
         })?;
-        let loaded = manifest::load(&text);
+        let mut loaded = manifest::load(&text);
+        if let Some(manifest) = &loaded.manifest {
+            let kinds = declared(manifest);
+            let kinds = kinds.iter().filter(|(_, is_declared, _)| *is_declared);
+            let kinds: Vec<Kind> = kinds.map(|(kind, ..)| *kind).collect();
+            let idle = idle_permissions(manifest.name.as_str(), manifest, &kinds);
+            loaded.problems.extend(idle);
+        }
         return report(&plugins::shown(&path), &loaded.problems, None, ui);
     }
     // A name that is also a file's means the file here, which is mostly just built.
@@ -94,6 +101,7 @@ pub(super) fn examine(component: &Component, plugin: &Plugin) -> (Option<Loaded>
     let mut problems = loaded.problems.clone();
     if let Some(manifest) = &loaded.manifest {
         problems.extend(mismatches(title, manifest, plugin.kinds()));
+        problems.extend(idle_permissions(title, manifest, plugin.kinds()));
         problems.extend(schema(title, manifest, plugin.config_schema()));
         problems.extend(unknown_events(title, manifest));
         problems.extend(unknown_config(title, manifest, plugin.config_schema()));
@@ -102,10 +110,10 @@ pub(super) fn examine(component: &Component, plugin: &Plugin) -> (Option<Loaded>
     (Some(loaded), problems)
 }
 
-/// Kinds of which only the manifest or only the component knows.
-fn mismatches(title: &str, manifest: &Manifest, kinds: &[Kind]) -> Vec<Problem> {
+/// The kinds that a manifest can declare, whether it does, and how.
+fn declared(manifest: &Manifest) -> [(Kind, bool, &'static str); 6] {
     let has_step = |role: Role| manifest.steps.iter().any(|step| step.role == role);
-    let declared = [
+    [
         (
             Kind::StepPlanner,
             has_step(Role::Planner),
@@ -132,7 +140,11 @@ fn mismatches(title: &str, manifest: &Manifest, kinds: &[Kind]) -> Vec<Problem> 
             !manifest.notifiers.is_empty(),
             "[[notifier]]",
         ),
-    ];
+    ]
+}
+
+/// Kinds of which only the manifest or only the component knows.
+fn mismatches(title: &str, manifest: &Manifest, kinds: &[Kind]) -> Vec<Problem> {
     let problem = |(kind, is_declared, table): (Kind, bool, &str)| {
         let table = table.replace('\n', ", ");
         match (kinds.contains(&kind), is_declared) {
@@ -147,7 +159,67 @@ fn mismatches(title: &str, manifest: &Manifest, kinds: &[Kind]) -> Vec<Problem> 
             (true, true) | (false, false) => None,
         }
     };
-    declared.into_iter().filter_map(problem).collect()
+    declared(manifest).into_iter().filter_map(problem).collect()
+}
+
+/// The kinds that can use a permission.
+fn users(permission: &str) -> &'static [Kind] {
+    match permission {
+        "exec" => &[Kind::StepRunner],
+        "files" => &[Kind::StepRunner, Kind::LogSink, Kind::LogReader],
+        "mail" | "builds" => &[Kind::Notifier],
+        "vcs" => &[Kind::TriggerPoll],
+        _ => &[
+            Kind::StepRunner,
+            Kind::TriggerPoll,
+            Kind::TriggerWebhook,
+            Kind::LogSink,
+            Kind::LogReader,
+            Kind::Notifier,
+        ],
+    }
+}
+
+/// Permissions that are no use to anything that the plugin is. A planner is a pure function, so it is wrong to ask for one as nothing else.
+fn idle_permissions(title: &str, manifest: &Manifest, kinds: &[Kind]) -> Vec<Problem> {
+    let kinds = kinds.iter().filter(|kind| **kind != Kind::ConfigCheck);
+    let kinds: Vec<Kind> = kinds.copied().collect();
+    if kinds.is_empty() {
+        return Vec::new();
+    }
+    let is_pure = kinds == [Kind::StepPlanner];
+    let named = |kinds: &[Kind]| {
+        let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+        names.join(", ")
+    };
+    let asked = super::permissions::asked(manifest);
+    let asked: BTreeSet<&str> = asked.iter().map(|ask| ask.kind).collect();
+    let idle = asked
+        .into_iter()
+        .filter(|asked| !users(asked).iter().any(|user| kinds.contains(user)));
+    let problem = |permission: &str| {
+        let help = format!(
+            "take it out of the manifest; a plugin of these kinds can use it: {}",
+            named(users(permission))
+        );
+        let problem = match is_pure {
+            true => Problem::error(
+                codes::BAD_VALUE,
+                format!(
+                    "`{title}` asks for `[[permission.{permission}]]`, and a step-planner may have no permission: it plans from what it is told, and nothing else"
+                ),
+            ),
+            false => Problem::warning(
+                codes::BAD_VALUE,
+                format!(
+                    "`{title}` asks for `[[permission.{permission}]]`, which is no use to what it is: {}",
+                    named(&kinds)
+                ),
+            ),
+        };
+        problem.help(help)
+    };
+    idle.map(problem).collect()
 }
 
 /// Whether the configuration's schema is there where it is said to be, and is JSON.
@@ -309,6 +381,7 @@ fn report(
                 object["kinds"] = json!(kinds(plugin));
                 object["size"] = json!(plugin.size());
                 object["digest"] = json!(plugin.digest().to_string());
+                object["stubs"] = json!(plugin.stubs());
             }
             ui.print(&object.to_string())?;
         }
@@ -357,11 +430,18 @@ fn summary(
         }
         let limits = limit_lines(plugin.kinds(), &Default::default()).into_iter();
         lines.extend(limits.map(|line| format!("  a call of {line}")));
+        let stubs = plugin.stubs().iter();
+        lines.extend(stubs.map(|stub| {
+            format!(
+                "  imports {}, which this piper lacks: a call to it fails",
+                words(stub)
+            )
+        }));
         let unknown = plugin.unknown_exports();
         if !unknown.is_empty() {
             lines.push(format!(
                 "  also exports {}, which piper does not know",
-                unknown.join(", ")
+                words(&unknown.join(", "))
             ));
         }
     }

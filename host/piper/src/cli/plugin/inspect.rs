@@ -221,6 +221,7 @@ impl Seen<'_> {
             "size": component.bytes.len(),
             "kinds": check::kinds(self.plugin),
             "imports": self.plugin.imports(),
+            "stubs": self.plugin.stubs(),
             "unknown_exports": self.plugin.unknown_exports(),
             "manifest": manifest,
             "permissions": permissions.map(|(manifest, standing)| permissions::json(manifest, standing)),
@@ -357,6 +358,8 @@ fn imports(plugin: &Plugin) -> Vec<String> {
         .iter()
         .map(|import| words(import).into_owned())
         .collect();
+    let stubs = plugin.stubs().iter();
+    lines.extend(stubs.map(|stub| format!("{}, which this piper lacks", words(stub))));
     if !others.is_empty() {
         lines.push(format!(
             "{} of WASI, which toolchains import whether they are called or not",
