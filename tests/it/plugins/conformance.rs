@@ -42,3 +42,46 @@ fn who_is_cancelled_ends_soon(name: &str, outcome: &str, reason: &str) {
     assert_eq!(what, outcome, "{why}");
     assert!(why.starts_with(reason), "{why}");
 }
+
+#[test]
+fn a_plan_that_no_build_could_run_fails_test_and_call_as_it_fails_exec() {
+    let rule = "plans steps that can be built";
+    assert_eq!(judged("planner", "lint", rule).0, "passed");
+    let (what, why) = judged("planner", "world", rule);
+    let expected =
+        "the plan of `odd` for step `planned` cannot be used: it is not {\"steps\": {NAME: table}}";
+    assert_eq!(what, "failed", "{why}");
+    assert!(why.starts_with(expected), "{why}");
+
+    let env = TestEnv::empty();
+    env.write("odd.wasm", component(super::MANIFEST));
+    let call = |plan: &str| {
+        let args = ["call", "./odd.wasm", "step-planner", "--name", "everything"];
+        plugin(&env, &[&args[..], &["--options", plan]].concat()).finish()
+    };
+    call(r#"{"steps": {"a": {"run": "x"}, "b": {"run": "x", "needs": ["a"]}}}"#).succeeds();
+    call(r#"{"steps": {"a b": {"run": "x"}, "c": {"run": "x", "needs": ["d"]}}}"#)
+        .exits(1)
+        .complains("error[P0105]: the plan of `odd` for step `planned`: ")
+        .complains("error[P0201]: the plan of `odd` for step `planned`: ");
+}
+
+#[test]
+fn what_a_test_did_not_see_is_counted_and_how_to_see_it_is_said() {
+    let env = TestEnv::empty();
+    let manifest = "manifest = 1\nname = \"odd\"\nversion = \"1.0.0\"\n[[step]]\nname = \"everything\"\nrole = \"runner\"\n";
+    // Only what the step does counts here, not that the guest is more than its manifest says.
+    env.write("odd.wasm", component(manifest));
+    let done = plugin(&env, &["test", "./odd.wasm"]).finish();
+    assert!(
+        done.out().contains("step-runner `everything` answers when it is called as the manifest says\n    as far as it came: it was refused commands, files, requests, secrets, state\n"),
+        "{}",
+        done.out()
+    );
+    done.complains(" of them only as far as its permissions: ")
+        .complains("`piper plugin grant` and `piper exec`");
+    let (what, _) = judged("runner", "everything", AGAIN);
+    assert_eq!(what, "refused");
+    let (what, _) = judged("runner", "hello", AGAIN);
+    assert_eq!(what, "passed");
+}

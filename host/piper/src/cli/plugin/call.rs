@@ -7,7 +7,7 @@ use super::{
     calling::{self, Input, ask},
     catalogue,
     conformance::names,
-    grants_file, permissions,
+    grants_file, permissions, planned,
 };
 use crate::{
     exit_code,
@@ -21,7 +21,7 @@ use crate::{
         talk::Talk,
         used::readable,
     },
-    ui::{OutputFormat, Ui, sanitize::words},
+    ui::{OutputFormat, Ui, problem, sanitize::words},
 };
 use anyhow::Context;
 use clap::{Args, builder::PossibleValuesParser};
@@ -65,7 +65,7 @@ const INPUTS: &str = r#"JSON is given as it is, as @FILE, or as - for standard i
 
 `--input` of a notifier is events, {"kind": "build.finished"}, with a `body` of your own or that of an example; of a trigger-poll its cursor, "text" or null; of a trigger-webhook a request, {"method": "POST", "target": "/", "headers": {}, "body": {}}; of a log-sink lines, ["one", "two"]; of a log-reader {"read": {}} or {"search": {}}. Without it, each gets a small example.
 
-The exit status is 1 if the plugin fails, or says that its step failed, that an event was not delivered or that a line was rejected."#;
+The exit status is 1 if the plugin fails, plans what no build could run, or says that its step failed, that an event was not delivered or that a line was rejected."#;
 
 pub(super) fn run(args: &CallArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let catalogue = catalogue(global)?;
@@ -106,9 +106,12 @@ pub(super) fn run(args: &CallArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, C
         kind,
         &mut call,
     )?;
-    let answer = plugins::wait(ask(&plugin, kind, &invocation, call, input))
-        .context("cannot wait for a plugin")?;
-    print(&component, kind, &answer, ui)?;
+    let name = manifest
+        .as_ref()
+        .map_or("plugin", |manifest| manifest.name.as_str());
+    let asked = answered((name, &plugin), kind, &invocation, call, input);
+    let (answer, mistakes) = plugins::wait(asked).context("cannot wait for a plugin")?;
+    print(&component, kind, (&answer, &mistakes), ui)?;
     // A step that failed, an event that was not delivered, a line that nobody will take.
     let has = |value: &Value, key: &str| value[key].as_array().is_some_and(|all| !all.is_empty());
     let is_red = |value: &Value| {
@@ -126,9 +129,26 @@ pub(super) fn run(args: &CallArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, C
         ));
     }
     Ok(match &answer {
-        Ok(value) if !is_red(value) => exit_code::SUCCESS,
+        Ok(value) if !is_red(value) && mistakes.is_empty() => exit_code::SUCCESS,
         Ok(_) | Err(_) => exit_code::BUILD_FAILED,
     })
+}
+
+/// The answer, and what is wrong with it if it is a plan.
+async fn answered(
+    (name, plugin): (&str, &Plugin),
+    kind: Kind,
+    invocation: &Invocation,
+    call: Call,
+    input: Input,
+) -> (Result<Value, CallError>, Vec<Problem>) {
+    if kind != Kind::StepPlanner {
+        return (ask(plugin, kind, invocation, call, input).await, Vec::new());
+    }
+    match plugin.plan(invocation, call).await {
+        Ok(plan) => (Ok(calling::as_json(&plan)), planned::mistakes(name, &plan)),
+        Err(error) => (Err(error), Vec::new()),
+    }
 }
 
 /// Names the only thing of its kind, and holds configuration and options against their schemas, as a build would; defaults are filled in.
@@ -244,7 +264,7 @@ fn chosen(
 fn print(
     component: &Component,
     kind: Kind,
-    answer: &Result<Value, CallError>,
+    (answer, mistakes): (&Result<Value, CallError>, &[Problem]),
     ui: &Ui,
 ) -> Result<(), CliError> {
     let failed = |error: &CallError| match error {
@@ -261,12 +281,20 @@ fn print(
                 "kind": kind.name(),
             });
             match answer {
-                Ok(value) => object["answer"] = value.clone(),
+                Ok(value) => {
+                    object["answer"] = value.clone();
+                    object["problems"] = json!(problem::json(mistakes, None));
+                }
                 Err(error) => object["error"] = failed(error),
             }
             ui.print(&object.to_string())?;
         }
-        (OutputFormat::Text, Ok(value)) => ui.print(&format!("{value:#}"))?,
+        (OutputFormat::Text, Ok(value)) => {
+            ui.print(&format!("{value:#}"))?;
+            if !mistakes.is_empty() {
+                ui.complain(&problem::text(mistakes, ui.err.color, None));
+            }
+        }
         (OutputFormat::Text, Err(_)) => {}
     }
     Ok(())

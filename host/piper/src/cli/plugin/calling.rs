@@ -342,7 +342,7 @@ fn lines(page: &Page) -> Vec<String> {
 }
 
 /// The plugin's JSON, or its text if it is none.
-fn as_json(text: &str) -> Value {
+pub(super) fn as_json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| json!(text))
 }
 

@@ -1,9 +1,14 @@
 //! What every plugin of a kind must do, whatever it is for.
 //!
 //! A plugin is free to fail: a [`CallError::Failed`] is an answer. It must not trap, hang or lie, and a few questions have one right
-//! answer for all. Nothing here is granted, so nothing here does harm.
+//! answer for all. Nothing here is granted, so nothing here does harm; and what a plugin does after it was refused something is only seen
+//! as far as that.
 
-use super::calling::{self, Input, ask, event, ship};
+use super::{
+    calling::{self, Input, ask, event, ship},
+    planned,
+    refusal::Refusals,
+};
 use crate::plugins::{limits, used::common_facts};
 use piper_plugin_host::{
     CallError, Cancel, FailureKind, Invocation, Plugin,
@@ -14,7 +19,7 @@ use piper_plugin_host::{
     },
 };
 use serde_json::{Map, Value, json};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// The plugin and with what it is called.
 pub(super) struct Subject<'a> {
@@ -31,6 +36,8 @@ pub(super) struct Subject<'a> {
 pub(super) enum Outcome {
     /// It does so.
     Passed,
+    /// It does so as far as it came without what it was refused.
+    Refused(BTreeSet<&'static str>),
     /// It does not, and what it does instead.
     Failed(String),
     /// Nobody can say, and what would help.
@@ -127,7 +134,22 @@ pub(super) fn names(manifest: Option<&Manifest>, kind: Kind) -> Vec<String> {
 }
 
 type Rules = Vec<(&'static str, Outcome)>;
-type Answer = Result<Value, CallError>;
+
+/// An answer, and what was refused before it was there.
+struct Answer {
+    said: Result<Value, CallError>,
+    refused: BTreeSet<&'static str>,
+}
+
+impl Answer {
+    /// It is as it must be.
+    fn passed(&self) -> Outcome {
+        match self.refused.is_empty() {
+            true => Outcome::Passed,
+            false => Outcome::Refused(self.refused.clone()),
+        }
+    }
+}
 
 /// One thing that the plugin is, called in many ways.
 struct Case<'a> {
@@ -137,9 +159,10 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn invocation(&self) -> Invocation {
+    fn invocation(&self, refusals: &Refusals) -> Invocation {
         Invocation {
             limits: limits::of(self.kind, &self.subject.limits),
+            services: refusals.services(),
             ..Invocation::default()
         }
     }
@@ -159,14 +182,13 @@ impl Case<'_> {
     }
 
     async fn ask(&self, call: Call, input: Input) -> Answer {
-        ask(
-            self.subject.plugin,
-            self.kind,
-            &self.invocation(),
-            call,
-            input,
-        )
-        .await
+        let refusals = Refusals::default();
+        let invocation = self.invocation(&refusals);
+        let said = ask(self.subject.plugin, self.kind, &invocation, call, input).await;
+        Answer {
+            said,
+            refused: refusals.seen(),
+        }
     }
 
     async fn example(&self) -> Answer {
@@ -175,8 +197,8 @@ impl Case<'_> {
 
     /// It may say no, but must not die.
     fn survives(&self, answer: &Answer) -> Outcome {
-        match answer {
-            Ok(_) | Err(CallError::Failed(_)) => Outcome::Passed,
+        match &answer.said {
+            Ok(_) | Err(CallError::Failed(_)) => answer.passed(),
             Err(error @ CallError::Crashed(_)) => {
                 Outcome::Failed(calling::story(self.subject.title, self.kind, error))
             }
@@ -189,9 +211,9 @@ impl Case<'_> {
         answer: &Answer,
         holds: impl FnOnce(&Value) -> Result<(), String>,
     ) -> Outcome {
-        match answer {
+        match &answer.said {
             Ok(value) => match holds(value) {
-                Ok(()) => Outcome::Passed,
+                Ok(()) => answer.passed(),
                 Err(why) => Outcome::Failed(why),
             },
             // Whoever needs options cannot be judged without any.
@@ -263,11 +285,10 @@ impl Case<'_> {
         let first = self.example().await;
         for _ in 1..REPEATS {
             let again = self.example().await;
-            let survived = self.survives(&again);
-            if survived != Outcome::Passed {
-                return survived;
+            if let failed @ Outcome::Failed(_) = self.survives(&again) {
+                return failed;
             }
-            let differs = match (&first, &again) {
+            let differs = match (&first.said, &again.said) {
                 (Ok(one), Ok(other)) => match (self.lasting(one), self.lasting(other)) {
                     (one, other) if one == other => continue,
                     (one, other) => {
@@ -282,7 +303,7 @@ impl Case<'_> {
             };
             return Outcome::Failed(differs);
         }
-        Outcome::Passed
+        first.passed()
     }
 
     /// What of an answer must be the same for the same arguments: what others act on. What is only read may tell the time, and a poll
@@ -307,10 +328,14 @@ impl Case<'_> {
     }
 
     async fn is_cancelled(&self) -> Outcome {
-        let cancel = Cancel::new();
+        let (cancel, refusals) = (Cancel::new(), Refusals::default());
         let invocation = Invocation {
             cancel: cancel.clone(),
-            ..self.invocation()
+            ..self.invocation(&refusals)
+        };
+        let answer = |said| Answer {
+            said,
+            refused: refusals.seen(),
         };
         let input = Input::example(self.kind);
         let called = ask(
@@ -321,9 +346,9 @@ impl Case<'_> {
             input,
         );
         let mut called = std::pin::pin!(called);
-        let answer = tokio::select! {
+        let said = tokio::select! {
             biased;
-            answer = &mut called => return match self.survives(&answer) {
+            said = &mut called => return match self.survives(&answer(said)) {
                 Outcome::Passed => Outcome::Skipped(format!(
                     "it ended by itself within {} ms, before it was cancelled: give it more to do with --config and --options",
                     SOON.as_millis()
@@ -335,19 +360,26 @@ impl Case<'_> {
                 called.await
             }
         };
-        match &answer {
+        match said {
             Err(CallError::Crashed(crash)) if crash.code == "call.cancelled" => {
                 Outcome::Failed(format!(
                     "it went on for {} after it was cancelled, and was ended: look at `control.cancelled` in loops",
                     limits::seconds(invocation.limits.warning())
                 ))
             }
-            answer => self.survives(answer),
+            said => self.survives(&answer(said)),
         }
     }
 
     async fn planner(&self) -> Rules {
-        let (first, again) = (self.example().await, self.example().await);
+        let (first, again) = (self.example().await, self.example().await.said);
+        let invocation = self.invocation(&Refusals::default());
+        let plan = self.subject.plugin.plan(&invocation, self.call()).await;
+        let title = self.subject.manifest;
+        let title = title.map_or("plugin", |manifest| manifest.name.as_str());
+        let mistakes = plan.map(|plan| planned::mistakes(title, &plan));
+        let mistakes = mistakes.unwrap_or_default().into_iter();
+        let mistakes: Vec<String> = mistakes.map(planned::sentence).collect();
         let is_plan = |value: &Value| match value["steps"].is_object() {
             true if value.to_string().len() <= LARGEST_PLAN => Ok(()),
             true => Err("its plan is larger than 1 MiB".to_owned()),
@@ -370,6 +402,13 @@ impl Case<'_> {
                 "plans the same for the same arguments",
                 self.answers(&first, is_same),
             ),
+            (
+                "plans steps that can be built",
+                self.answers(&first, |_| match mistakes.as_slice() {
+                    [] => Ok(()),
+                    mistakes => Err(mistakes.join("\n")),
+                }),
+            ),
         ]
     }
 
@@ -380,7 +419,7 @@ impl Case<'_> {
             ..self.call()
         };
         let empty = self.ask(call(), Input::None).await;
-        let again = self.ask(call(), Input::None).await;
+        let again = self.ask(call(), Input::None).await.said;
         let has_places = |value: &Value| {
             let problems = value["problems"].as_array().into_iter().flatten();
             let paths = problems.filter_map(|problem| problem["path"].as_str());
@@ -452,8 +491,13 @@ impl Case<'_> {
 
     async fn sink(&self) -> Rules {
         let write = |batches| async {
-            let invocation = self.invocation();
-            ship(self.subject.plugin, &invocation, self.call(), batches).await
+            let refusals = Refusals::default();
+            let invocation = self.invocation(&refusals);
+            let said = ship(self.subject.plugin, &invocation, self.call(), batches).await;
+            Answer {
+                said,
+                refused: refusals.seen(),
+            }
         };
         let is_done = |value: &Value| {
             let is_empty = |key: &str| value[key].as_array().is_some_and(Vec::is_empty);

@@ -14,6 +14,8 @@ mod inspect;
 mod list;
 mod new;
 mod permissions;
+mod planned;
+mod refusal;
 mod test;
 
 use super::{CliError, GlobalArgs, past};

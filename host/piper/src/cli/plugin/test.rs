@@ -18,6 +18,7 @@ use anyhow::Context;
 use clap::Args;
 use piper_plugin_host::policy::grant;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Try whether a plugin does what every plugin of its kind must do
 ///
@@ -64,9 +65,13 @@ pub(super) fn run(args: &TestArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, C
     })
 }
 
+/// How to see what a test cannot.
+const UNSEEN: &str = "  = help: nothing is granted here, so what it does with an answer, a file or a secret was not seen: try that in tests of its own, with `Fake` or `fake()` of the SDK, or with `piper plugin grant` and `piper exec`";
+
 fn print(judged: &[Judged], errors: usize, ui: &Ui) -> Result<(), CliError> {
     let count = |is: fn(&Outcome) -> bool| judged.iter().filter(|one| is(&one.outcome)).count();
-    let passed = count(|outcome| *outcome == Outcome::Passed);
+    let passed = count(|outcome| matches!(outcome, Outcome::Passed | Outcome::Refused(_)));
+    let refused = count(|outcome| matches!(outcome, Outcome::Refused(_)));
     let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
     let skipped = count(|outcome| matches!(outcome, Outcome::Skipped(_)));
     if ui.format == OutputFormat::Json {
@@ -75,7 +80,7 @@ fn print(judged: &[Judged], errors: usize, ui: &Ui) -> Result<(), CliError> {
         }
         let end = json!({
             "v": 1, "type": "plugin.tested",
-            "passed": passed, "failed": failed, "skipped": skipped, "problems": errors,
+            "passed": passed, "refused": refused, "failed": failed, "skipped": skipped, "problems": errors,
         });
         return Ok(ui.print(&end.to_string())?);
     }
@@ -83,10 +88,24 @@ fn print(judged: &[Judged], errors: usize, ui: &Ui) -> Result<(), CliError> {
     for one in judged {
         ui.print(&line(one, style))?;
     }
+    let only_as_far = match refused {
+        0 => String::new(),
+        count => format!(", {count} of them only as far as its permissions"),
+    };
     ui.say(&format!(
-        "{passed} passed, {failed} failed, {skipped} skipped"
+        "{} checks{only_as_far}: {passed} passed, {failed} failed, {skipped} skipped",
+        judged.len()
     ));
+    if refused > 0 {
+        ui.say(UNSEEN);
+    }
     Ok(())
+}
+
+/// Why a rule was only seen in part.
+fn refused(what: &BTreeSet<&str>) -> String {
+    let what: Vec<_> = what.iter().copied().collect();
+    format!("as far as it came: it was refused {}", what.join(", "))
 }
 
 fn line(one: &Judged, style: Style) -> String {
@@ -96,6 +115,7 @@ fn line(one: &Judged, style: Style) -> String {
     };
     let (paint, symbol, more) = match &one.outcome {
         Outcome::Passed => (Paint::Good, style.symbols.pass, None),
+        Outcome::Refused(what) => (Paint::Odd, style.symbols.pass, Some(&refused(what))),
         Outcome::Failed(why) => (Paint::Bad, style.symbols.fail, Some(why)),
         Outcome::Skipped(why) => (Paint::Dim, style.symbols.skip, Some(why)),
     };
@@ -110,6 +130,7 @@ fn line(one: &Judged, style: Style) -> String {
 fn json(one: &Judged) -> Value {
     let (outcome, reason) = match &one.outcome {
         Outcome::Passed => ("passed", None),
+        Outcome::Refused(what) => ("refused", Some(&refused(what))),
         Outcome::Failed(why) => ("failed", Some(why)),
         Outcome::Skipped(why) => ("skipped", Some(why)),
     };
