@@ -16,14 +16,6 @@ if (!existsSync(tool)) {
 copyFileSync(new URL("piper.js", import.meta.url), "piper.js");
 const { componentize } = await import(pathToFileURL(tool));
 
-const { component } = await componentize({
-  sourcePath: source,
-  witPath: fileURLToPath(new URL("../wit/v0.1", import.meta.url)),
-  worldName: world,
-  // Plugins serve nothing; requests go through piper:base/http or fetch, both behind the same gate.
-  disableFeatures: ["fetch-event"],
-});
-
 /** A custom section: id 0, its size, then its name and content. */
 function section(name, content) {
   const named = Buffer.concat([size(name.length), Buffer.from(name), content]);
@@ -45,10 +37,19 @@ function byKind(schema) {
   return Buffer.from(JSON.stringify({ [kind]: { "": JSON.parse(schema) } }));
 }
 
+// Before the component is made, which takes long: a schema that is no JSON is found here.
 const sections = [
   ["piper:manifest", "piper-plugin.toml", (text) => text],
   ["piper:config-schema", "config.schema.json", (text) => text],
   ["piper:options-schema", "options.schema.json", byKind],
 ].filter(([, file]) => existsSync(file));
 const made = sections.map(([name, file, content]) => section(name, content(readFileSync(file))));
+
+const { component } = await componentize({
+  sourcePath: source,
+  witPath: fileURLToPath(new URL("../wit/v0.1", import.meta.url)),
+  worldName: world,
+  // Plugins serve nothing; requests go through piper:base/http or fetch, both behind the same gate.
+  disableFeatures: ["fetch-event"],
+});
 writeFileSync(out, Buffer.concat([component, ...made]));

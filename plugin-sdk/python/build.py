@@ -38,17 +38,24 @@ def by_kind(world: str, schema: bytes) -> bytes:
     return json.dumps({kind: {"": json.loads(schema)}}).encode()
 
 
+def sections(world: str) -> bytes:
+    """The manifest and the schemas."""
+    files = ((name, Path(file)) for name, file in SECTIONS.items())
+    found = b"".join(section(name, file.read_bytes()) for name, file in files if file.exists())
+    if Path(OPTIONS).exists():
+        found += section("piper:options-schema", by_kind(world, Path(OPTIONS).read_bytes()))
+    return found
+
+
 def main(world: str, module: str = "plugin", out: str = "plugin.wasm") -> None:
+    # Before anything that takes long: a schema that is no JSON is found here.
+    known = sections(world)
     tool = Path(sys.executable).with_name("componentize-py")
     wit, shim = SDK / "wit" / "v0.1", SDK / "python"
     command = [tool, "-q", "-d", wit, "-w", world, "componentize", "-p", ".", "-p", shim, module, "-o", out]
     subprocess.run(command, check=True)
     with open(out, "ab") as component:
-        for name, file in SECTIONS.items():
-            if Path(file).exists():
-                component.write(section(name, Path(file).read_bytes()))
-        if Path(OPTIONS).exists():
-            component.write(section("piper:options-schema", by_kind(world, Path(OPTIONS).read_bytes())))
+        component.write(known)
 
 
 if __name__ == "__main__":

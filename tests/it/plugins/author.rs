@@ -39,6 +39,37 @@ fn a_build_without_a_manifest_says_where_to_begin() {
 }
 
 #[test]
+fn a_schema_that_is_not_there_is_missed_before_javascript_is_built() {
+    let env = TestEnv::empty();
+    env.write("package.json", "{}");
+    env.program("bin/npm", "#!/bin/sh\necho 'it was built' >&2\nexit 1\n");
+    let build = |manifest: &str| {
+        env.write(
+            "piper-plugin.toml",
+            format!("manifest = 1\nname = \"a\"\nversion = \"1.0.0\"\n{manifest}"),
+        );
+        plugin(&env, &["build"])
+            .env("PATH", env.path("bin"))
+            .finish()
+            .exits(2)
+    };
+    build("[[step]]\nname = \"p\"\nrole = \"planner\"\n").complains("it was built");
+    for (wrong, said) in [
+        (
+            "config-schema = \"no.json\"\n[[notifier]]\n",
+            "there is no such file",
+        ),
+        (
+            "[[step]]\nname = \"p\"\nrole = \"planner\"\n[[permission.state]]\nwhy = \"x\"\n",
+            "may have no permission",
+        ),
+    ] {
+        let done = build(wrong).complains(said);
+        assert!(!done.err().contains("it was built"), "{}", done.err());
+    }
+}
+
+#[test]
 fn what_the_toolchain_says_when_it_fails_is_shown() {
     let env = TestEnv::empty();
     plugin(&env, &["new", "greeter", "--kind", "step-runner"])

@@ -18,10 +18,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use piper_core::{codes, id::PluginName, problem::Problem};
 use piper_engine::process::tool;
-use piper_plugin_host::{
-    load,
-    policy::manifest::{self, Manifest},
-};
+use piper_plugin_host::{load, policy::manifest::Manifest};
 use serde_json::{Value, json};
 use std::{
     ffi::OsStr,
@@ -44,6 +41,13 @@ const TARGET: &str = "wasm32-wasip2";
 /// What JavaScript's build leaves.
 const FROM_NPM: &str = "plugin.wasm";
 
+/// The sections that are put into a component.
+const SECTIONS: [&str; 3] = [
+    "piper:manifest",
+    "piper:config-schema",
+    "piper:options-schema",
+];
+
 /// The largest file that is put into a component, in bytes.
 const LARGEST_SECTION: usize = 1 << 20;
 
@@ -60,14 +64,17 @@ pub(super) fn run(args: &BuildArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
             )
             .help("`piper plugin new` begins a plugin; -C DIR names another folder")
         })?;
-    let loaded = manifest::load(&source);
-    let Some(manifest) = loaded.manifest else {
-        return Err(CliError::Problems(loaded.problems));
+    let loaded = check::read_manifest(&source);
+    let problems = super::errors(loaded.problems);
+    let Some(manifest) = loaded.manifest.filter(|_| problems.is_empty()) else {
+        return Err(CliError::Problems(problems));
     };
     let is_there = |name: &str| folder.join(name).exists();
     let built = if is_there("Cargo.toml") {
         cargo(&folder, ui)?
     } else if is_there("package.json") {
+        // Nothing of JavaScript's build makes schemas, and it takes long: what is wrong with them is said before it.
+        schemas(&folder, &manifest)?;
         npm(&folder, ui)?
     } else {
         let problem = Problem::error(
@@ -206,24 +213,28 @@ fn complete(
     if known.manifest.as_deref() == Some(text) {
         return Ok(bytes);
     }
-    append(&mut bytes, "piper:manifest", text.as_bytes());
+    let mut sections = vec![("piper:manifest", text.to_owned())];
+    sections.extend(schemas(folder, manifest)?);
+    // What another build left there would be a second one of its name.
+    without(&mut bytes, &SECTIONS);
+    for (name, content) in sections {
+        append(&mut bytes, name, content.as_bytes());
+    }
+    Ok(bytes)
+}
+
+/// The schemas that the manifest names, each with its section.
+fn schemas(folder: &Path, manifest: &Manifest) -> Result<Vec<(&'static str, String)>, CliError> {
+    let mut sections = Vec::new();
     if let Some(schema) = &manifest.config_schema {
         let schema = read_schema(folder, &schema.to_string())?;
-        append(
-            &mut bytes,
-            "piper:config-schema",
-            schema.to_string().as_bytes(),
-        );
+        sections.push(("piper:config-schema", schema.to_string()));
     }
     let options = options_schemas(folder, manifest)?;
     if !options.is_empty() {
-        append(
-            &mut bytes,
-            "piper:options-schema",
-            Value::Object(options).to_string().as_bytes(),
-        );
+        sections.push(("piper:options-schema", Value::Object(options).to_string()));
     }
-    Ok(bytes)
+    Ok(sections)
 }
 
 /// The schemas of all options, by kind and name.
@@ -265,6 +276,35 @@ fn read_schema(folder: &Path, name: &str) -> Result<Value, CliError> {
     Ok(value)
 }
 
+/// Takes sections of these names out of the component's own level.
+fn without(component: &mut Vec<u8>, names: &[&str]) {
+    /// The magic number and the version.
+    const HEAD: usize = 8;
+    let mut at = HEAD;
+    // What is no component is left as it is: whoever loads it says so.
+    while let Some((content, length)) = component.get(at + 1..).and_then(read_leb128) {
+        let (begin, end) = (at + 1 + content, at + 1 + content + length);
+        let Some(section) = component.get(begin..end) else {
+            return;
+        };
+        let name = read_leb128(section).and_then(|(name, length)| section.get(name..name + length));
+        let is_one = |wanted: &&str| name == Some(wanted.as_bytes());
+        if component[at] == 0 && names.iter().any(is_one) {
+            component.drain(at..end);
+        } else {
+            at = end;
+        }
+    }
+}
+
+/// A number as WebAssembly writes it: how many bytes it has, and which it is.
+fn read_leb128(bytes: &[u8]) -> Option<(usize, usize)> {
+    let length = bytes.iter().take(5).position(|byte| byte & 0x80 == 0)? + 1;
+    let digits = bytes[..length].iter().rev();
+    let number = digits.fold(0, |number, byte| number << 7 | usize::from(byte & 0x7f));
+    Some((length, number))
+}
+
 /// Appends a custom section; at the component's own level, it wins over those of its parts.
 fn append(component: &mut Vec<u8>, name: &str, content: &[u8]) {
     let mut named = Vec::new();
@@ -289,6 +329,7 @@ fn leb128(out: &mut Vec<u8>, mut number: usize) {
 mod tests {
     use super::*;
     use piper_core::problem::Severity;
+    use piper_plugin_host::policy::manifest;
     use serde_json::json;
     use test_case::test_case;
 
@@ -300,6 +341,25 @@ mod tests {
         let mut out = Vec::new();
         leb128(&mut out, number);
         assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn a_section_that_was_there_is_replaced() {
+        let empty = b"\0asm\x0d\0\x01\0".to_vec();
+        let mut component = empty.clone();
+        append(&mut component, "acme:own", &[b'x'; 300]);
+        let mut expected = component.clone();
+        append(&mut component, "piper:manifest", &[b'a'; 200]);
+        append(&mut component, "acme:more", b"");
+        append(&mut component, "piper:manifest", b"b");
+        append(&mut expected, "acme:more", b"");
+        without(&mut component, &SECTIONS);
+        assert_eq!(component, expected);
+        for damaged in [&b""[..], b"\0asm", &expected[..expected.len() - 1]] {
+            let mut same = damaged.to_vec();
+            without(&mut same, &SECTIONS);
+            assert_eq!(same, damaged);
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use piper_core::{
     codes,
     id::PluginName,
     notify::EVENTS,
-    problem::{Problem, Severity},
+    problem::{Problem, Severity, Source},
     suggest,
 };
 use piper_plugin_host::{
@@ -29,7 +29,7 @@ use piper_plugin_host::{
     policy::manifest::{self, Loaded, Manifest, Role},
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 /// The manifest that a plugin's author writes.
 pub(super) const MANIFEST: &str = "piper-plugin.toml";
@@ -56,14 +56,7 @@ pub(super) fn run(args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
             )
             .help("name a component or a manifest; `piper plugin new` begins a plugin")
         })?;
-        let mut loaded = manifest::load(&text);
-        if let Some(manifest) = &loaded.manifest {
-            let kinds = declared(manifest);
-            let kinds = kinds.iter().filter(|(_, is_declared, _)| *is_declared);
-            let kinds: Vec<Kind> = kinds.map(|(kind, ..)| *kind).collect();
-            let idle = idle_permissions(manifest.name.as_str(), manifest, &kinds);
-            loaded.problems.extend(idle);
-        }
+        let loaded = read_manifest(&text);
         return report(&plugins::shown(&path), &loaded.problems, None, ui);
     }
     // A name that is also a file's means the file here, which is mostly just built.
@@ -74,6 +67,19 @@ pub(super) fn run(args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
         );
     }
     component_of(&component::at(&path, catalogue::limit(None))?, ui)
+}
+
+/// Reads a manifest, with all that can be said of it without its component.
+pub(super) fn read_manifest(source: &Arc<Source>) -> Loaded {
+    let mut loaded = manifest::load(source);
+    if let Some(manifest) = &loaded.manifest {
+        let kinds = declared(manifest).into_iter();
+        let kinds = kinds.filter_map(|(kind, is_declared, _)| is_declared.then_some(kind));
+        let kinds: Vec<Kind> = kinds.collect();
+        let idle = idle_permissions(manifest.name.as_str(), manifest, &kinds);
+        loaded.problems.extend(idle);
+    }
+    loaded
 }
 
 /// Checks a component, and says all that is wrong with it.
