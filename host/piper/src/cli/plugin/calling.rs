@@ -2,7 +2,8 @@
 //!
 //! Shared by `call` and `test`. What a call may do is its [`Invocation`]'s affair.
 
-use piper_core::{codes, problem::Problem};
+use crate::ui::sanitize::words;
+use piper_core::{codes, problem::Problem, suggest};
 use piper_plugin_host::{
     CallError, Crash, Failure, FailureKind, Invocation, Plugin,
     kind::{Ask, Batch, Call, Delivery, EntryRef, Event, Kind, Page, Status, StepRef},
@@ -53,56 +54,142 @@ impl Input {
 
     /// Reads it from JSON.
     pub(super) fn read(kind: Kind, value: Value) -> Result<Self, Box<Problem>> {
-        let wrong = |expected: &str| {
-            let message = format!("`--input` does not fit a {kind}");
-            let problem = Problem::error(codes::BAD_ARGUMENT, message);
-            Box::new(problem.help(format!("a {kind} is called with {expected}")))
-        };
-        match kind {
-            Kind::StepPlanner | Kind::StepRunner | Kind::ConfigCheck => Err(wrong(
-                "nothing more: leave `--input` away; what it is told stands in `--options` and `--facts`",
-            )),
+        let read = || match kind {
+            Kind::StepPlanner | Kind::StepRunner | Kind::ConfigCheck => {
+                Err(Misread::Form("it takes none"))
+            }
             Kind::Notifier => {
                 let events = match value {
                     Value::Array(events) => events,
                     event => vec![event],
                 };
                 let read = (1..).zip(events).map(|(seq, value)| read_event(seq, value));
-                read.collect::<Option<_>>()
-                    .map(Self::Events)
-                    .ok_or_else(|| {
-                        wrong(
-                            r#"events: {"kind": "build.finished", "body": {…}}, or a list of such"#,
-                        )
-                    })
+                Ok(Self::Events(read.collect::<Result<_, _>>()?))
             }
             Kind::TriggerPoll => match value {
                 Value::Null => Ok(Self::Cursor(None)),
                 Value::String(cursor) => Ok(Self::Cursor(Some(cursor))),
-                _ => Err(wrong("a cursor: a text, or null for the first poll")),
+                _ => Err(Misread::Form("it is neither a text nor null")),
             },
-            Kind::TriggerWebhook => read_delivery(value).map(Self::Delivery).ok_or_else(|| {
-                wrong(r#"a request: {"method": "POST", "target": "/", "headers": {…}, "body": …}"#)
-            }),
+            Kind::TriggerWebhook => Ok(Self::Delivery(read_delivery(value)?)),
             Kind::LogSink => {
                 let lines = serde_json::from_value(value).map(Self::Lines);
-                lines.map_err(|_| wrong(r#"lines: ["one", "two"]"#))
+                lines.map_err(|_| Misread::Form("it is not a list of texts"))
             }
-            Kind::LogReader => match value {
-                Value::Object(mut said) => match said.remove("search") {
-                    Some(query) => Ok(Self::Query(query.to_string())),
-                    None => match said.remove("read").unwrap_or(Value::Object(said)) {
-                        Value::Object(said) => Ok(Self::Range(range(said))),
-                        _ => Err(wrong(A_RANGE)),
-                    },
-                },
-                _ => Err(wrong(A_RANGE)),
-            },
+            Kind::LogReader => read_request(value),
+        };
+        read().map_err(|misread| misread.problem(kind))
+    }
+}
+
+/// What `--input` of a kind is, with an example.
+fn form(kind: Kind) -> &'static str {
+    match kind {
+        Kind::StepPlanner | Kind::StepRunner | Kind::ConfigCheck => {
+            "nothing more: leave `--input` away; what it is told stands in `--options` and `--facts`"
+        }
+        Kind::Notifier => r#"events: {"kind": "build.finished", "body": {…}}, or a list of such"#,
+        Kind::TriggerPoll => "a cursor: a text, or null for the first poll",
+        Kind::TriggerWebhook => {
+            r#"a request: {"method": "POST", "target": "/", "headers": {"x-name": "value"}, "body": …}"#
+        }
+        Kind::LogSink => r#"lines: ["one", "two"]"#,
+        Kind::LogReader => {
+            r#"a range or a query: {"read": {"build": "…", "attempt": 1}} or {"search": {"all": […]}}"#
         }
     }
 }
 
-const A_RANGE: &str = r#"a range or a query: {"read": {…}} or {"search": {…}}"#;
+/// What is wrong with `--input`.
+#[derive(Debug)]
+enum Misread {
+    /// The whole.
+    Form(&'static str),
+    /// A member that nothing reads, among those that are.
+    Unknown(String, &'static [&'static str]),
+    /// A member that must be there.
+    Missing(&'static str),
+    /// A member of another type.
+    Type(&'static str, &'static str),
+}
+
+impl Misread {
+    fn problem(self, kind: Kind) -> Box<Problem> {
+        let (why, near) = match self {
+            Self::Form(why) => (why.to_owned(), None),
+            Self::Unknown(member, known) => {
+                let near = suggest::closest(&member, known.iter().copied());
+                let near = near.map(|near| format!("did you mean `{near}`?"));
+                (format!("there is no `{}` in it", words(&member)), near)
+            }
+            Self::Missing(member) => (format!("its `{member}` is missing"), None),
+            Self::Type(member, wanted) => (format!("its `{member}` is not {wanted}"), None),
+        };
+        let message = format!("`--input` does not fit a {kind}: {why}");
+        let mut problem = Problem::error(codes::BAD_ARGUMENT, message);
+        problem.help.extend(near);
+        Box::new(problem.help(format!("a {kind} is called with {}", form(kind))))
+    }
+}
+
+/// The members of a value that has no others than these.
+fn members(value: Value, known: &'static [&'static str]) -> Result<Map<String, Value>, Misread> {
+    let Value::Object(members) = value else {
+        return Err(Misread::Form("it is not an object"));
+    };
+    match members.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(unknown) => Err(Misread::Unknown(unknown.clone(), known)),
+        None => Ok(members),
+    }
+}
+
+/// A member, if it is there.
+fn member<'a, T>(
+    members: &'a Map<String, Value>,
+    name: &'static str,
+    wanted: &'static str,
+    read: impl FnOnce(&'a Value) -> Option<T>,
+) -> Result<Option<T>, Misread> {
+    let value = members.get(name);
+    value
+        .map(|value| read(value).ok_or(Misread::Type(name, wanted)))
+        .transpose()
+}
+
+fn text(members: &Map<String, Value>, name: &'static str) -> Result<Option<String>, Misread> {
+    member(members, name, "a text", |value| {
+        value.as_str().map(str::to_owned)
+    })
+}
+
+fn number(members: &Map<String, Value>, name: &'static str) -> Result<Option<u64>, Misread> {
+    member(members, name, "a whole number", Value::as_u64)
+}
+
+/// What a reader is asked for. The members of a range and of a query are the plugin's to know, as a later host may have more.
+fn read_request(value: Value) -> Result<Input, Misread> {
+    // A range may stand by itself: its members are not those of the whole.
+    let is_range = value.get("build").is_some() || value.get("attempt").is_some();
+    if is_range && let Value::Object(said) = value {
+        return Ok(Input::Range(range(said)));
+    }
+    let mut said = members(value, &["read", "search"])?;
+    let is_object = |name, value: Value| match value {
+        Value::Object(members) => Ok(members),
+        _ => Err(Misread::Type(name, "an object")),
+    };
+    match (said.remove("search"), said.remove("read")) {
+        (Some(_), Some(_)) => Err(Misread::Form("it has both `read` and `search`")),
+        (Some(query), None) => {
+            let query = is_object("search", query)?;
+            Ok(Input::Query(Value::Object(query).to_string()))
+        }
+        (None, said) => Ok(Input::Range(range(match said {
+            Some(said) => is_object("read", said)?,
+            None => Map::new(),
+        }))),
+    }
+}
 
 /// A range as every host gives it: it says of which attempt at which build.
 fn range(mut said: Map<String, Value>) -> String {
@@ -135,43 +222,37 @@ pub(super) fn event(kind: &str, seq: u64) -> Event {
     }
 }
 
-fn read_event(seq: u64, value: Value) -> Option<Event> {
-    let object = value.as_object()?;
-    let text = |key: &str| object.get(key).and_then(Value::as_str);
-    let number = |key: &str| object.get(key).and_then(Value::as_u64);
-    let example = event(text("kind")?, number("seq").unwrap_or(seq));
-    Some(Event {
-        id: text("id").map_or(example.id, str::to_owned),
-        subject: text("subject").map_or(example.subject, str::to_owned),
-        at: number("at").unwrap_or_default(),
-        body: object.get("body").map_or(example.body, Value::to_string),
+fn read_event(seq: u64, value: Value) -> Result<Event, Misread> {
+    let said = members(value, &["kind", "id", "subject", "seq", "at", "body"])?;
+    let kind = text(&said, "kind")?.ok_or(Misread::Missing("kind"))?;
+    let example = event(&kind, number(&said, "seq")?.unwrap_or(seq));
+    Ok(Event {
+        id: text(&said, "id")?.unwrap_or(example.id),
+        subject: text(&said, "subject")?.unwrap_or(example.subject),
+        at: number(&said, "at")?.unwrap_or_default(),
+        body: said.get("body").map_or(example.body, Value::to_string),
         ..example
     })
 }
 
-fn read_delivery(value: Value) -> Option<Delivery> {
-    let object = value.as_object()?;
-    let text = |key: &str, default: &str| match object.get(key) {
-        None => Some(default.to_owned()),
-        Some(value) => value.as_str().map(str::to_owned),
-    };
-    let headers = match object.get("headers") {
-        None => Vec::new(),
-        Some(headers) => headers
-            .as_object()?
-            .iter()
-            .map(|(name, value)| Some((name.to_lowercase(), value.as_str()?.to_owned())))
-            .collect::<Option<_>>()?,
-    };
-    let body = match object.get("body") {
+fn read_delivery(value: Value) -> Result<Delivery, Misread> {
+    let said = members(value, &["method", "target", "headers", "body"])?;
+    let headers = member(&said, "headers", "an object of texts", |headers| {
+        let headers = headers.as_object()?.iter();
+        let header = |(name, value): (&String, &Value)| {
+            Some((name.to_lowercase(), value.as_str()?.to_owned()))
+        };
+        headers.map(header).collect::<Option<_>>()
+    })?;
+    let body = match said.get("body") {
         None => Vec::new(),
         Some(Value::String(text)) => text.clone().into_bytes(),
         Some(json) => json.to_string().into_bytes(),
     };
-    Some(Delivery {
-        method: text("method", "POST")?,
-        target: text("target", "/")?,
-        headers,
+    Ok(Delivery {
+        method: text(&said, "method")?.unwrap_or_else(|| "POST".to_owned()),
+        target: text(&said, "target")?.unwrap_or_else(|| "/".to_owned()),
+        headers: headers.unwrap_or_default(),
         body,
     })
 }
@@ -470,6 +551,25 @@ mod tests {
         let body: Value = serde_json::from_str(&event("build.finished", 1).body).unwrap();
         let snapshot: Snapshot = serde_json::from_value(body.clone()).unwrap();
         assert_eq!(serde_json::to_value(snapshot).unwrap(), body);
+    }
+
+    #[test_case(Kind::Notifier, json!({ "knid": "build.finished" }), "there is no `knid` in it", "did you mean `kind`?"; "a slip")]
+    #[test_case(Kind::Notifier, json!([{ "body": {} }]), "its `kind` is missing", r#"events: {"kind": "build.finished""#; "a member that is missing")]
+    #[test_case(Kind::Notifier, json!({ "kind": "a", "seq": "1" }), "its `seq` is not a whole number", "events: "; "another type")]
+    #[test_case(Kind::TriggerWebhook, json!({ "header": {} }), "there is no `header` in it", "did you mean `headers`?"; "a slip in a request")]
+    #[test_case(Kind::TriggerWebhook, json!({ "headers": { "a": 1 } }), "its `headers` is not an object of texts", "a request: "; "a header that is no text")]
+    #[test_case(Kind::LogReader, json!({ "serach": {} }), "there is no `serach` in it", "did you mean `search`?"; "a slip in what is read")]
+    #[test_case(Kind::LogReader, json!({ "read": [] }), "its `read` is not an object", "a range or a query: "; "a range that is none")]
+    #[test_case(Kind::LogSink, json!([1]), "it is not a list of texts", r#"["one", "two"]"#; "lines that are none")]
+    #[test_case(Kind::TriggerPoll, json!(1), "it is neither a text nor null", "a cursor: "; "a cursor that is none")]
+    #[test_case(Kind::StepRunner, json!({}), "it takes none", "leave `--input` away"; "what takes none")]
+    fn an_input_that_does_not_fit_says_what_would(kind: Kind, said: Value, why: &str, help: &str) {
+        let problem = Input::read(kind, said).unwrap_err();
+        assert_eq!(
+            problem.message,
+            format!("`--input` does not fit a {kind}: {why}")
+        );
+        assert!(problem.help.join("\n").contains(help), "{problem:?}");
     }
 
     #[test_case(json!({}), json!({ "build": "example", "attempt": 1 }); "nothing")]
