@@ -91,6 +91,76 @@ fn nothing_is_granted_unless_somebody_agrees() {
 }
 
 #[test]
+fn a_secret_that_the_plugin_does_not_declare_is_not_granted() {
+    let env = project();
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    let grant = |secret: &str| {
+        plugin(&env, &["grant", "odd", "--yes", "--secret", secret])
+            .finish()
+            .exits(2)
+            .complains("error[P0608]: plugin `odd` declares no secret `")
+    };
+    grant("api-kye=env:KEY").complains("did you mean `api-key`?");
+    grant("token=env:KEY").complains("it declares `api-key`");
+    assert!(!grants(&env).exists());
+}
+
+#[test]
+fn what_was_granted_is_taken_away_again_after_it_was_shown() {
+    let env = project();
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    let grant = [
+        "grant",
+        "odd",
+        "--files",
+        "workspace=write",
+        "--state",
+        "--yes",
+    ];
+    plugin(&env, &grant).finish().succeeds();
+    let text = fs::read_to_string(grants(&env)).unwrap();
+    let more = "limits.cpu = \"9s\"\nsecrets.api-key = { from = \"env:KEY\" }\n[plugins.other]\nallow.state = true\n";
+    write_grants(&env, &format!("{text}{more}"));
+    plugin(&env, &["grant", "odd", "--revoke"])
+        .finish()
+        .exits(2)
+        .complains("- files workspace=write  ")
+        .complains("- state  ")
+        .complains("- secret api-key=env:KEY  ")
+        .complains("- limits cpu=9s  ")
+        .complains("`--yes`");
+    plugin(&env, &["grant", "odd", "--revoke", "--yes"])
+        .finish()
+        .succeeds();
+    let text = fs::read_to_string(grants(&env)).unwrap();
+    for gone in ["workspace", "9s", "api-key"] {
+        assert!(!text.contains(gone), "{text}");
+    }
+    assert!(
+        text.contains("[plugins.other]\nallow.state = true\n"),
+        "{text}"
+    );
+    let out = plugin(&env, &["inspect", "odd"]).finish().succeeds().out();
+    // What every plugin of a project may do.
+    assert!(
+        out.contains("May do here\n  files workspace=read\n\n"),
+        "{out}"
+    );
+    plugin(&env, &["grant", "odd", "--revoke", "--yes"])
+        .finish()
+        .succeeds()
+        .complains("grants nothing to plugin `odd`");
+    plugin(&env, &["grant", "odd", "--revoke", "--state"])
+        .finish()
+        .exits(2);
+    // It need not be there any more, nor ever have been.
+    plugin(&env, &["grant", "other", "--revoke", "--yes"])
+        .finish()
+        .succeeds();
+    assert!(!fs::read_to_string(grants(&env)).unwrap().contains("state"));
+}
+
+#[test]
 fn a_grant_holds_for_one_digest_and_shows_what_is_new() {
     let env = project();
     plugin(&env, &["add", "odd.wasm"]).finish().succeeds();

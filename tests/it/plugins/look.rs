@@ -148,6 +148,24 @@ fn a_permission_that_no_kind_of_the_plugin_can_use_is_a_problem() {
 }
 
 #[test]
+fn a_rule_that_tells_a_notifier_of_nothing_that_it_wants_is_warned_of() {
+    let env = TestEnv::new(
+        "[steps]\na = 'true'\n[pipelines.p]\nsteps = [\"a\"]\n[notify.team]\nuses = \"odd/told\"\non = [\"started\"]\n",
+    );
+    let notifier = "[[notifier]]\nname = \"told\"\nevents = [\"build.finished\"]\n";
+    env.write(
+        "odd.wasm",
+        component(&MANIFEST.replace("[[notifier]]\n", notifier)),
+    );
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    super::cached(env.call(&["check"]))
+        .finish()
+        .succeeds()
+        .complains("warning[P0108]: nobody is told by this rule: `odd` wants to hear of `build.finished` only")
+        .complains("piper.toml:7:6");
+}
+
+#[test]
 fn schemas_of_options_that_nothing_would_be_held_against_are_a_problem() {
     let env = TestEnv::empty();
     let check = |manifest: &str, schemas: Option<&str>| {

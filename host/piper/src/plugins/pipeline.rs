@@ -10,7 +10,7 @@ use super::{
     host_of,
     limits::{self, Subject},
     reads,
-    rules::{Rule, Rules},
+    rules::{self, Rule, Rules},
     runner::{Prepared, Runner},
     settings::Mistake,
     shown,
@@ -28,6 +28,7 @@ use crate::{
 use piper_core::{
     codes,
     id::RuleName,
+    notify::Occasion,
     pipeline,
     plan::{self, Command, Plan, PlannedStep, PluginCall},
     plugin::{Options, PluginRef, Uses, pointer_part},
@@ -163,7 +164,7 @@ impl Plugins {
         let project = &loaded.project;
         let known = Known::new(loaded, known);
         let mut problems = Vec::new();
-        let mut check = |table: String, uses: &Uses, with: &Options, purpose| {
+        let mut check = |table: String, uses: &Uses, with: &Options, purpose, on: &[Occasion]| {
             if known.touches(&table, uses) {
                 return;
             }
@@ -179,7 +180,14 @@ impl Plugins {
             let used = self
                 .find(place, &call)
                 .and_then(|found| Used::new(found, place, &call, purpose, with.references()));
-            problems.extend(used.err().into_iter().flatten());
+            match used {
+                Ok(used) => {
+                    let unheard = rules::unheard(used.title(), &used.events(), on);
+                    let at = |problem| loaded.at(problem, &format!("{table}/on"), "");
+                    problems.extend(unheard.map(at));
+                }
+                Err(found) => problems.extend(found),
+            }
         };
         for (name, step) in &project.steps {
             if let Action::Plugin(uses, with) = &step.action {
@@ -188,12 +196,13 @@ impl Plugins {
                     uses,
                     with,
                     Purpose::Step,
+                    &[],
                 );
             }
         }
         for (name, rule) in &project.notify {
             let table = format!("/notify/{}", pointer_part(name.as_str()));
-            check(table, &rule.uses, &rule.with, Purpose::Notify);
+            check(table, &rule.uses, &rule.with, Purpose::Notify, &rule.on);
         }
         once(problems)
     }

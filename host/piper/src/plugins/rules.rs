@@ -3,8 +3,10 @@
 use super::{limits::Subject, wait};
 use crate::ui::sanitize::words;
 use piper_core::{
+    codes,
     id::RuleName,
-    notify::{Message, Notifier},
+    notify::{EVENTS, Message, Notifier, Occasion},
+    problem::Problem,
 };
 use piper_engine::clock::Clock;
 use piper_plugin_host::{
@@ -138,6 +140,30 @@ fn wants(events: &[String], kind: &str) -> bool {
     events.is_empty() || events.iter().any(|wanted| wanted == kind)
 }
 
+/// What is wrong with a rule for these occasions if its notifier wants none of the events that it would be told of.
+pub(super) fn unheard(title: &str, events: &[String], on: &[Occasion]) -> Option<Problem> {
+    let [started, finished] = EVENTS;
+    let told = |occasion: &Occasion| match occasion {
+        Occasion::Started => started,
+        Occasion::Failed | Occasion::Recovered | Occasion::Changed | Occasion::Always => finished,
+    };
+    if on.is_empty() || on.iter().any(|occasion| wants(events, told(occasion))) {
+        return None;
+    }
+    let message = format!(
+        "nobody is told by this rule: `{title}` wants to hear of `{}` only",
+        words(&events.join("`, `"))
+    );
+    let help = match wants(events, started) {
+        true => "write `on = [\"started\"]`, or choose another notifier",
+        false if wants(events, finished) => {
+            "write `on = [\"always\"]`, or another occasion of the end, or choose another notifier"
+        }
+        false => "choose another notifier: this piper does not tell of that",
+    };
+    Some(Problem::warning(codes::BAD_VALUE, message).help(help))
+}
+
 fn event(message: &Message<'_>) -> serde_json::Result<Event> {
     let event = message.event;
     Ok(Event {
@@ -162,6 +188,23 @@ mod tests {
     fn somebody_sits_before_this_build(wait: u64, passed: u64, expected: bool) {
         let [wait, passed] = [wait, passed].map(Duration::from_millis);
         assert_eq!(is_worth(wait, passed), expected);
+    }
+
+    #[test_case(&[], &[Occasion::Started], None; "who wants everything")]
+    #[test_case(&["build.finished"], &[Occasion::Started, Occasion::Failed], None; "one of two")]
+    #[test_case(&["build.finished"], &[Occasion::Started], Some("on = [\"always\"]"); "the end only")]
+    #[test_case(&["build.started"], &Occasion::DEFAULT, Some("on = [\"started\"]"); "the beginning only")]
+    #[test_case(&["step.finished"], &[Occasion::Always], Some("does not tell of that"); "what nobody tells")]
+    fn a_rule_of_which_nobody_hears_is_a_warning(
+        events: &[&str],
+        on: &[Occasion],
+        help: Option<&str>,
+    ) {
+        let events: Vec<String> = events.iter().map(|&event| event.to_owned()).collect();
+        let problem = unheard("odd", &events, on);
+        let said = problem.map(|problem| problem.help.join("\n"));
+        assert_eq!(said.is_some(), help.is_some());
+        assert!(said.unwrap_or_default().contains(help.unwrap_or_default()));
     }
 
     #[test_case(&[], true; "of everything")]

@@ -21,13 +21,16 @@ use crate::{
     ui::{OutputFormat, Ui, sanitize::words},
 };
 use clap::Args;
-use piper_core::{codes, id::PluginName, problem::Problem};
+use piper_core::{codes, id::PluginName, problem::Problem, suggest};
 use piper_plugin_host::policy::{
     grant::{Change, Difference, PluginGrant},
     manifest::Manifest,
 };
 use serde_json::json;
-use std::io::{self, BufRead as _, IsTerminal as _};
+use std::{
+    collections::BTreeSet,
+    io::{self, BufRead as _, IsTerminal as _},
+};
 
 /// Give a plugin what it asks for, after showing what and why
 ///
@@ -71,6 +74,9 @@ pub(super) struct GrantArgs {
     /// Give it also what another plugin of this name has: its permissions, secrets, configuration, limits, and what it kept
     #[arg(long)]
     keep: bool,
+    /// Take away all that it was granted, with its secrets, configuration and limits
+    #[arg(long, conflicts_with_all = ["http", "private_network", "files", "exec", "secret", "to", "uses", "state", "mail", "builds", "vcs", "keep", "i_know"])]
+    revoke: bool,
     /// Requests to any host are meant
     #[arg(long)]
     i_know: bool,
@@ -81,9 +87,13 @@ pub(super) struct GrantArgs {
 
 pub(super) fn run(args: &GrantArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, CliError> {
     let mut catalogue = catalogue(global)?;
+    if args.revoke {
+        return revoke(args, &mut catalogue, ui);
+    }
     let component = catalogue.find(&args.plugin)?;
     let name = grantable(&catalogue, &component)?;
     let manifest = manifest(&component, &name)?;
+    undeclared_secrets(args, &manifest, &name)?;
     let standing = catalogue.standing(&component, &manifest)?;
     let decision = Decision::new(args, &catalogue, &component, &manifest, &standing)?;
     warn_of_templates(&catalogue, &manifest, &name, &decision.base, ui);
@@ -110,7 +120,7 @@ pub(super) fn run(args: &GrantArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
         is_kept: args.keep,
     };
     ui.complain(&shown.text(past::style(ui.err)));
-    if !args.yes && !confirmed(ui, &component)? {
+    if !args.yes && !confirmed(ui, "Grant this?", component.title())? {
         ui.say("nothing was granted");
         return Ok(exit_code::USAGE);
     }
@@ -122,6 +132,72 @@ pub(super) fn run(args: &GrantArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
     };
     let written = catalogue.change(&name, &decision.changes, kept)?;
     report(&catalogue, &component, &manifest, &written, ui)
+}
+
+/// Takes away what is written under a name, whether there is a plugin of that name or not.
+fn revoke(args: &GrantArgs, catalogue: &mut Catalogue, ui: &Ui) -> Result<u8, CliError> {
+    let name = PluginName::parse(&args.plugin).map_err(|error| {
+        Problem::error(codes::BAD_NAME, error.to_string())
+            .help("grants are by name: `piper plugin list` has them")
+    })?;
+    let before = catalogue.grant(&name).cloned().unwrap_or_else(nothing);
+    let after = catalogue.preview(&name, &[Change::Forget])?;
+    let lost = shown::lost(&before, &after, past::style(ui.err));
+    if lost.is_empty() {
+        ui.say(&format!(
+            "{} grants nothing to plugin `{name}`",
+            grants_file(catalogue)
+        ));
+        return Ok(exit_code::SUCCESS);
+    }
+    ui.complain(&format!("plugin `{name}`\n{}", lost.join("\n")));
+    if !args.yes && !confirmed(ui, "Take this away?", name.as_str())? {
+        ui.say("nothing was taken away");
+        return Ok(exit_code::USAGE);
+    }
+    let written = catalogue.change(&name, &[Change::Forget], Kept::Stays)?;
+    if ui.format == OutputFormat::Json {
+        let file = written.file.to_string_lossy();
+        let object =
+            json!({ "v": 1, "type": "plugin.revoked", "name": name.as_str(), "file": file });
+        ui.print(&object.to_string())?;
+        return Ok(exit_code::SUCCESS);
+    }
+    ui.say(&format!("wrote {}", words(&shown_path(&written.file))));
+    Ok(exit_code::SUCCESS)
+}
+
+/// Refuses secrets of which the plugin has never heard: they would lie there for nobody, and what was meant would still be missing.
+fn undeclared_secrets(
+    args: &GrantArgs,
+    manifest: &Manifest,
+    plugin: &PluginName,
+) -> Result<(), CliError> {
+    let secrets = manifest.permissions.secrets.iter();
+    let declared: Vec<&str> = secrets.map(|asked| asked.what.name.as_str()).collect();
+    let said = [&args.secret, &args.to, &args.uses].into_iter().flatten();
+    let said: BTreeSet<&str> = said
+        .filter_map(|value| Some(value.split_once('=')?.0))
+        .collect();
+    let unknown = said.into_iter().filter(|name| !declared.contains(name));
+    let problems: Vec<Problem> = unknown
+        .map(|name| {
+            let message = format!("plugin `{plugin}` declares no secret `{}`", words(name));
+            let help = match (
+                suggest::closest(name, declared.iter().copied()),
+                &declared[..],
+            ) {
+                (Some(near), _) => format!("did you mean `{near}`?"),
+                (None, []) => "it declares none".to_owned(),
+                (None, declared) => format!("it declares `{}`", declared.join("`, `")),
+            };
+            Problem::error(codes::UNDECLARED_SECRET, message).help(help)
+        })
+        .collect();
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(CliError::Problems(problems)),
+    }
 }
 
 /// The name by which a plugin is granted something.
@@ -253,17 +329,16 @@ fn warn_of_templates(
 }
 
 /// Whether the person at the terminal agrees.
-fn confirmed(ui: &Ui, component: &Component) -> Result<bool, CliError> {
+fn confirmed(ui: &Ui, question: &str, title: &str) -> Result<bool, CliError> {
     if !io::stdin().is_terminal() || !ui.err.terminal {
-        let title = component.title();
         return Err(Problem::error(
             codes::NOT_GRANTED,
-            format!("nobody is here to agree to what plugin `{title}` gets"),
+            format!("nobody is here to agree to what plugin `{title}` gets or loses"),
         )
         .help("say `--yes` if what stands above is what you want")
         .into());
     }
-    ui.complain("Grant this? [y/N]");
+    ui.complain(&format!("{question} [y/N]"));
     let mut answer = String::new();
     io::stdin()
         .lock()

@@ -104,6 +104,14 @@ impl Shown<'_> {
     }
 }
 
+/// All that a plugin has before and not afterwards.
+pub(super) fn lost(before: &PluginGrant, after: &PluginGrant, style: Style) -> Vec<String> {
+    let (before, after) = (items(before), items(after));
+    let lost = before.iter().filter(|item| !after.contains(item));
+    lost.map(|item| line(style, '-', item, Paint::Dim, "it has this now"))
+        .collect()
+}
+
 fn line(style: Style, mark: char, (option, value): &Item, paint: Paint, why: &str) -> String {
     let what = permissions::joined(option.trim_start_matches('-'), value);
     format!(
