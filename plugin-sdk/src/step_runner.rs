@@ -255,10 +255,10 @@ pub struct Annotation {
     /// A few words above it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// The file, relative to the workspace.
+    /// The file, relative to the workspace. One that leads out of it is left out, with a warning in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The line, from 1.
+    /// The line, from 1; nothing without a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
     /// The column, from 1.

@@ -2,6 +2,7 @@
 //!
 //! The plugin may say anything. What is no annotation is nothing here, and what is too long is cut.
 
+use crate::ui::sanitize::words;
 use piper_core::wire::v1::{Annotation, Level};
 use serde_json::Value;
 use std::path::{Component, Path, PathBuf};
@@ -13,12 +14,35 @@ const TITLE: usize = 256;
 /// How long a path may be, in bytes.
 const FILE: usize = 1 << 10;
 
+/// Members that say where in a file.
+const WHERE: [&str; 3] = ["line", "column", "end-line"];
+
 /// Names the file that an item points at from the top of the project, where whoever reads it stands: the plugin knows only its
-/// workspace, which is the folder `below` the top.
-pub(super) fn place(below: Option<&str>, item: &mut Value) {
-    let Some(Value::String(file)) = item.get_mut("file") else {
-        return;
+/// workspace, which is the folder `below` the top. Takes away a place that is none, and says so.
+pub(super) fn place(below: Option<&str>, item: &mut Value) -> Option<String> {
+    let item = item.as_object_mut()?;
+    let why = match item.get_mut("file") {
+        Some(Value::String(file)) => match placed(below, file) {
+            Some(placed) => {
+                *file = placed;
+                return None;
+            }
+            None => format!("the file `{}` is not below the workspace", words(file)),
+        },
+        Some(_) | None => {
+            WHERE.iter().find(|key| item.contains_key(**key))?;
+            "it says where in a file, and has no `file`".to_owned()
+        }
     };
+    item.remove("file");
+    for key in WHERE {
+        item.remove(key);
+    }
+    Some(format!("an annotation is shown without a place: {why}"))
+}
+
+/// A path from the top of the project, unless it leads out of there. One from the root of the machine is of a tool that knows it.
+fn placed(below: Option<&str>, file: &str) -> Option<String> {
     let inside = file.strip_prefix("/workspace/").unwrap_or(file);
     let mut placed = PathBuf::new();
     for part in Path::new(below.unwrap_or_default())
@@ -28,10 +52,11 @@ pub(super) fn place(below: Option<&str>, item: &mut Value) {
         match part {
             Component::CurDir => {}
             Component::ParentDir if placed.file_name().is_some() => _ = placed.pop(),
+            Component::ParentDir => return None,
             part => placed.push(part),
         }
     }
-    *file = placed.to_string_lossy().into_owned();
+    Some(placed.to_string_lossy().into_owned())
 }
 
 /// The annotation that an item of a report is; the host took it for an object.
@@ -100,11 +125,22 @@ mod tests {
     #[test_case(Some("docs"), "../src/./a.rs", "src/a.rs")]
     #[test_case(Some("docs"), "/workspace/a.rs", "docs/a.rs"; "from its own root")]
     #[test_case(Some("docs"), "/usr/include/a.h", "/usr/include/a.h"; "elsewhere")]
-    #[test_case(None, "../../a.rs", "../../a.rs"; "above")]
     fn files_are_named_from_the_top(below: Option<&str>, file: &str, expected: &str) {
         let mut item = json!({ "file": file });
-        place(below, &mut item);
+        assert_eq!(place(below, &mut item), None);
         assert_eq!(item["file"], expected);
+    }
+
+    #[test_case(json!({ "file": "../../a.rs", "line": 3, "title": "t" }), "the file `../../a.rs` is not below the workspace"; "above")]
+    #[test_case(json!({ "file": "src/../../a.rs", "title": "t" }), "is not below the workspace"; "above by way of a folder")]
+    #[test_case(json!({ "file": "/workspace/../a.rs", "title": "t" }), "is not below the workspace"; "above its own root")]
+    #[test_case(json!({ "file": "/../a.rs", "title": "t" }), "is not below the workspace"; "above the root of all")]
+    #[test_case(json!({ "line": 3, "title": "t" }), "it says where in a file, and has no `file`"; "a line of no file")]
+    #[test_case(json!({ "file": 7, "column": 3, "title": "t" }), "has no `file`"; "a file that is no text")]
+    fn a_place_that_is_none_is_taken_away_and_told(mut item: Value, why: &str) {
+        let told = place(None, &mut item).unwrap();
+        assert!(told.contains(why), "{told}");
+        assert_eq!(item, json!({ "title": "t" }));
     }
 
     proptest! {

@@ -338,7 +338,9 @@ impl StepContext for Said {
         if kind == "annotation" {
             let (step, r#try) = (&self.step, self.r#try);
             for item in &mut items {
-                annotation::place(self.below.as_deref(), item);
+                if let Some(why) = annotation::place(self.below.as_deref(), item) {
+                    self.write(true, format!("warning: {why}\n").as_bytes());
+                }
                 if let Some(annotation) = annotation::read(step, r#try, item) {
                     self.write(true, format!("{}\n", pointed(&annotation)).as_bytes());
                     self.asides.annotate(annotation);
