@@ -13,6 +13,7 @@ use crate::{
         Batch, Call, ConfigProblem, Delivery, EntryRef, Event, Found, Kind, Page, Polled, Receipt,
         Received, Undelivered, Verdict,
     },
+    load::Description,
     mask::Mask,
     policy::source::PluginDigest,
     service::Exec,
@@ -33,13 +34,8 @@ use wasmtime::{
 pub(crate) struct Facts {
     pub(crate) digest: PluginDigest,
     pub(crate) size: usize,
-    pub(crate) manifest: Option<String>,
-    pub(crate) config_schema: Option<String>,
-    pub(crate) options_schema: Option<String>,
-    pub(crate) kinds: Vec<Kind>,
-    pub(crate) imports: Vec<String>,
+    pub(crate) description: Description,
     pub(crate) stubs: Vec<String>,
-    pub(crate) unknown_exports: Vec<String>,
     pub(crate) not_kept: Option<String>,
 }
 
@@ -130,27 +126,27 @@ impl Plugin {
 
     /// Its manifest, as its author wrote it.
     pub fn manifest(&self) -> Option<&str> {
-        self.0.facts.manifest.as_deref()
+        self.0.facts.description.manifest.as_deref()
     }
 
     /// The JSON schema of its configuration.
     pub fn config_schema(&self) -> Option<&str> {
-        self.0.facts.config_schema.as_deref()
+        self.0.facts.description.config_schema.as_deref()
     }
 
     /// The JSON schemas of its options, by kind and name.
     pub fn options_schema(&self) -> Option<&str> {
-        self.0.facts.options_schema.as_deref()
+        self.0.facts.description.options_schema.as_deref()
     }
 
     /// What it can be; at least one, in the order of [`Kind::ALL`].
     pub fn kinds(&self) -> &[Kind] {
-        &self.0.facts.kinds
+        &self.0.facts.description.kinds
     }
 
     /// What it imports, as a hint at what it may want to do.
     pub fn imports(&self) -> &[String] {
-        &self.0.facts.imports
+        &self.0.facts.description.imports
     }
 
     /// The functions of the contract that it imports and this host lacks, as `INTERFACE#FUNCTION`: it is told so when it calls one.
@@ -160,7 +156,7 @@ impl Plugin {
 
     /// What it exports that this host does not know.
     pub fn unknown_exports(&self) -> &[String] {
-        &self.0.facts.unknown_exports
+        &self.0.facts.description.unknown_exports
     }
 
     /// Why its compiled form cannot be kept for the next time, if it cannot.

@@ -25,6 +25,7 @@ use piper_plugin_host::{
 use sha2::{Digest as _, Sha256};
 use std::{
     borrow::Cow,
+    cell::OnceCell,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -67,6 +68,8 @@ pub struct Component {
     pub digest: PluginDigest,
     /// The component.
     pub bytes: Cow<'static, [u8]>,
+    /// What it says of itself, once somebody asked for that.
+    pub(super) description: OnceCell<Description>,
 }
 
 impl Component {
@@ -84,6 +87,7 @@ impl Component {
             source,
             digest: digest(&bytes),
             bytes,
+            description: OnceCell::new(),
         }
     }
 
@@ -95,6 +99,7 @@ impl Component {
             source: "piper".to_owned(),
             digest: PluginDigest(builtin.digest),
             bytes: Cow::Borrowed(builtin.component),
+            description: OnceCell::new(),
         }
     }
 
@@ -109,7 +114,8 @@ impl Component {
     ///
     /// When it is no plugin, or the machine cannot run it.
     pub fn load(&self, host: &Host) -> Result<Plugin, Error> {
-        host.load_known(self.digest, &self.bytes)
+        let description = self.describe()?.clone();
+        host.load_known(self.digest, &self.bytes, description)
             .map_err(|error| self.refused(&error))
     }
 
@@ -122,6 +128,7 @@ impl Component {
         Ok(self
             .describe()?
             .manifest
+            .clone()
             .map(|text| self.read_manifest(text)))
     }
 
@@ -130,8 +137,12 @@ impl Component {
     /// # Errors
     ///
     /// When it is no plugin.
-    pub fn describe(&self) -> Result<Description, Error> {
-        load::describe(&self.bytes).map_err(|error| self.refused(&error))
+    pub fn describe(&self) -> Result<&Description, Error> {
+        if let Some(description) = self.description.get() {
+            return Ok(description);
+        }
+        let description = load::describe(&self.bytes).map_err(|error| self.refused(&error))?;
+        Ok(self.description.get_or_init(|| description))
     }
 
     /// Reads the text of its manifest.

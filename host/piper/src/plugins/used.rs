@@ -171,7 +171,7 @@ impl Found {
     /// All that is wrong with it.
     pub(crate) fn new(catalogue: &Catalogue, call: &PluginCall) -> Result<Self, Error> {
         let component = component(catalogue, call)?;
-        let description = component.describe()?;
+        let description = component.describe()?.clone();
         let manifest = manifest(&component, &description)?;
         let standing = catalogue
             .standing(&component, &manifest)

@@ -17,7 +17,7 @@ use crate::{
     policy::source::PluginDigest,
 };
 use cache::Cache;
-use parse::Parsed;
+pub use parse::Description;
 use sha2::{Digest, Sha256};
 use std::{io, path::PathBuf, sync::PoisonError};
 use wasmtime::component::Component;
@@ -113,23 +113,24 @@ impl Host {
     ///
     /// When it is no plugin, or the machine cannot run it.
     pub fn load(&self, component: &[u8]) -> Result<Plugin, Error> {
-        self.load_known(PluginDigest(Sha256::digest(component).into()), component)
+        self.check_size(component)?;
+        let digest = PluginDigest(Sha256::digest(component).into());
+        self.load_known(digest, component, describe(component)?)
     }
 
-    /// Loads a component whose digest is known: what was compiled before is found by it, so it must be that of these very bytes.
+    /// Loads a component whose digest and description are known: what was compiled before is found by the digest, so it must be that of
+    /// these very bytes.
     ///
     /// # Errors
     ///
     /// See [`Self::load`].
-    pub fn load_known(&self, digest: PluginDigest, component: &[u8]) -> Result<Plugin, Error> {
-        let limit = self.options().component_bytes;
-        if component.len() > limit {
-            return Err(Error::TooLarge {
-                bytes: component.len(),
-                limit,
-            });
-        }
-        let parsed = Parsed::parse(component)?;
+    pub fn load_known(
+        &self,
+        digest: PluginDigest,
+        component: &[u8],
+        description: Description,
+    ) -> Result<Plugin, Error> {
+        self.check_size(component)?;
         let running = self.running().map_err(Error::Engine)?;
         // A home that cannot be written to must not keep a plugin from being run: it is compiled whenever it is used.
         let (cache, not_kept) = match self.options().cache.as_deref().map(Cache::open).transpose() {
@@ -137,21 +138,25 @@ impl Host {
             Err(error @ Error::Cache { .. }) => (None, Some(described(&error))),
             Err(error) => return Err(error),
         };
-        let compiled = compiled(running, cache.as_ref(), digest, component)?;
-        let (template, stubs) = template(running, &compiled, &parsed.kinds)?;
+        let kinds = &description.kinds;
+        let compiled = compiled(running, cache.as_ref(), digest, component, kinds)?;
+        let (template, stubs) = template(running, &compiled, kinds)?;
         let facts = Facts {
             digest,
             size: component.len(),
-            manifest: parsed.manifest,
-            config_schema: parsed.config_schema,
-            options_schema: parsed.options_schema,
-            kinds: parsed.kinds,
-            imports: parsed.imports,
+            description,
             stubs,
-            unknown_exports: parsed.unknown_exports,
             not_kept,
         };
         Ok(Plugin::new(running.clone(), template, facts))
+    }
+
+    fn check_size(&self, component: &[u8]) -> Result<(), Error> {
+        let (bytes, limit) = (component.len(), self.options().component_bytes);
+        match bytes > limit {
+            true => Err(Error::TooLarge { bytes, limit }),
+            false => Ok(()),
+        }
     }
 }
 
@@ -160,6 +165,7 @@ fn compiled(
     cache: Option<&Cache>,
     digest: PluginDigest,
     component: &[u8],
+    kinds: &[Kind],
 ) -> Result<Component, Error> {
     if let Some(compiled) = cache.and_then(|cache| cache.find(&running.engine, digest)) {
         check_needs(&compiled)?;
@@ -170,6 +176,15 @@ fn compiled(
     let compiled = Component::from_binary(&running.engine, component)
         .map_err(|error| Error::TooMuch(format!("{error:#}")))?;
     check_needs(&compiled)?;
+    // What is kept has passed this, which costs as much as all else of loading it.
+    let unknown = stub::unknown(&running.engine, &compiled);
+    if !unknown.is_empty() {
+        return Err(Error::Imports { imports: unknown });
+    }
+    let misfits = fit::misfits(&running.engine, &compiled, kinds);
+    if !misfits.is_empty() {
+        return Err(Error::Misfit(misfits.join("; ")));
+    }
     if let Some(cache) = cache {
         // Nor must a full disk.
         let _ = cache.keep(&running.engine, digest, &compiled);
@@ -210,14 +225,6 @@ fn template(
     component: &Component,
     kinds: &[Kind],
 ) -> Result<(Template, Vec<String>), Error> {
-    let unknown = stub::unknown(&running.engine, component);
-    if !unknown.is_empty() {
-        return Err(Error::Imports { imports: unknown });
-    }
-    let misfits = fit::misfits(&running.engine, component, kinds);
-    if !misfits.is_empty() {
-        return Err(Error::Misfit(misfits.join("; ")));
-    }
     let misfit = |error: wasmtime::Error| Error::Misfit(format!("{error:#}"));
     let mut links = running.links.lock().unwrap_or_else(PoisonError::into_inner);
     let ty = component.component_type();
@@ -252,30 +259,11 @@ pub(super) fn quoted(names: &[String]) -> String {
     names.join(", ")
 }
 
-/// What a component says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Description {
-    /// What it can be; at least one.
-    pub kinds: Vec<Kind>,
-    /// Its manifest, as its author wrote it.
-    pub manifest: Option<String>,
-    /// The JSON schema of its configuration.
-    pub config_schema: Option<String>,
-    /// The JSON schemas of its options, by kind and by name: `{KIND: {NAME: schema}}`; the name may be empty if there is one only.
-    pub options_schema: Option<String>,
-}
-
 /// What a component says of itself. Nothing of it is compiled or run.
 ///
 /// # Errors
 ///
 /// When the component is no plugin, or something that it says is not text.
 pub fn describe(component: &[u8]) -> Result<Description, Error> {
-    let parsed = Parsed::parse(component)?;
-    Ok(Description {
-        kinds: parsed.kinds,
-        manifest: parsed.manifest,
-        config_schema: parsed.config_schema,
-        options_schema: parsed.options_schema,
-    })
+    Description::parse(component)
 }

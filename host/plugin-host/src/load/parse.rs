@@ -46,18 +46,24 @@ const REFUSED: [(WasmFeatures, &str); 15] = [
     (WasmFeatures::CM_VALUES, "values of the component model"),
 ];
 
-/// What a component says about itself.
-#[derive(Debug, Default)]
-pub(super) struct Parsed {
-    pub(super) manifest: Option<String>,
-    pub(super) config_schema: Option<String>,
-    pub(super) options_schema: Option<String>,
-    pub(super) kinds: Vec<Kind>,
-    pub(super) imports: Vec<String>,
-    pub(super) unknown_exports: Vec<String>,
+/// What a component says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Description {
+    /// What it can be; at least one.
+    pub kinds: Vec<Kind>,
+    /// Its manifest, as its author wrote it.
+    pub manifest: Option<String>,
+    /// The JSON schema of its configuration.
+    pub config_schema: Option<String>,
+    /// The JSON schemas of its options, by kind and by name: `{KIND: {NAME: schema}}`; the name may be empty if there is one only.
+    pub options_schema: Option<String>,
+    /// The interfaces that it imports.
+    pub(crate) imports: Vec<String>,
+    /// What it exports besides its kinds.
+    pub(crate) unknown_exports: Vec<String>,
 }
 
-impl Parsed {
+impl Description {
     pub(super) fn parse(component: &[u8]) -> Result<Self, Error> {
         let mut parsed = Self::default();
         let mut manifest = Section::new(MANIFEST);
