@@ -7,6 +7,7 @@ use crate::{
     crash::Overrun,
     failure::{Failure, FailureKind},
     limits::Limits,
+    policy::limit::Limit,
 };
 use std::{
     pin::{Pin, pin},
@@ -133,11 +134,16 @@ impl Brake {
     }
 
     fn why(&self) -> Failure {
-        let (code, message) = match *self.0.stop.borrow() {
-            Some(Stop::Time) => ("limit.time", "the call's time is nearly over"),
-            Some(Stop::Cancelled) | None => ("call.cancelled", "the call was cancelled"),
-        };
-        Failure::new(FailureKind::Cancelled, code, message)
+        let kind = FailureKind::Cancelled;
+        match *self.0.stop.borrow() {
+            Some(Stop::Time) => {
+                let reached = self.0.limits.reached(Limit::Wall);
+                Failure::limited(kind, reached, "the call's time is nearly over")
+            }
+            Some(Stop::Cancelled) | None => {
+                Failure::new(kind, "call.cancelled", "the call was cancelled")
+            }
+        }
     }
 
     /// Carries out a call until it ends, is cancelled, or runs out of time.

@@ -2,7 +2,11 @@
 //!
 //! The codes are part of the contract. Nothing here decides what follows.
 
-use crate::{failure::FailureKind, limits::in_units};
+use crate::{
+    failure::FailureKind,
+    limits::Limits,
+    policy::limit::{Limit, Reached, Unit},
+};
 use std::{fmt, time::Duration};
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
@@ -13,13 +17,10 @@ const FRAMES: usize = 20;
 /// A limit that ended a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Overrun {
-    #[error("it used more than its {} {} of memory", in_units(*limit).0, in_units(*limit).1)]
+    #[error("it used more than its {} of memory", Unit::Size.shown(*limit as u64))]
     Memory { limit: usize },
-    #[error(
-        "it used more than {} elements of tables",
-        crate::limits::TABLE_ELEMENTS
-    )]
-    Table,
+    #[error("it used more than {limit} elements of tables")]
+    Table { limit: usize },
     #[error("it computed for more than {} ms", limit.as_millis())]
     Cpu { limit: Duration },
     #[error("it took more than {} ms", limit.as_millis())]
@@ -43,6 +44,8 @@ pub struct Crash {
     pub call: &'static str,
     /// What happened, as a clause about the plugin: "it used more than its 128 MiB of memory".
     pub message: String,
+    /// The limit that ended it, if it is one that can be set.
+    pub limit: Option<Reached>,
     /// The functions that were running, innermost first, if the component has names.
     pub frames: Vec<String>,
     /// The last lines of the plugin's log, oldest first; a panic's text is among them.
@@ -65,6 +68,7 @@ impl Crash {
             code,
             call,
             message: message.into(),
+            limit: None,
             frames: Vec::new(),
             log: Vec::new(),
         }
@@ -72,18 +76,31 @@ impl Crash {
 
     /// What an overrun means.
     pub(crate) fn overrun(overrun: Overrun, call: &'static str) -> Self {
-        let code = match overrun {
-            Overrun::Memory { .. } => "limit.memory",
-            Overrun::Table => "limit.table",
-            Overrun::Cpu { .. } => "limit.cpu",
-            Overrun::Time { .. } => "limit.time",
-            Overrun::Cancelled => "call.cancelled",
+        let reached = match overrun {
+            Overrun::Memory { limit } => Reached::of(Limit::Memory, limit),
+            Overrun::Table { limit } => Reached::of(Limit::TableElements, limit),
+            Overrun::Cpu { limit } => Reached::after(Limit::Cpu, limit),
+            Overrun::Time { limit } => Reached::after(Limit::Wall, limit),
+            Overrun::Cancelled => return Self::new("call.cancelled", call, overrun.to_string()),
         };
-        Self::new(code, call, overrun.to_string())
+        Self::limited(reached, call, overrun.to_string())
     }
 
-    /// What an error of wasmtime means.
-    pub(crate) fn classify(error: &wasmtime::Error, call: &'static str) -> Self {
+    /// A call that a limit ended.
+    pub(crate) fn limited(
+        reached: Reached,
+        call: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        let code = reached.limit.row().code;
+        Self {
+            limit: Some(reached),
+            ..Self::new(code.expect("it ends calls"), call, message)
+        }
+    }
+
+    /// What an error of wasmtime means in a call with these limits.
+    pub(crate) fn classify(error: &wasmtime::Error, call: &'static str, limits: &Limits) -> Self {
         let mut crash = if let Some(overrun) = error.downcast_ref::<Overrun>() {
             Self::overrun(*overrun, call)
         } else if let Some(I32Exit(status)) = error.downcast_ref() {
@@ -96,10 +113,9 @@ impl Crash {
         } else if let Some(trap) = error.downcast_ref::<Trap>() {
             Self::trapped(*trap, call)
         } else if let Some(ResourceTableError::Full) = error.downcast_ref() {
-            let message = format!("it holds more than {} handles", crate::limits::HANDLES);
-            Self::new("limit.handles", call, message)
+            Self::too_many_handles(call, limits)
         } else {
-            Self::told(error, call)
+            Self::told(error, call, limits)
         };
         if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
             crash.frames = frames(backtrace);
@@ -128,16 +144,20 @@ impl Crash {
         }
     }
 
+    fn too_many_handles(call: &'static str, limits: &Limits) -> Self {
+        let message = format!("it holds more than {} handles", limits.handles);
+        Self::limited(limits.reached(Limit::Handles), call, message)
+    }
+
     /// Errors that wasmtime only words; a test for each keeps the words.
-    fn told(error: &wasmtime::Error, call: &'static str) -> Self {
+    fn told(error: &wasmtime::Error, call: &'static str, limits: &Limits) -> Self {
         let text = error.root_cause().to_string();
         if text.contains("hostcalls has been exhausted") {
             let message = "it handed over more data in one call than its limit allows";
-            return Self::new("limit.host-data", call, message);
+            return Self::limited(limits.reached(Limit::HostData), call, message);
         }
         if text.contains("component handles") || text.contains("handle table") {
-            let message = format!("it holds more than {} handles", crate::limits::HANDLES);
-            return Self::new("limit.handles", call, message);
+            return Self::too_many_handles(call, limits);
         }
         if text.contains("instance count too high") {
             let most = crate::limits::INSTANCES;
@@ -204,6 +224,9 @@ mod tests {
     fn what_the_system_lacks_is_not_the_plugins_fault() {
         let lack = std::io::Error::from_raw_os_error(libc::ENOMEM);
         let error = wasmtime::Error::from(lack).context("cannot make a memory");
-        assert_eq!(Crash::classify(&error, "run").code, "host.busy");
+        assert_eq!(
+            Crash::classify(&error, "run", &Limits::default()).code,
+            "host.busy"
+        );
     }
 }

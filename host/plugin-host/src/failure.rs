@@ -2,7 +2,7 @@
 //!
 //! What to do about it stands in [`FailureKind`]; nothing here retries or reports.
 
-use crate::crash::Crash;
+use crate::{crash::Crash, policy::limit::Reached};
 use std::{fmt, time::Duration};
 
 /// What the caller should do about a failure.
@@ -33,6 +33,9 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// An object as JSON text.
     pub details: Option<String>,
+    /// The limit that was reached, if it is one that can be set. A guest is told of it in `message`; of a guest's own failure it is what
+    /// the host refused it last.
+    pub limit: Option<Reached>,
 }
 
 impl Failure {
@@ -44,6 +47,20 @@ impl Failure {
             message: message.into(),
             retry_after: None,
             details: None,
+            limit: None,
+        }
+    }
+
+    /// A limit was reached: `message` says how, and its key and its number are added.
+    pub(crate) fn limited(kind: FailureKind, reached: Reached, message: &str) -> Self {
+        let code = reached.limit.row().code;
+        Self {
+            limit: Some(reached),
+            ..Self::new(
+                kind,
+                code.expect("whoever comes up against it is told"),
+                format!("{message} ({reached})"),
+            )
         }
     }
 
@@ -88,6 +105,14 @@ impl CallError {
         match self {
             Self::Failed(failure) => failure.kind,
             Self::Crashed(crash) => crash.kind(),
+        }
+    }
+
+    /// The limit that the call came up against, if it is one that can be set.
+    pub fn limit(&self) -> Option<Reached> {
+        match self {
+            Self::Failed(failure) => failure.limit,
+            Self::Crashed(crash) => crash.limit,
         }
     }
 

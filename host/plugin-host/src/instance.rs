@@ -7,7 +7,7 @@ use crate::{
     call::{Brake, Cancel, Meter},
     crash::Overrun,
     engine::Running,
-    imports::{held::Budget, wasi_http::Hooks},
+    imports::{held::Budget, requests::Requests, told::Told, wasi_http::Hooks},
     limits::{self, Limits, Space},
     log::{PluginLog, Receiver, Silence, Stream},
     mask::{Mask, MaskedStream},
@@ -20,7 +20,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{io::AsyncWrite, sync::Semaphore};
+use tokio::io::AsyncWrite;
 use wasmtime::{Store, UpdateDeadline, component::ResourceTable};
 use wasmtime_wasi::{
     Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView,
@@ -65,7 +65,6 @@ pub(crate) enum World {
 /// What has been used of the limits that are counted and not measured.
 #[derive(Debug, Default)]
 pub(crate) struct Used {
-    pub(crate) http_requests: usize,
     pub(crate) processes: usize,
     pub(crate) outputs: std::collections::BTreeSet<String>,
     pub(crate) reports: std::collections::BTreeMap<String, usize>,
@@ -89,8 +88,8 @@ pub(crate) struct Sandbox {
     pub(crate) used: Used,
     /// What is held for the guest outside of its memory.
     pub(crate) held: Budget,
-    /// Requests that may still be begun before the answer of another is taken.
-    pub(crate) http_slots: Arc<Semaphore>,
+    pub(crate) requests: Requests,
+    pub(crate) told: Told,
 }
 
 impl Sandbox {
@@ -98,26 +97,22 @@ impl Sandbox {
     pub(crate) fn store(running: &Running, invocation: &Invocation, world: &World) -> Store<Self> {
         let limits = invocation.limits.clone().capped();
         let mask = Mask::new(invocation.services.secrets.clone());
-        let log = Arc::new(PluginLog::new(Arc::clone(&invocation.log), mask.clone()));
+        let receiver = Arc::clone(&invocation.log);
+        let log = Arc::new(PluginLog::new(receiver, mask.clone(), limits.log_rate));
         let brake = Brake::new(&limits);
-        let http_slots = Arc::new(Semaphore::new(limits.http_concurrent));
+        let (requests, told) = (Requests::new(&limits), Told::default());
         let mut table = ResourceTable::new();
-        table.set_max_capacity(limits::HANDLES);
+        table.set_max_capacity(limits.handles);
         let mut wasi_http = WasiHttpCtx::new();
         wasi_http.set_field_size_limit(limits::HEADER_BYTES);
         let gate = invocation.services.http.as_ref().map(|http| http.gate());
-        let host_data = limits.host_data;
+        let (host_data, handles) = (limits.host_data, limits.handles);
         let mut store = Store::new(
             &running.engine,
             Self {
                 wasi: wasi(&log, world),
                 wasi_http,
-                hooks: Hooks::new(
-                    gate,
-                    brake.clone(),
-                    Arc::clone(&http_slots),
-                    limits.http_requests,
-                ),
+                hooks: Hooks::new(gate, brake.clone(), requests.clone(), told.clone()),
                 table,
                 space: Space::new(&limits),
                 meter: Arc::default(),
@@ -128,13 +123,14 @@ impl Sandbox {
                 printed: Default::default(),
                 used: Used::default(),
                 held: Budget::new(limits.held),
-                http_slots,
+                requests,
+                told,
                 limits,
             },
         );
         store.limiter(|sandbox| &mut sandbox.space);
         store.set_hostcall_fuel(host_data);
-        store.set_max_component_handles(limits::HANDLES);
+        store.set_max_component_handles(handles);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| {
             let sandbox = store.data();
@@ -154,6 +150,8 @@ impl Sandbox {
     pub(crate) fn begin_call(&mut self) {
         self.brake = Brake::new(&self.limits);
         self.hooks.begin_call(self.brake.clone());
+        self.requests.begin_call();
+        self.told.begin_call();
         self.meter.reset();
         self.used = Used::default();
     }

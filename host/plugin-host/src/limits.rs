@@ -1,46 +1,31 @@
-//! What a plugin may use up: each limit with its default, its ceiling and the attack that it stops.
+//! What a plugin may use up: the limits of its calls as they hold, and those that nobody can set, with why.
 //!
-//! Only the limits that hold inside the sandbox, at its wall and on the wire. What else an effect may use up (state, rates) belongs to
-//! the effect; what an operator wrote belongs to [`policy`](crate::policy), and none of it exceeds a ceiling here.
+//! What can be set stands in one [table](crate::policy::limit::TABLE), with each limit's default, its ceiling and the attack that it
+//! stops; here it becomes the [`Limits`] of one call. Where they hold is for the sandbox, its wall and the effects.
 
-use crate::{crash::Overrun, policy::grant};
+use crate::{
+    crash::Overrun,
+    policy::{
+        grant,
+        limit::{Limit, Reached, Role, TABLE},
+        state::StateLimits,
+    },
+};
 use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// The largest component that is looked at, unless the operator raises it: stops files that cost minutes to compile. A component
-/// with a whole Python in it has 18 MiB.
-pub const COMPONENT_BYTES: usize = 32 * MIB;
-/// The most that the operator may raise [`COMPONENT_BYTES`] to.
-pub const COMPONENT_BYTES_CEILING: usize = 128 * MIB;
-/// The most that the operator may raise [`Limits::memory`] to.
-pub const MEMORY_CEILING: usize = 1024 * MIB;
-/// The most that the operator may raise [`Limits::cpu`] to.
-pub const CPU_CEILING: Duration = Duration::from_secs(60);
-/// The most that the operator may raise [`Limits::wall`] to; a step's own timeout is not bound by it.
-pub const WALL_CEILING: Duration = Duration::from_secs(600);
-/// The most that the operator may raise [`Limits::host_data`] to.
-pub const HOST_DATA_CEILING: usize = 64 * MIB;
-/// The most that [`Limits::held`] can be.
-pub const HELD_CEILING: usize = 256 * MIB;
-
-/// The most that the operator may raise [`Limits::http_concurrent`] to.
-pub const HTTP_CONCURRENT_CEILING: usize = 64;
-/// The most that the operator may raise [`Limits::http_total`] to.
-pub const HTTP_TOTAL_CEILING: Duration = Duration::from_secs(600);
+// Fixed, because the engine's pool is laid out for them once in a process, before any plugin is known: memories, tables, instances and
+// the stack. No ordinary component comes near them.
 
 /// Memories in one instance: stops a bomb in many small pieces. A component that `wasm32-wasip2` builds has adapters with their own.
 pub(crate) const MEMORIES: usize = 4;
 /// Tables in one instance; as with memories.
 pub(crate) const TABLES: usize = 16;
-/// Elements of all tables together, 8 bytes each: stops `table.grow` in a loop.
-pub(crate) const TABLE_ELEMENTS: usize = 100_000;
 /// Core instances in one instance: stops a component that is made of thousands of modules. JavaScript needs a dozen.
 pub(crate) const INSTANCES: usize = 64;
-/// Handles that one instance holds of the host's resources: stops a loop that makes requests and never drops them.
-pub(crate) const HANDLES: usize = 1_000;
 /// Random bytes in one request: stops `random(2^64)`, which the host would have to hold.
 pub(crate) const RANDOM_BYTES: u64 = 1024 * 1024;
 /// Headers of one message in wasi:http, as they lie in memory (some four times what they take on the wire).
@@ -50,137 +35,221 @@ pub(crate) const STACK_BYTES: usize = 512 * KIB;
 /// How often a running guest is interrupted to look at its limits and to let others run.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
-/// What one call, or one long-lived instance, may use up.
+/// What one call, or one long-lived instance, may use up. What each field bounds and which attack it stops is said in the
+/// [table](TABLE), in the row of the same name.
+#[expect(missing_docs, reason = "each is said in its row of the table")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// All linear memories together, in bytes: stops memory bombs, whether in one memory or in four.
+    pub component_size: usize,
     pub memory: usize,
-    /// Time on the processor in one call: stops loops. Waiting is free.
     pub cpu: Duration,
-    /// Time from beginning to end of one call, the grace period included: stops waiting for ever.
     pub wall: Duration,
-    /// What is left of `wall` for cleaning up once a call is stopped.
+    /// What is left of `wall` for cleaning up once a call is stopped; a step has its own.
     pub grace: Duration,
-    /// What one call of the host may carry out of the sandbox, in bytes: stops strings of 4 GiB and lists with lying lengths.
     pub host_data: usize,
-    /// What the host holds for one instance besides the guest's own memory, in bytes: requests and commands being put together, and
-    /// answers that the guest did not take yet (`limit.held`). Stops a guest that fills the host's memory handle by handle.
     pub held: usize,
-    /// HTTP requests under way at once, those included whose answer was not taken yet: stops a plugin from being used as a flood, and
-    /// answers from piling up.
+    pub table_elements: usize,
+    pub handles: usize,
     pub http_concurrent: usize,
-    /// HTTP requests in one call; likewise.
     pub http_requests: usize,
-    /// Until there is a connection: stops waiting for an address that does not answer.
     pub http_connect: Duration,
-    /// From the last byte that a server took to the first that it sends; and
     pub http_first_byte: Duration,
-    /// from one piece of its answer to the next: stop servers that say nothing, whatever the size of a body.
     pub http_between_bytes: Duration,
-    /// A whole exchange, but for bodies from and to files: stops servers that say little and never end.
     pub http_total: Duration,
-    /// The body of a request, in bytes, unless it comes from a file.
     pub http_request: usize,
-    /// The body of an answer, in bytes, unless it goes to a file: it is held in memory twice.
     pub http_response: usize,
-    /// Processes in one call: stops fork bombs by way of the host.
     pub processes: usize,
-    /// Outputs that one step may set: stops a step from filling the record of its build.
     pub outputs: usize,
-    /// The longest output, in bytes.
-    pub output_bytes: usize,
-    /// Annotations that one step may report: they are shown to people, on every page of the build.
+    pub output_size: usize,
     pub annotations: usize,
-    /// Items of any other kind, tests for instance, that one step may report.
     pub reports: usize,
+    pub state: usize,
+    pub state_keys: usize,
+    pub state_value: usize,
+    pub state_writes: usize,
+    pub cache: usize,
+    pub log_rate: usize,
+}
+
+/// Where a limit is kept.
+enum Field<'a> {
+    Number(&'a mut usize),
+    Time(&'a mut Duration),
+}
+
+impl Field<'_> {
+    fn value(self) -> u64 {
+        match self {
+            Self::Number(number) => *number as u64,
+            Self::Time(time) => u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn set(self, value: u64) {
+        match self {
+            Self::Number(number) => *number = usize::try_from(value).unwrap_or(usize::MAX),
+            Self::Time(time) => *time = Duration::from_millis(value),
+        }
+    }
+
+    fn cap(self, most: u64) {
+        match self {
+            Self::Number(number) => {
+                *number = (*number).min(usize::try_from(most).unwrap_or(usize::MAX));
+            }
+            Self::Time(time) => *time = (*time).min(Duration::from_millis(most)),
+        }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            memory: 128 * MIB,
-            cpu: Duration::from_secs(5),
-            wall: Duration::from_secs(30),
-            grace: Duration::from_secs(5),
-            // The largest body and some room for what is around it: too long a body is a failure, not a trap.
-            host_data: 17 * MIB,
-            // A few of the largest bodies.
-            held: 64 * MIB,
-            http_concurrent: 8,
-            http_requests: 256,
-            http_connect: Duration::from_secs(10),
-            http_first_byte: Duration::from_secs(30),
-            http_between_bytes: Duration::from_secs(30),
-            http_total: Duration::from_secs(60),
-            http_request: 16 * MIB,
-            http_response: 16 * MIB,
-            processes: 16,
-            outputs: 64,
-            output_bytes: 4 * KIB,
-            annotations: 200,
-            reports: 10_000,
-        }
+        Self::of_role(Role::Usual)
     }
 }
 
 impl Limits {
-    /// For planners and checks of configurations: pure and short. A machine that does ten other things takes ten times as long over it.
-    pub fn of_planner() -> Self {
-        Self {
-            cpu: Duration::from_secs(1),
-            wall: Duration::from_secs(10),
-            ..Self::default()
+    /// What holds for such calls if the operator says nothing.
+    fn of_role(role: Role) -> Self {
+        let mut limits = Self {
+            component_size: 0,
+            memory: 0,
+            cpu: Duration::ZERO,
+            wall: Duration::ZERO,
+            grace: Duration::from_secs(5),
+            host_data: 0,
+            held: 0,
+            table_elements: 0,
+            handles: 0,
+            http_concurrent: 0,
+            http_requests: 0,
+            http_connect: Duration::ZERO,
+            http_first_byte: Duration::ZERO,
+            http_between_bytes: Duration::ZERO,
+            http_total: Duration::ZERO,
+            http_request: 0,
+            http_response: 0,
+            processes: 0,
+            outputs: 0,
+            output_size: 0,
+            annotations: 0,
+            reports: 0,
+            state: 0,
+            state_keys: 0,
+            state_value: 0,
+            state_writes: 0,
+            cache: 0,
+            log_rate: 0,
+        };
+        for row in &TABLE {
+            limits.field(row.limit).set(row.default(role));
         }
+        limits
     }
 
-    /// For webhooks: somebody waits for the answer.
+    /// For planners and checks of configurations.
+    pub fn of_planner() -> Self {
+        Self::of_role(Role::Planner)
+    }
+
+    /// For webhooks.
     pub fn of_webhook() -> Self {
-        Self {
-            cpu: Duration::from_secs(2),
-            wall: Duration::from_secs(10),
-            ..Self::default()
-        }
+        Self::of_role(Role::Webhook)
+    }
+
+    /// For notifiers.
+    pub fn of_notifier() -> Self {
+        Self::of_role(Role::Notifier)
     }
 
     /// For runners: as long as the step may take.
     pub fn of_runner(timeout: Duration) -> Self {
         Self {
             wall: timeout,
-            http_requests: 10_000,
-            ..Self::default()
+            ..Self::of_role(Role::Runner)
+        }
+    }
+
+    fn field(&mut self, limit: Limit) -> Field<'_> {
+        use Field::{Number, Time};
+        match limit {
+            Limit::ComponentSize => Number(&mut self.component_size),
+            Limit::Memory => Number(&mut self.memory),
+            Limit::Cpu => Time(&mut self.cpu),
+            Limit::Wall => Time(&mut self.wall),
+            Limit::HostData => Number(&mut self.host_data),
+            Limit::Held => Number(&mut self.held),
+            Limit::TableElements => Number(&mut self.table_elements),
+            Limit::Handles => Number(&mut self.handles),
+            Limit::HttpConcurrent => Number(&mut self.http_concurrent),
+            Limit::HttpRequests => Number(&mut self.http_requests),
+            Limit::HttpConnect => Time(&mut self.http_connect),
+            Limit::HttpFirstByte => Time(&mut self.http_first_byte),
+            Limit::HttpBetweenBytes => Time(&mut self.http_between_bytes),
+            Limit::HttpTotal => Time(&mut self.http_total),
+            Limit::HttpRequest => Number(&mut self.http_request),
+            Limit::HttpResponse => Number(&mut self.http_response),
+            Limit::Processes => Number(&mut self.processes),
+            Limit::Outputs => Number(&mut self.outputs),
+            Limit::OutputSize => Number(&mut self.output_size),
+            Limit::Annotations => Number(&mut self.annotations),
+            Limit::Reports => Number(&mut self.reports),
+            Limit::State => Number(&mut self.state),
+            Limit::StateKeys => Number(&mut self.state_keys),
+            Limit::StateValue => Number(&mut self.state_value),
+            Limit::StateWrites => Number(&mut self.state_writes),
+            Limit::Cache => Number(&mut self.cache),
+            Limit::LogRate => Number(&mut self.log_rate),
+        }
+    }
+
+    /// What a limit allows, in its unit.
+    pub fn value(&self, limit: Limit) -> u64 {
+        self.clone().field(limit).value()
+    }
+
+    /// A limit with what it allows, to be told when it is reached.
+    pub(crate) fn reached(&self, limit: Limit) -> Reached {
+        Reached {
+            limit,
+            value: self.value(limit),
         }
     }
 
     /// These limits as the operator set them for one plugin.
     #[must_use]
-    pub fn set(self, operator: &grant::Limits) -> Self {
-        let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
-        Self {
-            memory: operator.memory.map_or(self.memory, bytes),
-            cpu: operator.cpu.unwrap_or(self.cpu),
-            wall: operator
-                .wall
-                .map_or(self.wall, |wall| wall.min(WALL_CEILING)),
-            http_concurrent: operator
-                .http_concurrent
-                .map_or(self.http_concurrent, |count| bytes(count.into())),
-            http_total: operator.http_total.unwrap_or(self.http_total),
-            ..self
+    pub fn set(mut self, operator: &grant::Limits) -> Self {
+        for row in &TABLE {
+            if let Some(value) = operator.get(row.limit) {
+                self.field(row.limit).set(value.min(row.ceiling));
+            }
         }
-        .capped()
+        if operator.get(Limit::HostData).is_none() {
+            // Too long a body is a failure, not a crash: one that is not too long must get through.
+            self.host_data = self.host_data.max(self.http_request.saturating_add(MIB));
+        }
+        self
     }
 
     /// These limits, none of them above its ceiling, wherever they come from. The wall time is not bound here: it may be a step's own.
     #[must_use]
-    pub(crate) fn capped(self) -> Self {
-        Self {
-            memory: self.memory.min(MEMORY_CEILING),
-            cpu: self.cpu.min(CPU_CEILING),
-            host_data: self.host_data.min(HOST_DATA_CEILING),
-            held: self.held.min(HELD_CEILING),
-            http_concurrent: self.http_concurrent.min(HTTP_CONCURRENT_CEILING),
-            http_total: self.http_total.min(HTTP_TOTAL_CEILING),
-            ..self
+    pub(crate) fn capped(mut self) -> Self {
+        for row in TABLE.iter().filter(|row| row.limit != Limit::Wall) {
+            self.field(row.limit).cap(row.ceiling);
+        }
+        self
+    }
+
+    /// What of them a store of plugins' state keeps to.
+    pub fn of_state(&self) -> StateLimits {
+        let writes = u32::try_from(self.state_writes).unwrap_or(u32::MAX);
+        StateLimits {
+            keys: self.state_keys,
+            value: self.state_value,
+            total: self.state,
+            writes_per_second: writes,
+            write_burst: writes.saturating_mul(10),
+            ..StateLimits::default()
         }
     }
 
@@ -191,27 +260,21 @@ impl Limits {
     }
 }
 
-/// A size in the larger of KiB and MiB in which it is whole, rounded up: the number and the unit.
-pub fn in_units(bytes: usize) -> (usize, &'static str) {
-    match bytes % MIB {
-        0 => (bytes / MIB, "MiB"),
-        _ => (bytes.div_ceil(KIB), "KiB"),
-    }
-}
-
 /// Counts what the memories and tables of one store take together.
 #[derive(Debug)]
 pub(crate) struct Space {
-    limit: usize,
+    memory_limit: usize,
     memory: usize,
+    element_limit: usize,
     elements: usize,
 }
 
 impl Space {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            limit: limits.memory,
+            memory_limit: limits.memory,
             memory: 0,
+            element_limit: limits.table_elements,
             elements: 0,
         }
     }
@@ -227,8 +290,9 @@ impl ResourceLimiter for Space {
         // A guest whose own declared maximum is reached is told so in the usual way; ours ends the call, because most guests
         // answer a failed allocation with a trap that says nothing.
         let after = self.memory.saturating_add(desired.saturating_sub(current));
-        if after > self.limit {
-            return Err(Overrun::Memory { limit: self.limit }.into());
+        let limit = self.memory_limit;
+        if after > limit {
+            return Err(Overrun::Memory { limit }.into());
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
@@ -245,8 +309,9 @@ impl ResourceLimiter for Space {
     ) -> wasmtime::Result<bool> {
         let grown = desired.saturating_sub(current);
         let after = self.elements.saturating_add(grown);
-        if after > TABLE_ELEMENTS {
-            return Err(Overrun::Table.into());
+        let limit = self.element_limit;
+        if after > limit {
+            return Err(Overrun::Table { limit }.into());
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
@@ -294,28 +359,43 @@ mod tests {
 
     #[test]
     fn the_elements_of_tables_count_together() {
-        let mut space = Space::new(&Limits::default());
-        assert!(space.table_growing(0, TABLE_ELEMENTS, None).unwrap());
+        let limits = Limits::default();
+        let mut space = Space::new(&limits);
+        assert!(space.table_growing(0, limits.table_elements, None).unwrap());
         assert!(space.table_growing(0, 1, None).is_err());
     }
 
     #[test]
-    fn an_operator_raises_a_limit_to_its_ceiling_and_no_further() {
-        let operator = grant::Limits {
-            memory: Some(u64::MAX),
-            cpu: Some(Duration::MAX),
-            wall: Some(Duration::MAX),
-            http_concurrent: Some(u32::MAX),
-            http_total: Some(Duration::MAX),
-            ..grant::Limits::default()
-        };
-        let limits = Limits::default().set(&operator);
-        assert_eq!(limits.memory, MEMORY_CEILING);
-        assert_eq!((limits.cpu, limits.wall), (CPU_CEILING, WALL_CEILING));
-        assert_eq!(limits.http_concurrent, HTTP_CONCURRENT_CEILING);
-        assert_eq!(limits.http_total, HTTP_TOTAL_CEILING);
+    fn an_operator_raises_each_limit_to_its_ceiling_and_no_further() {
+        for row in &TABLE {
+            let operator = |value| grant::Limits::default().with(row.limit, value);
+            let set = |value| Limits::default().set(&operator(value)).value(row.limit);
+            assert_eq!((set(1), set(u64::MAX)), (1, row.ceiling), "{}", row.key);
+            assert_eq!(Limits::default().value(row.limit), row.usual);
+        }
         let untouched = Limits::of_webhook().set(&grant::Limits::default());
         assert_eq!(untouched, Limits::of_webhook());
+    }
+
+    #[test]
+    fn nothing_is_above_its_ceiling_but_the_time_of_a_step() {
+        let mut limits = Limits::of_runner(Duration::MAX);
+        for row in &TABLE {
+            limits.field(row.limit).set(u64::MAX);
+        }
+        let capped = limits.capped();
+        for row in &TABLE {
+            let is_capped = capped.value(row.limit) == row.ceiling;
+            assert_eq!(is_capped, row.limit != Limit::Wall, "{}", row.key);
+        }
+    }
+
+    #[test]
+    fn a_longer_body_gets_through_unless_the_operator_says_otherwise() {
+        let longer = grant::Limits::default().with(Limit::HttpRequest, 32 << 20);
+        assert_eq!(Limits::default().set(&longer).host_data, 33 * MIB);
+        let tight = longer.with(Limit::HostData, 1 << 20);
+        assert_eq!(Limits::default().set(&tight).host_data, MIB);
     }
 
     #[test]

@@ -3,7 +3,13 @@
 //! Whatever a guest says is bounded and stripped here, and the values of its secrets hidden, before anybody sees it. Who keeps and
 //! shows it is a [`Receiver`].
 
-use crate::{mask::Mask, policy::rate::Rate};
+use crate::{
+    mask::Mask,
+    policy::{
+        limit::{Limit, Reached},
+        rate::Rate,
+    },
+};
 use piper_core::time::Monotonic;
 use std::{
     collections::VecDeque,
@@ -15,10 +21,8 @@ use tokio::time::Instant;
 const LINE: usize = 8 * 1024;
 /// How much of a line is looked at: a secret is hidden before the line is cut, so that no half of one is left at the end.
 const SEEN: usize = 4 * LINE;
-/// Lines a second, over time; stops it from doing so with many.
-const RATE: u32 = 200;
-/// Lines at once: what a stack trace with its surroundings has.
-const BURST: u32 = 1_000;
+/// How many times as many lines as in a second may come at once: what a stack trace with its surroundings has.
+const BURST: u32 = 5;
 /// Fields of one line.
 const FIELDS: usize = 32;
 /// How many of the last lines are kept for what is said about a crash.
@@ -74,6 +78,7 @@ impl Receiver for Silence {
 pub(crate) struct PluginLog {
     receiver: Arc<dyn Receiver>,
     mask: Mask,
+    rate: Reached,
     began: Instant,
     inner: Mutex<Inner>,
 }
@@ -93,14 +98,17 @@ pub(crate) enum Stream {
 }
 
 impl PluginLog {
-    pub(crate) fn new(receiver: Arc<dyn Receiver>, mask: Mask) -> Self {
+    /// `rate` is how many lines it may write a second.
+    pub(crate) fn new(receiver: Arc<dyn Receiver>, mask: Mask, rate: usize) -> Self {
+        let per_second = u32::try_from(rate).unwrap_or(u32::MAX);
         Self {
             receiver,
             mask,
+            rate: Reached::of(Limit::LogRate, rate),
             began: Instant::now(),
             inner: Mutex::new(Inner {
                 tail: VecDeque::new(),
-                rate: Rate::new(RATE, BURST),
+                rate: Rate::new(per_second, per_second.saturating_mul(BURST)),
                 dropped: 0,
                 streams: [Vec::new(), Vec::new()],
             }),
@@ -137,7 +145,8 @@ impl PluginLog {
             self.receiver.line(Line {
                 level: Level::Warn,
                 message: format!(
-                    "{dropped} lines of this plugin were dropped: it may write {RATE} a second"
+                    "{dropped} lines of this plugin were dropped ({})",
+                    self.rate
                 ),
                 fields: Vec::new(),
             });
@@ -273,7 +282,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_dropped_and_counted() {
         let kept = Arc::new(Kept::default());
-        let log = PluginLog::new(kept.clone(), Mask::default());
+        let log = PluginLog::new(kept.clone(), Mask::default(), 200);
         let count = || std::mem::take(&mut *kept.0.lock().unwrap()).len();
         for _ in 0..1_500 {
             log.write(Level::Info, "x", Vec::new());
@@ -286,7 +295,7 @@ mod tests {
         let first = kept.0.lock().unwrap()[0].clone();
         assert_eq!(
             first,
-            "500 lines of this plugin were dropped: it may write 200 a second"
+            "500 lines of this plugin were dropped (log-rate: 200 a second)"
         );
         assert_eq!(
             count(),

@@ -13,9 +13,13 @@ use crate::{
         Batch, Call, ConfigProblem, Delivery, EntryRef, Event, Found, Kind, Page, Polled, Receipt,
         Received, Undelivered, Verdict,
     },
+    limits::Limits,
     load::Description,
     mask::Mask,
-    policy::source::PluginDigest,
+    policy::{
+        limit::{Limit, Reached},
+        source::PluginDigest,
+    },
     service::Exec,
     wit::v0_1::{
         config_check, log_reader, log_sink, notifier, step_planner, step_runner, trigger_poll,
@@ -35,6 +39,8 @@ pub(crate) struct Facts {
     pub(crate) digest: PluginDigest,
     pub(crate) size: usize,
     pub(crate) description: Description,
+    /// What its largest memory and its largest table begin with.
+    pub(crate) begins_with: [Reached; 2],
     pub(crate) stubs: Vec<String>,
     pub(crate) not_kept: Option<String>,
 }
@@ -164,6 +170,27 @@ impl Plugin {
         self.0.facts.not_kept.as_deref()
     }
 
+    /// Whether an instance of it can begin within these limits; `call` is what it would be begun for.
+    ///
+    /// # Errors
+    ///
+    /// When a memory or a table of it begins with more than it may have: no call of it would do anything but crash.
+    pub fn fits(&self, limits: &Limits, call: &'static str) -> Result<(), Crash> {
+        for Reached { limit, value } in self.0.facts.begins_with {
+            let reached = limits.reached(limit);
+            if value > reached.value {
+                let [wanted, most] = [value, reached.value].map(|n| limit.row().unit.shown(n));
+                let what = match limit {
+                    Limit::Memory => "its memory",
+                    _ => "one of its tables",
+                };
+                let message = format!("{what} begins with {wanted}, and it may have {most}");
+                return Err(Crash::limited(reached, call, message));
+            }
+        }
+        Ok(())
+    }
+
     /// Asks a planner which steps stand for one; the answer is JSON. The instance sees neither time nor chance nor any service.
     ///
     /// # Errors
@@ -215,18 +242,18 @@ impl Plugin {
                 async |store, instance| {
                     let guest =
                         known(self.0.template.notifier.as_ref())?.load(&mut *store, &instance)?;
-                    guest.call_notify(store, &call.into(), &events).await
+                    let (mask, told) = (store.data().mask.clone(), store.data().told.clone());
+                    let undelivered = guest.call_notify(store, &call.into(), &events).await?;
+                    Ok(undelivered.map(|undelivered| {
+                        let failed = undelivered.into_iter().map(|one| Undelivered {
+                            index: one.index,
+                            why: told.explain(mask.failure(one.why)),
+                        });
+                        failed.collect::<Vec<_>>()
+                    }))
                 },
             )
             .await?;
-        let mask = mask_of(invocation);
-        let undelivered: Vec<Undelivered> = undelivered
-            .into_iter()
-            .map(|one| Undelivered {
-                index: one.index,
-                why: mask.failure(one.why),
-            })
-            .collect();
         if undelivered.iter().any(|one| one.index as usize >= count) {
             return Err(lie("notify", "it named an event that it was not told about").into());
         }
@@ -376,6 +403,7 @@ impl Plugin {
     ///
     /// See [`Self::plan`].
     pub async fn open_sink(&self, invocation: Invocation, call: Call) -> Result<Sink, CallError> {
+        self.fits(&invocation.limits, "open")?;
         let slot = slot(&self.0.running, &invocation, "open").await?;
         let mut store = Sandbox::store(&self.0.running, &invocation, &World::Real);
         let template = &self.0.template;
@@ -405,6 +433,7 @@ impl Plugin {
         let Inner {
             running, template, ..
         } = &*self.0;
+        self.fits(&invocation.limits, name)?;
         let _slot = slot(running, invocation, name).await?;
         let mut store = Sandbox::store(running, invocation, world);
         drive(running, invocation, &mut store, name, async |store| {
@@ -443,9 +472,10 @@ async fn drive<T>(
     let mut crash = match ended {
         Ok(Ok(Ok(answer))) => return Ok(answer),
         Ok(Ok(Err(failure))) => {
-            return Err(CallError::Failed(store.data().mask.failure(failure)));
+            let Sandbox { mask, told, .. } = store.data();
+            return Err(CallError::Failed(told.explain(mask.failure(failure))));
         }
-        Ok(Err(error)) => Crash::classify(&error, name),
+        Ok(Err(error)) => Crash::classify(&error, name, &store.data().limits),
         Err(overrun) => Crash::overrun(overrun, name),
     };
     crash.log = log.tail();

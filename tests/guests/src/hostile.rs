@@ -299,3 +299,21 @@ pub(crate) fn park(call: &Call) -> Result<Verdict, Failure> {
     let more = http::Request::new("GET", &call.config).send()?;
     passed(format!("{said}, then {}", more.body.len()))
 }
+
+/// Makes requests by `http` and by `wasi:http` in turns until one is refused for their number; says how many there were.
+pub(crate) fn count(call: &Call) -> Result<Verdict, Failure> {
+    let (mut own, mut wasi) = (0, 0);
+    loop {
+        match http::Request::new("GET", &call.config).send() {
+            Err(failure) if failure.code.starts_with("quota.") => {
+                return passed(format!("{own} {wasi} {}", failure.message));
+            }
+            _ => own += 1,
+        }
+        let verdict = wasi_fetch("GET", call)?;
+        if verdict.message.contains("ConnectionLimitReached") {
+            return passed(format!("{own} {wasi} {}", verdict.message));
+        }
+        wasi += 1;
+    }
+}

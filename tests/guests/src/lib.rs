@@ -325,6 +325,13 @@ impl step_runner::Guest for Odd {
                 }
                 passed(format!("{lost} are lost"))
             }
+            "count" => hostile::count(&call),
+            "remember" => {
+                for _ in 0..10 {
+                    state::put("remembered", b"x", None, None)?;
+                }
+                passed("remembered")
+            }
             "read" => passed(format!("{:?}", files::read("secret.txt", 0, 100)?)),
             "keep" => {
                 let mut kept = files::read("/cache/kept", 0, 100).unwrap_or_default();

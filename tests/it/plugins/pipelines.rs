@@ -23,9 +23,9 @@ name = "everything"
 role = "planner"
 "#;
 
-const RUNNERS: [&str; 11] = [
+const RUNNERS: [&str; 12] = [
     "hello", "echo", "spin", "panic", "allocate", "wait", "sleep", "escape", "flood", "read",
-    "commands",
+    "commands", "remember",
 ];
 
 const SCHEMA: &str = r#"{ "step-runner": { "hello": {
@@ -478,6 +478,55 @@ fn a_plugin_that_misbehaves_costs_its_step_and_no_other(step: &str, code: &str, 
     assert_eq!(events.outcome("good"), "succeeded");
     let reason = events.step("bad")["reason"].to_string();
     assert!(reason.contains(code) && reason.contains(help), "{reason}");
+}
+
+/// A project whose plugin has state, and these limits of its operator's.
+fn limited(file: &str, limits: &str) -> TestEnv {
+    let env = project_with("[[permission.state]]\nwhy = \"remember\"\n", file);
+    let digest = env.read("piper.lock").split('"').nth(3).unwrap().to_owned();
+    let grant = format!("[plugins.odd]\ndigest = \"{digest}\"\nallow.state = true\n{limits}\n");
+    write_grants(&env, &grant);
+    env
+}
+
+#[test]
+fn a_plugin_whose_memory_begins_above_its_limit_is_refused_before_anything_runs() {
+    let env = limited(
+        "[steps]\nfirst = 'touch ran'\nbad = { uses = \"odd/hello\" }\n[pipelines]\nbuild = { steps = [\"first\", \"bad\"] }\n",
+        "limits.memory = \"64KiB\"",
+    );
+    piper(&env, &["exec"])
+        .exits(2)
+        .complains("plugin `odd` cannot be run: its memory begins with ")
+        .complains(", and it may have 64 KiB (limit.memory)")
+        .complains("piper.toml:3:")
+        .complains("its limit is memory: 64 KiB; to allow more, write `limits.memory = \"128KiB\"` into `[plugins.odd]` of ");
+    assert!(!env.path("ran").exists());
+    for command in [&["check", "odd"][..], &["call", "odd", "step-runner"]] {
+        let done = plugin(&env, command).finish();
+        done.complains(", and it may have 64 KiB (limit.memory)")
+            .complains("`limits.memory = \"128KiB\"` into `[plugins.odd]` of ");
+    }
+}
+
+#[test]
+fn the_steps_of_a_plugin_write_its_state_as_often_as_one() {
+    let env = limited(
+        "[steps]\none = { uses = \"odd/remember\" }\ntwo = { uses = \"odd/remember\" }\n\
+         [pipelines]\nbuild = { steps = [\"one\", \"two\"] }\n",
+        "limits.state-writes = 1",
+    );
+    let events = piper(&env, &["exec", "--output", "json"]).exits(3).events();
+    assert_eq!(events.outcome("one"), "succeeded");
+    let reason = events.step("two")["reason"].to_string();
+    for said in [
+        "plugin `odd`: its `run` failed: ",
+        "(quota.state)",
+        "its limit is state-writes: 1 a second",
+        "`limits.state-writes = 2` into `[plugins.odd]` of ",
+    ] {
+        assert!(reason.contains(said), "{said:?} in {reason}");
+    }
 }
 
 #[test]

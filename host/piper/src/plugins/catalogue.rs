@@ -18,13 +18,11 @@ use piper_core::{
     problem::{Problem, Severity, Source, Span},
     suggest,
 };
-use piper_plugin_host::{
-    limits::{COMPONENT_BYTES, COMPONENT_BYTES_CEILING},
-    policy::{
-        grant::{self, Grants, PluginGrant},
-        lock::{self, Lock, Locked},
-        source::{PluginDigest, PluginSource},
-    },
+use piper_plugin_host::policy::{
+    grant::{self, Grants, PluginGrant},
+    limit::Limit,
+    lock::{self, Lock, Locked},
+    source::{PluginDigest, PluginSource},
 };
 use std::{
     path::{Path, PathBuf},
@@ -216,7 +214,7 @@ impl Catalogue {
 
     /// How large a component of this name may be, in bytes.
     pub fn limit(&self, name: Option<&PluginName>) -> u64 {
-        limit(name.and_then(|name| self.grant(name)?.limits.component_size))
+        limit(name.and_then(|name| self.grant(name)?.limits.get(Limit::ComponentSize)))
     }
 
     /// Keeps what a server gave, so that it is not fetched again; what is in a file is there already.
@@ -467,9 +465,7 @@ fn read<T: Default>(
 
 /// How large a component may be.
 pub fn limit(granted: Option<u64>) -> u64 {
-    granted
-        .unwrap_or(COMPONENT_BYTES as u64)
-        .min(COMPONENT_BYTES_CEILING as u64)
+    granted.unwrap_or(Limit::ComponentSize.row().usual)
 }
 
 fn not_pinned(source: &str, origin: Origin) -> Problem {

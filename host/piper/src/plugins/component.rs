@@ -15,9 +15,9 @@ use piper_core::{
 };
 use piper_plugin_host::{
     Host, Plugin,
-    limits::COMPONENT_BYTES_CEILING,
     load::{self, Description, Error as LoadError},
     policy::{
+        limit::Limit,
         manifest::{self, Loaded},
         source::PluginDigest,
     },
@@ -191,10 +191,16 @@ pub fn at(path: &Path, limit: u64) -> Result<Component, Error> {
                 .help("a plugin is built with `piper plugin build`")
         })?,
         Err(problem) if problem.code == codes::TOO_LARGE => {
-            return Err(problem.help(format!(
-                "make it smaller, or write `limits.component-size = \"{}MiB\"` into its table of plugins.toml",
-                COMPONENT_BYTES_CEILING >> 20
-            )).into());
+            let row = Limit::ComponentSize.row();
+            let help = match limit < row.ceiling {
+                true => format!(
+                    "make it smaller, or write `limits.{} = {}` into its table of plugins.toml",
+                    row.key,
+                    row.unit.written(row.ceiling)
+                ),
+                false => "make it smaller: no plugin may be larger".to_owned(),
+            };
+            return Err(problem.help(help).into());
         }
         Err(problem) => return Err((*problem).into()),
     };

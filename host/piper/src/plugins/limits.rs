@@ -1,34 +1,29 @@
 //! What a call may use up: the defaults of its kind, what the operator changed, and which line changes it.
 //!
-//! Where each limit holds and what it stops is said in [`piper_plugin_host::limits`].
+//! Which limits there are is said in [`piper_plugin_host::policy::limit`]; nothing is measured here.
 
-use piper_core::plan::PlannedStep;
+use piper_core::{codes, plan::PlannedStep, problem::Problem};
 use piper_plugin_host::{
-    Crash, Limits,
+    Crash, Failure, Limits,
     kind::Kind,
-    limits::{CPU_CEILING, MEMORY_CEILING, WALL_CEILING, in_units},
-    policy::grant,
+    policy::{
+        grant,
+        limit::{Limit, Reached},
+    },
 };
 use std::time::Duration;
 
-/// How long a step may run that is called by hand and has no timeout of its own.
-const RUN: Duration = WALL_CEILING;
 /// How long a step may run in a pipeline that has no timeout: a year, which a clock can still add.
 const ENDLESS: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// How long somebody may take to be told something: whoever ran the build sits before it.
-const TOLD: Duration = Duration::from_secs(10);
 
 /// The limits of a call.
 pub fn of(kind: Kind, granted: &grant::Limits) -> Limits {
     let limits = match kind {
         Kind::StepPlanner | Kind::ConfigCheck => Limits::of_planner(),
         Kind::TriggerWebhook => Limits::of_webhook(),
-        Kind::StepRunner => Limits::of_runner(RUN),
-        Kind::Notifier => Limits {
-            wall: TOLD,
-            ..Limits::default()
-        },
+        Kind::Notifier => Limits::of_notifier(),
+        // Called by hand, it has no timeout of its own.
+        Kind::StepRunner => Limits::of_runner(Duration::from_millis(Limit::Wall.row().ceiling)),
         Kind::TriggerPoll | Kind::LogSink | Kind::LogReader => Limits::default(),
     };
     limits.set(granted)
@@ -58,58 +53,68 @@ pub struct Subject {
 
 impl Subject {
     /// Which call ended, why, and which line to change, in one line.
-    pub fn story(&self, crash: &Crash, limits: &Limits) -> String {
+    pub fn story(&self, crash: &Crash) -> String {
         let mut story = format!(
             "plugin `{}`: its `{}` ended: {} ({})",
             self.title, crash.call, crash.message, crash.code
         );
-        if let Some(line) = line_to_change(crash.code, self.table.as_deref(), limits, &self.file) {
+        if let Some(limit) = crash.limit {
             story.push_str("; ");
-            story.push_str(&line);
+            story.push_str(&self.line(limit));
         }
         if let Some(frame) = crash.frames.first() {
             story.push_str(&format!("; in {frame}"));
         }
         story
     }
-}
 
-/// The line to change for a call that ended at this limit; `None` if it is none, or none that can be changed. It goes into the `table`
-/// of the plugin (`Standing::table`), if it has a name.
-pub fn line_to_change(
-    code: &str,
-    table: Option<&str>,
-    limits: &Limits,
-    file: &str,
-) -> Option<String> {
-    let (key, more) = match code {
-        "limit.memory" => ("memory", size((limits.memory * 2).min(MEMORY_CEILING))),
-        "limit.cpu" => ("cpu", seconds((limits.cpu * 2).min(CPU_CEILING))),
-        "limit.time" => ("wall", seconds((limits.wall * 2).min(WALL_CEILING))),
-        _ => return None,
-    };
-    let is_highest = match key {
-        "memory" => limits.memory >= MEMORY_CEILING,
-        "cpu" => limits.cpu >= CPU_CEILING,
-        _ => limits.wall >= WALL_CEILING,
-    };
-    if is_highest {
-        return Some(format!(
-            "`limits.{key}` is as high as it can be: the plugin must do with less, or do it in several calls"
-        ));
+    /// Likewise of a call whose plugin says itself that it failed.
+    pub fn failed(&self, call: &str, failure: &Failure) -> String {
+        let title = &self.title;
+        match failure.limit {
+            Some(limit) => format!(
+                "plugin `{title}`: its `{call}` failed: {failure}; {}",
+                self.line(limit)
+            ),
+            None => format!("plugin `{title}`: {failure}"),
+        }
     }
-    Some(match table {
-        Some(table) => format!("to allow more, write `limits.{key} = \"{more}\"` into {table}"),
-        None => format!(
-            "a file has the usual limits; `piper plugin add` gives it a name, and `limits.{key} = \"{more}\"` in the table of that name in {file} allows more"
-        ),
-    })
+
+    /// The limit that was reached, and the line that allows more.
+    pub fn line(&self, limit: Reached) -> String {
+        line_to_change(limit, self.table.as_deref(), &self.file)
+    }
 }
 
-/// As the operator's file has it.
-pub fn size(bytes: usize) -> String {
-    let (number, unit) = in_units(bytes);
-    format!("{number}{unit}")
+/// The limit that was reached with its number, and the line to change. It goes into the `table` of the plugin (`Standing::table`), if it
+/// has a name.
+pub fn line_to_change(limit: Reached, table: Option<&str>, file: &str) -> String {
+    let Some(line) = limit.line() else {
+        return format!(
+            "its limit is {limit}, as high as it can be: the plugin must do with less, or do it in several calls"
+        );
+    };
+    match table {
+        Some(table) => {
+            format!("its limit is {limit}; to allow more, write `{line}` into {table}")
+        }
+        None => format!(
+            "its limit is {limit}, the usual one of a file; `piper plugin add` gives it a name, and `{line}` in the table of that name in {file} allows more"
+        ),
+    }
+}
+
+/// A plugin that does not even begin within its limits.
+pub fn too_much(crash: &Crash, subject: &Subject) -> Problem {
+    let message = format!(
+        "plugin `{}` cannot be run: {} ({})",
+        subject.title, crash.message, crash.code
+    );
+    let mut problem = Problem::error(codes::NOT_LOADABLE, message);
+    problem
+        .help
+        .extend(crash.limit.map(|limit| subject.line(limit)));
+    problem
 }
 
 /// As the operator's file has it.
@@ -123,66 +128,45 @@ pub fn seconds(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use piper_plugin_host::policy::limit::TABLE;
     use test_case::test_case;
 
     #[test]
     fn what_the_operator_wrote_wins() {
-        let granted = grant::Limits {
-            memory: Some(256 << 20),
-            cpu: Some(Duration::from_secs(9)),
-            wall: Some(Duration::from_secs(90)),
-            http_concurrent: Some(2),
-            ..grant::Limits::default()
-        };
+        let mut granted = grant::Limits::default();
+        for row in &TABLE {
+            granted = granted.with(row.limit, row.ceiling / 2);
+        }
         let limits = of(Kind::StepPlanner, &granted);
-        assert_eq!(
-            (
-                limits.memory,
-                limits.cpu,
-                limits.wall,
-                limits.http_concurrent
-            ),
-            (
-                256 << 20,
-                Duration::from_secs(9),
-                Duration::from_secs(90),
-                2
-            )
-        );
+        for row in &TABLE {
+            assert_eq!(limits.value(row.limit), row.ceiling / 2, "{}", row.key);
+        }
         assert_eq!(
             of(Kind::StepPlanner, &grant::Limits::default()),
             Limits::of_planner()
         );
     }
 
-    #[test_case("limit.cpu", Limits::default(), Some("limits.cpu = \"10s\""))]
-    #[test_case("limit.memory", Limits::default(), Some("limits.memory = \"256MiB\""))]
-    #[test_case("limit.time", Limits::of_planner(), Some("limits.wall = \"20s\""))]
-    #[test_case("limit.cpu", Limits { cpu: CPU_CEILING, ..Limits::default() }, Some("as high as it can be"); "at the ceiling")]
-    #[test_case("limit.stack", Limits::default(), None; "not to be changed")]
-    #[test_case("plugin.trap", Limits::default(), None; "no limit")]
-    fn the_line_to_change_is_named(code: &str, limits: Limits, expected: Option<&str>) {
-        let line = line_to_change(code, Some("`[plugins.es]`"), &limits, "plugins.toml");
-        match expected {
-            Some(expected) => assert!(line.as_ref().unwrap().contains(expected), "{line:?}"),
-            None => assert_eq!(line, None),
-        }
-    }
-
-    #[test_case(128 << 20, "128MiB")]
-    #[test_case(100 << 10, "100KiB")]
-    #[test_case(1, "1KiB"; "never nothing")]
-    fn a_size_is_written_as_it_is_read(bytes: usize, expected: &str) {
-        assert_eq!(size(bytes), expected);
+    #[test_case(
+        Some("`[plugins.es]`"),
+        5_000,
+        "its limit is cpu: 5 s; to allow more, write `limits.cpu = \"10s\"` into `[plugins.es]`"
+    )]
+    #[test_case(Some("`[plugins.es]`"), 60_000, "its limit is cpu: 60 s, as high as it can be"; "at the ceiling")]
+    #[test_case(None, 5_000, "`piper plugin add` gives it a name, and `limits.cpu = \"10s\"` in the table"; "a file has no table until it has a name")]
+    fn the_limit_and_the_line_to_change_are_named(table: Option<&str>, value: u64, expected: &str) {
+        let limit = Limit::Cpu;
+        let line = line_to_change(Reached { limit, value }, table, "plugins.toml");
+        assert!(line.contains(expected), "{line}");
     }
 
     #[test]
-    fn a_file_has_no_line_to_change_until_it_has_a_name() {
-        let line = line_to_change("limit.cpu", None, &Limits::default(), "plugins.toml");
-        let line = line.unwrap();
-        assert!(
-            line.contains("`piper plugin add` gives it a name"),
-            "{line}"
-        );
+    fn every_limit_that_was_reached_names_its_own_line() {
+        for row in &TABLE {
+            let (limit, value) = (row.limit, row.usual);
+            let line = line_to_change(Reached { limit, value }, Some("`[plugins.es]`"), "");
+            let key = format!("`limits.{} = ", row.key);
+            assert!(line.contains(&key), "{line}");
+        }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) mod used;
 
 use crate::history::base;
 use piper_core::problem::Problem;
-use piper_plugin_host::{Host, HostOptions, limits::COMPONENT_BYTES_CEILING};
+use piper_plugin_host::{Host, HostOptions, policy::limit::Limit};
 use std::{
     env, io,
     path::{Path, PathBuf},
@@ -83,7 +83,7 @@ pub fn host(places: &Places) -> Host {
 pub(crate) fn host_of(places: &Places, calls: usize) -> Host {
     Host::new(HostOptions {
         cache: places.cache.clone(),
-        component_bytes: COMPONENT_BYTES_CEILING,
+        component_bytes: usize::try_from(Limit::ComponentSize.row().ceiling).unwrap_or(usize::MAX),
         has_pool: calls >= MANY,
     })
 }

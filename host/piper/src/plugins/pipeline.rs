@@ -27,7 +27,7 @@ use crate::{
 };
 use piper_core::{
     codes,
-    id::RuleName,
+    id::{PluginName, RuleName},
     notify::Occasion,
     pipeline,
     plan::{self, Command, Plan, PlannedStep, PluginCall},
@@ -38,10 +38,10 @@ use piper_core::{
 };
 use piper_engine::clock::Clock;
 use piper_plugin_host::{
-    CallError, Host, Invocation, Plugin,
+    CallError, Host, Invocation, Limits, Plugin,
     effect::{Binding, Configured, EffectOptions, Effects, secrets::Values},
     kind::Kind,
-    policy::source::PluginDigest,
+    policy::{source::PluginDigest, state::StateStore},
 };
 use serde_json::{Value, json};
 use std::{
@@ -63,6 +63,7 @@ pub struct Plugins {
     /// By what the project calls them.
     found: RefCell<BTreeMap<String, Rc<Found>>>,
     loaded: RefCell<BTreeMap<PluginDigest, Plugin>>,
+    states: RefCell<BTreeMap<(PluginName, PluginDigest), Arc<dyn StateStore>>>,
 }
 
 impl fmt::Debug for Plugins {
@@ -85,6 +86,7 @@ impl Plugins {
             catalogue: OnceCell::new(),
             found: RefCell::default(),
             loaded: RefCell::default(),
+            states: RefCell::default(),
         }
     }
 
@@ -299,6 +301,12 @@ impl Plugins {
     /// Loads a component, and asks it what its schema cannot say, if it has something to say to that.
     fn load(&self, place: Place<'_>, used: &Used) -> Result<Plugin, Vec<Problem>> {
         let plugin = self.plugin(place, &used.found.component)?;
+        // That none of its instances can begin is a mistake of its table, and not of a call that is under way.
+        let limits = limits::of(used.kind, &used.found.standing.grant.limits);
+        plugin.fits(&limits, "load").map_err(|crash| {
+            let problem = limits::too_much(&crash, &self.subject(used));
+            vec![place.uses(problem)]
+        })?;
         if !plugin.kinds().contains(&Kind::ConfigCheck) {
             return Ok(plugin);
         }
@@ -380,20 +388,17 @@ impl Plugins {
             ),
         };
         let mut problem = Problem::error(codes::BAD_ANSWER, message);
+        let subject = self.subject(used);
+        problem
+            .help
+            .extend(error.limit().map(|limit| subject.line(limit)));
         if let CallError::Crashed(crash) = error {
-            problem.help.extend(self.line_to_change(used, crash.code));
             problem
                 .help
                 .extend(crash.log.iter().map(|line| format!("it last said: {line}")));
         }
         let pointer = format!("{}/with", place.table);
         place.loaded.at(problem, &pointer, "planned from this")
-    }
-
-    fn line_to_change(&self, used: &Used, code: &str) -> Option<String> {
-        let limits = limits::of(used.kind, &used.found.standing.grant.limits);
-        let Subject { table, file, .. } = self.subject(used);
-        limits::line_to_change(code, table.as_deref(), &limits, &file)
     }
 
     fn subject(&self, used: &Used) -> Subject {
@@ -456,7 +461,7 @@ impl Plugins {
     }
 
     /// The effects of a plugin as it is granted.
-    fn bind(&self, used: &Used, limits: &piper_plugin_host::Limits) -> Binding {
+    fn bind(&self, used: &Used, limits: &Limits) -> Binding {
         let effects = self
             .effects
             .get_or_init(|| Effects::new(EffectOptions::new(now)));
@@ -467,11 +472,19 @@ impl Plugins {
             effective: effective.clone(),
             limits: limits.clone(),
             secrets: Values::read(effective, |name| env::var(name).ok()),
-            state: effective.state.then(|| {
-                let digest = used.found.component.digest;
-                state::of(self.places.state.as_deref(), &used.found.standing, digest)
-            }),
+            state: effective.state.then(|| self.state(used)),
         })
+    }
+
+    /// What a plugin keeps: one store for all of its steps, which also counts how often they write.
+    fn state(&self, used: &Used) -> Arc<dyn StateStore> {
+        let digest = used.found.component.digest;
+        let key = (used.plugin_name().clone(), digest);
+        let mut states = self.states.borrow_mut();
+        let store = states.entry(key).or_insert_with(|| {
+            state::of(self.places.state.as_deref(), &used.found.standing, digest)
+        });
+        Arc::clone(store)
     }
 }
 

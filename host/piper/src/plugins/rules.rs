@@ -114,7 +114,7 @@ impl Rule {
             },
             Err(CallError::Failed(why)) => why,
             Err(CallError::Crashed(crash)) => {
-                let why = self.subject.story(&crash, &self.invocation.limits);
+                let why = self.subject.story(&crash);
                 let is_passing = crash.kind() == FailureKind::Transient;
                 return Err(Undelivered {
                     again: is_passing.then_some(None),
@@ -123,9 +123,13 @@ impl Rule {
             }
         };
         let is_passing = failure.kind == FailureKind::Transient;
+        let why = match failure.limit {
+            Some(_) => self.subject.failed("notify", &failure),
+            None => failure.to_string(),
+        };
         Err(Undelivered {
             again: is_passing.then_some(failure.retry_after),
-            ..Undelivered::for_good(&failure)
+            ..Undelivered::for_good(why)
         })
     }
 }

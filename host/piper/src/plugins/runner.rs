@@ -20,7 +20,10 @@ use piper_plugin_host::{
     },
     kind::{Status, Verdict},
     log::{Level, Line, Receiver},
-    policy::files::FilesRule,
+    policy::{
+        files::FilesRule,
+        limit::{Limit, Reached},
+    },
     service::StepContext,
 };
 use serde_json::{Value, json};
@@ -33,9 +36,6 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
-
-/// How many bytes a plugin may have in its `/cache`: what large tools keep, and no disk is full of it.
-const CACHE_QUOTA: u64 = 1 << 30;
 
 /// Runs the steps of one plan that are plugins.
 #[derive(Debug)]
@@ -146,7 +146,7 @@ impl Prepared {
             out,
             cache: cache.map(|path| Cache {
                 path,
-                quota: CACHE_QUOTA,
+                quota: self.limits.cache as u64,
             }),
         })
     }
@@ -186,7 +186,12 @@ impl Prepared {
         let title = &self.subject.title;
         match error {
             CallError::Failed(failure) => {
-                let why = format!("plugin `{title}`: {failure}");
+                let of_plugin = |limit: &Reached| limit.limit != Limit::Wall;
+                let failure = Failure {
+                    limit: failure.limit.filter(of_plugin),
+                    ..failure.clone()
+                };
+                let why = self.subject.failed("run", &failure);
                 match failure.kind {
                     FailureKind::Invalid => TaskEnd::Failed(why),
                     FailureKind::Transient => errored(why, true),
@@ -195,8 +200,16 @@ impl Prepared {
                     }
                 }
             }
+            // A step's time is its own, which no limit of its plugin changes.
+            CallError::Crashed(crash) if crash.code == "limit.time" => {
+                let why = format!(
+                    "plugin `{title}`: its `run` ended: {}; the step's `timeout` allows more",
+                    crash.message
+                );
+                errored(why, true)
+            }
             CallError::Crashed(crash) => {
-                let why = self.subject.story(crash, &self.limits);
+                let why = self.subject.story(crash);
                 errored(why, crash.kind() == FailureKind::Transient)
             }
         }

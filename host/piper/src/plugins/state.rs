@@ -5,6 +5,7 @@
 use super::standing::Standing;
 use piper_core::{id::PluginName, time::Now};
 use piper_plugin_host::{
+    Limits,
     effect::state::FileState,
     policy::{
         source::PluginDigest,
@@ -46,12 +47,7 @@ fn own(folder: &Path, standing: &Standing, digest: PluginDigest) -> PathBuf {
 }
 
 fn limits(standing: &Standing) -> StateLimits {
-    let limits = StateLimits::default();
-    let total = standing.grant.limits.state.map(|bytes| bytes as usize);
-    StateLimits {
-        total: total.unwrap_or(limits.total),
-        ..limits
-    }
+    Limits::default().set(&standing.grant.limits).of_state()
 }
 
 /// Takes what a plugin of this name kept so far out of the way of the next one, and says where it is now; `None` if there was nothing.
@@ -111,7 +107,10 @@ impl StateStore for Unavailable {
 mod tests {
     use super::*;
     use piper_core::time::{Monotonic, Timestamp};
-    use piper_plugin_host::policy::grant::{Allow, Effective, Limits, PluginGrant};
+    use piper_plugin_host::policy::{
+        grant::{self, Allow, Effective, PluginGrant},
+        limit::Limit,
+    };
 
     fn standing(by_name: bool, limit: Option<u64>) -> Standing {
         Standing {
@@ -125,10 +124,9 @@ mod tests {
                     state: by_name,
                     ..Allow::default()
                 },
-                limits: Limits {
-                    state: limit,
-                    ..Limits::default()
-                },
+                limits: limit.map_or_else(grant::Limits::default, |bytes| {
+                    grant::Limits::default().with(Limit::State, bytes)
+                }),
                 ..PluginGrant::default()
             },
         }

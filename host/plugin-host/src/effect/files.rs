@@ -7,6 +7,8 @@
 mod git;
 mod quota;
 
+pub(crate) use self::quota::Quotas;
+
 use self::quota::Quota;
 use super::blocking;
 use crate::{
@@ -33,7 +35,7 @@ use std::{
     },
 };
 
-/// The most that is read at once; more is read in parts.
+/// The most that is read at once; more is read in parts. Fixed: that it is so is said in the contract.
 const MOST_READ: u64 = 16 * 1024 * 1024;
 
 /// The most paths on a page of `glob`.
@@ -78,7 +80,7 @@ struct Roots {
 struct Root {
     dir: Dir,
     is_writable: bool,
-    quota: Option<Quota>,
+    quota: Option<Arc<Quota>>,
 }
 
 /// What is wanted of a path.
@@ -96,12 +98,16 @@ pub(crate) struct OpenPart {
 
 impl Folders {
     /// Opens those that are granted and there; nothing if none is.
-    pub(crate) fn open(places: &Places, granted: FilesRule) -> io::Result<Option<Self>> {
+    pub(crate) fn open(
+        places: &Places,
+        granted: FilesRule,
+        quotas: &Quotas,
+    ) -> io::Result<Option<Self>> {
         let root = |path: &Path, is_writable, quota: Option<u64>| {
             io::Result::Ok(Root {
                 dir: Dir::open_ambient_dir(path, ambient_authority())?,
                 is_writable,
-                quota: quota.map(Quota::new),
+                quota: quota.map(|bytes| quotas.of(path, bytes)),
             })
         };
         let workspace = places.workspace.as_deref();
@@ -263,7 +269,7 @@ impl Folders {
 
     fn quota(&self, path: &str) -> Option<(&Root, &Quota)> {
         let (_, root, _) = self.place(path);
-        root.and_then(|root| Some((root, root.quota.as_ref()?)))
+        root.and_then(|root| Some((root, &**root.quota.as_ref()?)))
     }
 
     /// Counts bytes that a file is about to grow by.

@@ -16,7 +16,7 @@ pub mod state;
 
 use self::{
     exec::{Attending, Children, Commands},
-    files::{Folders, Places},
+    files::{Folders, Places, Quotas},
     http::{Egress, Network, Resolve, Sender, SystemResolver, Trust},
     secrets::{Held, Values},
 };
@@ -58,6 +58,7 @@ impl EffectOptions {
 #[derive(Clone)]
 pub struct Effects {
     network: Arc<Network>,
+    quotas: Quotas,
     now: fn() -> Now,
     path: OsString,
 }
@@ -101,6 +102,7 @@ impl Effects {
     pub fn new(options: EffectOptions) -> Self {
         Self {
             network: Arc::new(Network::new(options.resolver, options.trust)),
+            quotas: Quotas::default(),
             now: options.now,
             path: options.path,
         }
@@ -111,6 +113,7 @@ impl Effects {
         let effective = Arc::new(plugin.effective);
         Binding {
             network: Arc::clone(&self.network),
+            quotas: self.quotas.clone(),
             now: self.now,
             path: self.path.clone(),
             sender: Arc::new(Sender::new(
@@ -131,6 +134,7 @@ impl Effects {
 #[derive(Clone)]
 pub struct Binding {
     network: Arc<Network>,
+    quotas: Quotas,
     now: fn() -> Now,
     path: OsString,
     sender: Arc<Sender>,
@@ -148,7 +152,7 @@ impl Binding {
     /// When a folder cannot be opened that the plugin may use.
     pub fn services(&self, around: Surroundings) -> std::io::Result<Services> {
         let secrets = Arc::new(Held::new(&self.secrets));
-        let files = Folders::open(&around.places, self.effective.files)?;
+        let files = Folders::open(&around.places, self.effective.files, &self.quotas)?;
         let egress = Egress {
             network: Arc::clone(&self.network),
             sender: Arc::clone(&self.sender),

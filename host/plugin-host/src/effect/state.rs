@@ -342,7 +342,7 @@ fn unavailable(error: io::Error) -> StateError {
 impl FileState {
     fn for_write(&self, log: &mut Log, now: Now) -> Result<Turn, StateError> {
         let turn = log.writes.take(now.mono);
-        turn.map_err(|retry_after| StateError::TooOften { retry_after })?;
+        turn.map_err(|retry_after| self.limits.too_often(retry_after))?;
         log.change().map_err(unavailable)
     }
 
@@ -431,12 +431,17 @@ impl From<StateError> for Failure {
             _ => FailureKind::Permanent,
         };
         let retry_after = match &error {
-            StateError::TooOften { retry_after } => Some(*retry_after),
+            StateError::TooOften { retry_after, .. } => Some(*retry_after),
             _ => None,
+        };
+        let message = error.to_string();
+        let failure = match error.limit() {
+            Some(reached) => Self::limited(kind, reached, &message),
+            None => Self::new(kind, error.code(), message),
         };
         Self {
             retry_after,
-            ..Self::new(kind, error.code(), error.to_string())
+            ..failure
         }
     }
 }

@@ -20,7 +20,7 @@ impl Host for Sandbox {
     async fn sleep_ms(&mut self, ms: u32) -> Answered<()> {
         let brake = self.brake.clone();
         let slept = brake.sleep(Duration::from_millis(ms.into())).await;
-        Ok(slept.map_err(Into::into))
+        Ok(self.told.answer(slept))
     }
 
     fn supports(&mut self, feature: String) -> Result<bool> {

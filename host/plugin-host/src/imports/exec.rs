@@ -3,11 +3,11 @@
 use super::{
     Answered, granted,
     held::{Charge, ITEM},
-    used_up,
 };
 use crate::{
-    failure::Failure,
+    failure::{Failure, FailureKind},
     instance::Sandbox,
+    policy::limit::Limit,
     service::{Command, CommandInput, CommandOutput, Process},
     wit::v0_1::piper::base::exec::{Exit, Host, HostProcess, Output},
 };
@@ -83,11 +83,11 @@ impl Sandbox {
 
     async fn start_command(&mut self, command: Command) -> Result<Arc<dyn Process>, Failure> {
         let exec = granted(self.services.exec.as_ref(), "policy.exec", "commands")?;
-        let limit = self.limits.processes;
-        if self.used.processes >= limit {
-            return Err(used_up(
-                "quota.exec",
-                format!("a call may start {limit} commands"),
+        if self.used.processes >= self.limits.processes {
+            return Err(Failure::limited(
+                FailureKind::Permanent,
+                self.limits.reached(Limit::Processes),
+                "the call may start no more commands",
             ));
         }
         self.used.processes += 1;
@@ -162,17 +162,18 @@ impl HostProcess for Sandbox {
     }
 
     async fn start(&mut self, draft: Resource<Draft>) -> Answered<()> {
-        let command = match self.table.get_mut(&draft)?.take() {
-            Ok(command) => command,
-            Err(failure) => return Ok(Err(failure.into())),
+        let process = match self.table.get_mut(&draft)?.take() {
+            Ok(command) => self.start_command(command).await,
+            Err(failure) => Err(failure),
         };
-        match self.start_command(command).await {
+        let started = match process {
             Ok(process) => {
                 self.table.get_mut(&draft)?.process = Some(process);
-                Ok(Ok(()))
+                Ok(())
             }
-            Err(failure) => Ok(Err(failure.into())),
-        }
+            Err(failure) => Err(failure),
+        };
+        Ok(self.told.answer(started))
     }
 
     async fn stdout(&mut self, draft: Resource<Draft>, max: u32) -> Answered<Output> {

@@ -4,7 +4,10 @@
 //! The memory of a guest is bounded, and so is the number of its handles; without this each handle could stand for as much as a message
 //! may have, also for a plugin that was granted nothing. Bytes are counted, and what they are is not known here.
 
-use crate::failure::{Failure, FailureKind};
+use crate::{
+    failure::{Failure, FailureKind},
+    policy::limit::{Limit, Reached},
+};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -37,11 +40,11 @@ impl Budget {
             .ok()
             .and_then(|bytes| Arc::clone(&self.left).try_acquire_many_owned(bytes).ok());
         let more = more.ok_or_else(|| {
-            let message = format!(
-                "{} MiB of requests, commands and answers are held for this plugin already: send, take or drop some before the next",
-                self.limit >> 20
-            );
-            Failure::new(FailureKind::Permanent, "limit.held", message)
+            Failure::limited(
+                FailureKind::Permanent,
+                Reached::of(Limit::Held, self.limit),
+                "too much of requests, commands and answers is held for this plugin already: send, take or drop some before the next",
+            )
         })?;
         match &mut charge.0 {
             Some(held) => held.merge(more),

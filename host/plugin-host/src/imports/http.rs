@@ -3,18 +3,14 @@
 use super::{
     Answered, granted,
     held::{Charge, ITEM},
-    used_up,
 };
 use crate::{
     failure::{Failure, FailureKind},
     instance::Sandbox,
     service::{HttpBody, HttpRequest, HttpResponse},
-    wit::v0_1::{
-        piper::base::http::{Host, HostExchange, HostRequest, Response},
-        types,
-    },
+    wit::v0_1::piper::base::http::{Host, HostExchange, HostRequest, Response},
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Result, component::Resource};
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
@@ -97,24 +93,7 @@ impl Sandbox {
         charge: Charge,
     ) -> Result<UnderWay, Failure> {
         let http = granted(self.services.http.as_ref(), "policy.http-host", "HTTP")?;
-        let limit = self.limits.http_requests;
-        if self.used.http_requests >= limit {
-            return Err(used_up(
-                "quota.http-requests",
-                format!("a call may make {limit} requests"),
-            ));
-        }
-        let Ok(slot) = Arc::clone(&self.http_slots).try_acquire_owned() else {
-            let limit = self.limits.http_concurrent;
-            let message =
-                format!("{limit} requests are under way: take the answer of one before the next");
-            return Err(Failure::new(
-                FailureKind::Transient,
-                "quota.http-concurrency",
-                message,
-            ));
-        };
-        self.used.http_requests += 1;
+        let slot = self.requests.begin()?;
         let brake = self.brake.clone();
         let held = self.held.clone();
         let task = spawn(async move {
@@ -158,14 +137,21 @@ fn size(response: &HttpResponse) -> usize {
     response.body.len() + headers
 }
 
-async fn answer(under_way: &mut UnderWay) -> Result<Response, types::Failure> {
+async fn answer(under_way: &mut UnderWay) -> Result<Response, Failure> {
     let Some(mut task) = under_way.task.take() else {
-        return Err(Failure::invalid("http.request", "the answer was taken already").into());
+        return Err(Failure::invalid(
+            "http.request",
+            "the answer was taken already",
+        ));
     };
     // Not the handle itself, which panics if its task did.
     let Ok(parked) = (&mut *task).await else {
         let message = "the request was abandoned";
-        return Err(Failure::new(FailureKind::Cancelled, "call.cancelled", message).into());
+        return Err(Failure::new(
+            FailureKind::Cancelled,
+            "call.cancelled",
+            message,
+        ));
     };
     let response = parked.response?;
     Ok(Response {
@@ -243,17 +229,19 @@ impl HostRequest for Sandbox {
     }
 
     async fn send(&mut self, draft: Resource<Draft>) -> Answered<Response> {
-        Ok(match self.begin(&draft)? {
+        let answer = match self.begin(&draft)? {
             Ok(mut under_way) => answer(&mut under_way).await,
-            Err(failure) => Err(failure.into()),
-        })
+            Err(failure) => Err(failure),
+        };
+        Ok(self.told.answer(answer))
     }
 
     async fn start(&mut self, draft: Resource<Draft>) -> Answered<Resource<UnderWay>> {
-        match self.begin(&draft)? {
-            Ok(under_way) => Ok(Ok(self.table.push(under_way)?)),
-            Err(failure) => Ok(Err(failure.into())),
-        }
+        let begun = self.begin(&draft)?;
+        Ok(match self.told.answer(begun) {
+            Ok(under_way) => Ok(self.table.push(under_way)?),
+            Err(failure) => Err(failure),
+        })
     }
 
     async fn drop(&mut self, draft: Resource<Draft>) -> Result<()> {
@@ -271,7 +259,8 @@ impl HostExchange for Sandbox {
     }
 
     async fn wait(&mut self, exchange: Resource<UnderWay>) -> Answered<Response> {
-        Ok(answer(self.table.get_mut(&exchange)?).await)
+        let answer = answer(self.table.get_mut(&exchange)?).await;
+        Ok(self.told.answer(answer))
     }
 
     async fn drop(&mut self, exchange: Resource<UnderWay>) -> Result<()> {

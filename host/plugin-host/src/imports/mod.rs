@@ -9,16 +9,14 @@ mod files;
 pub(crate) mod held;
 pub(crate) mod http;
 mod log;
+pub(crate) mod requests;
 mod secrets;
 mod state;
 mod step;
+pub(crate) mod told;
 pub(crate) mod wasi_http;
 
-use crate::{
-    failure::{Failure, FailureKind},
-    instance::Sandbox,
-    wit::v0_1::types,
-};
+use crate::{failure::Failure, instance::Sandbox, wit::v0_1::types};
 use std::sync::Arc;
 use wasmtime::Result;
 
@@ -43,11 +41,6 @@ fn granted<T: ?Sized>(
     })
 }
 
-/// The end of a count.
-fn used_up(code: &str, message: String) -> Failure {
-    Failure::new(FailureKind::Permanent, code, message)
-}
-
 /// Waits for a granted service, but not beyond the moment in which the call is stopped.
 macro_rules! ask {
     ($sandbox:expr, $service:ident, $code:literal, $what:literal, |$granted:ident| $effect:expr) => {{
@@ -57,7 +50,7 @@ macro_rules! ask {
             Ok($granted) => brake.wait($effect).await,
             Err(failure) => Err(failure),
         };
-        Ok(answer.map_err(Into::into))
+        Ok($sandbox.told.answer(answer))
     }};
 }
 use ask;

@@ -1,15 +1,19 @@
 //! `step-context`: what a running step tells its build.
 
-use super::{Answered, used_up};
+use super::Answered;
 use crate::{
     failure::{Failure, FailureKind},
     instance::Sandbox,
+    policy::limit::Limit,
     service::StepContext,
     wit::v0_1::piper::step::step_context::Host,
 };
 use piper_core::id::{MAX_NAME, ParamName};
 use std::sync::Arc;
 use wasmtime::Result;
+
+/// Kinds of reports of one step. Fixed: each is a file, and there are no more kinds of things to report.
+const REPORT_KINDS: usize = 64;
 
 impl Host for Sandbox {
     async fn print(&mut self, is_stderr: bool, bytes: Vec<u8>) -> Result<()> {
@@ -28,11 +32,13 @@ impl Host for Sandbox {
     }
 
     async fn set_output(&mut self, name: String, value: String) -> Answered<()> {
-        Ok(self.output(name, value).map_err(Into::into))
+        let set = self.output(name, value);
+        Ok(self.told.answer(set))
     }
 
     async fn report(&mut self, kind: String, items: Vec<String>) -> Answered<()> {
-        Ok(self.add_report(kind, items).map_err(Into::into))
+        let added = self.add_report(kind, items);
+        Ok(self.told.answer(added))
     }
 }
 
@@ -47,6 +53,10 @@ impl Sandbox {
         })
     }
 
+    fn used_up(&self, limit: Limit, message: &str) -> Failure {
+        Failure::limited(FailureKind::Permanent, self.limits.reached(limit), message)
+    }
+
     fn output(&mut self, name: String, value: String) -> Result<(), Failure> {
         let step = self.step()?;
         // As the engine judges the files that other steps leave.
@@ -56,23 +66,13 @@ impl Sandbox {
             );
             return Err(Failure::invalid("step.output-name", message));
         }
-        if value.len() > self.limits.output_bytes {
-            let limit = self.limits.output_bytes;
-            return Err(used_up(
-                "limit.outputs",
-                format!(
-                    "the output `{name}` has {} bytes, and {limit} are allowed",
-                    value.len()
-                ),
-            ));
+        if value.len() > self.limits.output_size {
+            let message = format!("the output `{name}` has {} bytes", value.len());
+            return Err(self.used_up(Limit::OutputSize, &message));
         }
         let is_new = !self.used.outputs.contains(&name);
         if is_new && self.used.outputs.len() >= self.limits.outputs {
-            let limit = self.limits.outputs;
-            return Err(used_up(
-                "limit.outputs",
-                format!("a step may set {limit} outputs"),
-            ));
+            return Err(self.used_up(Limit::Outputs, "the step may set no more outputs"));
         }
         if self.mask.text(value.clone()) != value {
             let message = format!(
@@ -103,24 +103,24 @@ impl Sandbox {
             let message = format!("item {at} of the report `{kind}` is not a JSON object");
             return Err(Failure::invalid("step.report-item", message));
         }
-        let limit = match kind.as_str() {
-            "annotation" => self.limits.annotations,
-            _ => self.limits.reports,
+        let (limit, most) = match kind.as_str() {
+            "annotation" => (Limit::Annotations, self.limits.annotations),
+            _ => (Limit::Reports, self.limits.reports),
         };
         let kinds = self.used.reports.len();
         let before = self.used.reports.get(&kind).copied();
-        if before.is_none() && kinds >= self.limits.outputs {
-            return Err(used_up(
+        if before.is_none() && kinds >= REPORT_KINDS {
+            let message = format!("a step may make {REPORT_KINDS} kinds of reports");
+            return Err(Failure::new(
+                FailureKind::Permanent,
                 "limit.reports",
-                "a step may make no more kinds of reports".into(),
+                message,
             ));
         }
         let after = before.unwrap_or_default() + items.len();
-        if after > limit {
-            return Err(used_up(
-                "limit.reports",
-                format!("a step may report {limit} items of the kind `{kind}`"),
-            ));
+        if after > most {
+            let message = format!("the step may report no more items of the kind `{kind}`");
+            return Err(self.used_up(limit, &message));
         }
         self.used.reports.insert(kind.clone(), after);
         let items = items.into_iter().map(|item| self.mask.json(item)).collect();

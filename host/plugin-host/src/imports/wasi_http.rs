@@ -1,5 +1,6 @@
 //! `wasi:http`: the same gate as `http`, in the words of WASI.
 
+use super::{requests::Requests, told::Told};
 use crate::{
     call::Brake,
     failure::{Failure, FailureKind},
@@ -9,37 +10,33 @@ use crate::{
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks};
 
 /// Sends what a guest hands to `wasi:http` through the gate; without one, refuses it.
 pub(crate) struct Hooks {
     gate: Option<Arc<dyn Gate>>,
     brake: Brake,
-    slots: Arc<Semaphore>,
-    limit: usize,
-    sent: usize,
+    requests: Requests,
+    told: Told,
 }
 
 impl Hooks {
     pub(crate) fn new(
         gate: Option<Arc<dyn Gate>>,
         brake: Brake,
-        slots: Arc<Semaphore>,
-        limit: usize,
+        requests: Requests,
+        told: Told,
     ) -> Self {
         Self {
             gate,
             brake,
-            slots,
-            limit,
-            sent: 0,
+            requests,
+            told,
         }
     }
 
     pub(crate) fn begin_call(&mut self, brake: Brake) {
         self.brake = brake;
-        self.sent = 0;
     }
 }
 
@@ -63,11 +60,18 @@ impl WasiHttpHooks for Hooks {
         let Some(gate) = self.gate.clone() else {
             return Box::new(async { Err(Error::HttpRequestDenied) });
         };
-        let slot = Arc::clone(&self.slots).try_acquire_owned();
-        let (Ok(slot), true) = (slot, self.sent < self.limit) else {
-            return Box::new(async { Err(Error::ConnectionLimitReached) });
+        let told = self.told.clone();
+        let refuse = move |failure: Failure| {
+            told.note(&failure);
+            to_wasi(failure)
         };
-        self.sent += 1;
+        let slot = match self.requests.begin() {
+            Ok(slot) => slot,
+            Err(failure) => {
+                let refused = refuse(failure);
+                return Box::new(async { Err(refused) });
+            }
+        };
         let brake = self.brake.clone();
         let options = options.unwrap_or_default();
         let patience = Patience {
@@ -78,12 +82,12 @@ impl WasiHttpHooks for Hooks {
         let request = request.map(|body| body.map_err(from_wasi).boxed_unsync());
         Box::new(async move {
             let response = brake.wait(gate.send(request, patience)).await;
-            let response = response.map_err(to_wasi)?;
+            let response = response.map_err(&refuse)?;
             // The slot is free again when the guest is done with the body.
             let body = response.map(|body| {
                 body.map_err(move |failure| {
                     let _ = &slot;
-                    to_wasi(failure)
+                    refuse(failure)
                 })
                 .boxed_unsync()
             });

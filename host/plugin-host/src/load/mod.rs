@@ -14,19 +14,22 @@ use crate::{
     kind::Kind,
     limits,
     plugin::{Facts, Template},
-    policy::source::PluginDigest,
+    policy::{
+        limit::{Limit, Reached, Unit},
+        source::PluginDigest,
+    },
 };
 use cache::Cache;
 pub use parse::Description;
 use sha2::{Digest, Sha256};
 use std::{io, path::PathBuf, sync::PoisonError};
-use wasmtime::component::Component;
+use wasmtime::{ResourcesRequired, component::Component};
 
 /// Why a component is no plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It is larger than the operator allows.
-    #[error("the component has {} MiB, and {} MiB are allowed: make it smaller, or raise `limits.component` for it", bytes.div_ceil(1 << 20), limit >> 20)]
+    #[error("the component has {}, and {} are allowed: make it smaller, or raise `limits.component-size` for it", Unit::Size.shown(*bytes as u64), Unit::Size.shown(*limit as u64))]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -145,6 +148,7 @@ impl Host {
             digest,
             size: component.len(),
             description,
+            begins_with: begins_with(&compiled),
             stubs,
             not_kept,
         };
@@ -205,11 +209,37 @@ fn check_needs(component: &Component) -> Result<(), Error> {
         ))),
         false => Ok(()),
     };
+    let ceiling = |limit: Limit| usize::try_from(limit.row().ceiling).unwrap_or(usize::MAX);
     most("memories", needs.num_memories.into(), limits::MEMORIES)?;
     most("tables", needs.num_tables.into(), limits::TABLES)?;
     let elements = needs.max_initial_table_size.unwrap_or(0);
-    most("elements in a table", elements, limits::TABLE_ELEMENTS)
+    most(
+        "elements in a table",
+        elements,
+        ceiling(Limit::TableElements),
+    )?;
+    let bytes = needs
+        .max_initial_memory_size
+        .unwrap_or(0)
+        .saturating_mul(PAGE);
+    most("bytes of memory", bytes, ceiling(Limit::Memory))
 }
+
+/// What the largest of its memories and tables begin with. All of them may have more together, which is seen when they are made.
+fn begins_with(component: &Component) -> [Reached; 2] {
+    let resources = component.resources_required();
+    let largest = |of: fn(&ResourcesRequired) -> Option<u64>| resources.as_ref().and_then(of);
+    let pages = largest(|all| all.max_initial_memory_size).unwrap_or(0);
+    let elements = largest(|all| all.max_initial_table_size).unwrap_or(0);
+    [
+        (Limit::Memory, pages.saturating_mul(PAGE)),
+        (Limit::TableElements, elements),
+    ]
+    .map(|(limit, value)| Reached { limit, value })
+}
+
+/// The pages of all memories that plugins may have are of one size, in bytes.
+const PAGE: u64 = 64 * 1024;
 
 /// An error with its cause.
 fn described(error: &Error) -> String {

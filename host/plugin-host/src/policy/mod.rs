@@ -11,6 +11,7 @@ pub mod files;
 pub mod grant;
 pub mod host;
 pub mod http_rule;
+pub mod limit;
 pub mod lock;
 pub mod manifest;
 pub mod network;

@@ -42,6 +42,10 @@ const ATTACKS: &[(&str, Tries)] = &[
         ],
     ),
     (
+        "more requests than are counted in one way",
+        &[hoards::both_ways_to_send_a_request_have_one_count],
+    ),
+    (
         "answers that are never taken",
         &[
             hoards::an_answer_that_is_not_taken_keeps_its_place,

@@ -3,6 +3,7 @@
 //! What attacks is in [`hostile`](super::hostile).
 
 use super::guests::{batch, call, crash, invocation, logged, plugin, tight};
+use crate::policy::limit::Limit;
 use crate::{
     CallError, Cancel, FailureKind, Invocation, Limits,
     log::{Level, Line, Receiver},
@@ -185,4 +186,44 @@ async fn a_planner_that_computes_for_ever_has_a_second() {
     };
     let error = plugin().plan(&invocation, call("spin")).await.unwrap_err();
     assert_eq!(error.code(), "limit.cpu");
+}
+
+#[tokio::test]
+async fn a_memory_that_begins_above_its_limit_is_refused_before_anything_runs() {
+    let limits = Limits {
+        memory: 64 << 10,
+        ..Limits::default()
+    };
+    let small = Invocation {
+        limits: limits.clone(),
+        ..invocation()
+    };
+    let crash = crash(&plugin(), &small, "echo").await;
+    assert_eq!((crash.code, crash.call), ("limit.memory", "run"));
+    let said = "its memory begins with ";
+    assert!(crash.message.starts_with(said), "{crash}");
+    assert!(
+        crash.message.ends_with(", and it may have 64 KiB"),
+        "{crash}"
+    );
+    assert_eq!(crash.limit, Some(limits.reached(Limit::Memory)));
+    assert_eq!(
+        plugin().fits(&limits, "run").unwrap_err().message,
+        crash.message
+    );
+    assert!(plugin().fits(&Limits::default(), "run").is_ok());
+}
+
+#[test_case("spin", Limit::Cpu, "cpu: 100 ms")]
+#[test_case("allocate", Limit::Memory, "memory: 16 MiB")]
+#[test_case("hoard", Limit::Handles, "handles: 1000")]
+#[tokio::test]
+async fn a_crash_names_its_limit_and_its_number(name: &str, limit: Limit, shown: &str) {
+    let crash = crash(&plugin(), &tight(), name).await;
+    let reached = crash.limit.unwrap();
+    assert_eq!(
+        (reached.limit, reached.to_string().as_str()),
+        (limit, shown)
+    );
+    assert_eq!(limit.row().code, Some(crash.code));
 }

@@ -123,7 +123,7 @@ fn what_is_too_large_is_not_even_looked_at() {
     let said = host.load(&vec![0; (1 << 20) + 1]).unwrap_err().to_string();
     assert_eq!(
         said,
-        "the component has 2 MiB, and 1 MiB are allowed: make it smaller, or raise `limits.component` for it"
+        "the component has 1048577 B, and 1 MiB are allowed: make it smaller, or raise `limits.component-size` for it"
     );
 }
 
@@ -144,7 +144,7 @@ fn wasm_that_plugins_may_not_use_is_refused_by_name(part: &str, name: &str) {
 
 #[test_case("(core module (memory 40000))"; "a memory over the ceiling")]
 #[test_case("(core module (memory 1) (memory 1) (memory 1) (memory 1) (memory 1)) (core instance (instantiate 0))"; "many memories")]
-#[test_case("(core module (table 200000 funcref))"; "a large table")]
+#[test_case("(core module (table 1000001 funcref))"; "a large table")]
 fn a_component_that_can_never_fit_is_refused_when_it_is_loaded(part: &str) {
     let said = refusal(&exporting("piper:step/step-runner@0.1.0", part));
     assert!(

@@ -85,6 +85,7 @@ impl From<types::Failure> for Failure {
             message: clean(&failure.message, MESSAGE),
             retry_after,
             details,
+            limit: None,
         }
     }
 }

@@ -120,9 +120,10 @@ pub(super) fn run(args: &CallArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, C
     if let Err(error) = &answer {
         let file = grants_file(&catalogue);
         let table = standing.and_then(|standing| standing.table(&component, &file));
-        let help =
-            limits::line_to_change(error.code(), table.as_deref(), &invocation.limits, &file);
-        let help = help.map_or_else(String::new, |help| format!("\n  = help: {help}"));
+        let help = error.limit().map_or_else(String::new, |limit| {
+            let line = limits::line_to_change(limit, table.as_deref(), &file);
+            format!("\n  = help: {line}")
+        });
         ui.error(&format!(
             "{}{help}",
             calling::story(component.title(), kind, error)

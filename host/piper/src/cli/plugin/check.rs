@@ -7,9 +7,11 @@ use crate::{
     cli::past,
     exit_code,
     plugins::{
-        self, Places, catalogue,
+        self, Places,
+        catalogue::{self, Catalogue},
         component::{self, Component},
-        files, limits,
+        files,
+        limits::{self, Subject},
         settings::{self, Schema},
         used::readable,
     },
@@ -24,9 +26,13 @@ use piper_core::{
     suggest,
 };
 use piper_plugin_host::{
-    Plugin,
+    Limits, Plugin,
     kind::Kind,
-    policy::manifest::{self, Loaded, Manifest, Role},
+    policy::{
+        grant,
+        limit::{Limit, Row, TABLE},
+        manifest::{self, Loaded, Manifest, Role},
+    },
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
@@ -61,10 +67,9 @@ pub(super) fn run(args: &CheckArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
     }
     // A name that is also a file's means the file here, which is mostly just built.
     if PluginName::parse(&args.file).is_ok() && !path.is_file() {
-        return component_of(
-            &super::find(&super::catalogue(global)?, global, &args.file)?,
-            ui,
-        );
+        let catalogue = super::catalogue(global)?;
+        let component = super::find(&catalogue, global, &args.file)?;
+        return component_in(Some(&catalogue), &component, ui);
     }
     component_of(&component::at(&path, catalogue::limit(None))?, ui)
 }
@@ -84,10 +89,45 @@ pub(super) fn read_manifest(source: &Arc<Source>) -> Loaded {
 
 /// Checks a component, and says all that is wrong with it.
 pub(super) fn component_of(component: &Component, ui: &Ui) -> Result<u8, CliError> {
+    component_in(None, component, ui)
+}
+
+/// Likewise with the limits that were set for it, if it is in a catalogue.
+fn component_in(
+    catalogue: Option<&Catalogue>,
+    component: &Component,
+    ui: &Ui,
+) -> Result<u8, CliError> {
     let plugin = component.load(&plugins::host(&Places::find()))?;
-    let (loaded, problems) = examine(component, &plugin);
+    let (loaded, mut problems) = examine(component, &plugin);
     let manifest = loaded.as_ref().and_then(|loaded| loaded.manifest.as_ref());
-    report(&component.source, &problems, Some((&plugin, manifest)), ui)
+    let standing = catalogue
+        .zip(manifest)
+        .and_then(|(catalogue, manifest)| catalogue.standing(component, manifest).ok());
+    let granted = standing.as_ref().map(|standing| standing.grant.limits);
+    let granted = granted.unwrap_or_default();
+    let file = catalogue.map_or_else(|| "plugins.toml".to_owned(), super::grants_file);
+    let subject = Subject {
+        title: component.title().to_owned(),
+        table: standing.and_then(|standing| standing.table(component, &file)),
+        file,
+    };
+    let begun = plugin.fits(&Limits::default().set(&granted), "check");
+    problems.extend(begun.err().map(|crash| limits::too_much(&crash, &subject)));
+    let found = Found {
+        plugin: &plugin,
+        manifest,
+        granted: &granted,
+    };
+    report(&component.source, &problems, Some(found), ui)
+}
+
+/// What was checked, if it is a component.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    plugin: &'a Plugin,
+    manifest: Option<&'a Manifest>,
+    granted: &'a grant::Limits,
 }
 
 /// All that is wrong with a component that can be loaded.
@@ -366,7 +406,7 @@ fn options_schemas(title: &str, manifest: &Manifest, schemas: Option<&str>) -> V
 fn report(
     title: &str,
     problems: &[Problem],
-    found: Option<(&Plugin, Option<&Manifest>)>,
+    found: Option<Found<'_>>,
     ui: &Ui,
 ) -> Result<u8, CliError> {
     let here = std::env::current_dir().ok();
@@ -383,7 +423,7 @@ fn report(
                 ui.print(&line)?;
             }
             let mut object = json!({ "v": 1, "type": "plugin.checked", "file": title, "errors": errors, "warnings": warnings });
-            if let Some((plugin, _)) = found {
+            if let Some(Found { plugin, .. }) = found {
                 object["kinds"] = json!(kinds(plugin));
                 object["size"] = json!(plugin.size());
                 object["digest"] = json!(plugin.digest().to_string());
@@ -407,7 +447,7 @@ fn report(
 
 fn summary(
     title: &str,
-    found: Option<(&Plugin, Option<&Manifest>)>,
+    found: Option<Found<'_>>,
     (errors, warnings): (usize, usize),
     ui: &Ui,
 ) -> String {
@@ -417,7 +457,7 @@ fn summary(
         count => Some(format!("{count} {what}s")),
     };
     let mut parts = Vec::new();
-    if let Some((plugin, _)) = found {
+    if let Some(Found { plugin, .. }) = found {
         parts.push(kinds(plugin).join(", "));
         parts.push(past::bytes(plugin.size() as u64));
     }
@@ -427,14 +467,19 @@ fn summary(
         parts.push("no problems".to_owned());
     }
     let mut lines = vec![format!("{title}: {}", parts.join(", "))];
-    if let Some((plugin, manifest)) = found {
+    if let Some(Found {
+        plugin,
+        manifest,
+        granted,
+    }) = found
+    {
         let asks = manifest.map(|manifest| super::permissions::text(manifest, past::style(ui.out)));
         match asks {
             Some(asks) if asks.is_empty() => lines.push("  asks for nothing".to_owned()),
             Some(asks) => lines.extend(asks.into_iter().map(|ask| format!("  asks for {ask}"))),
             None => {}
         }
-        let limits = limit_lines(plugin.kinds(), &Default::default()).into_iter();
+        let limits = limit_lines(plugin.kinds(), granted).into_iter();
         lines.extend(limits.map(|line| format!("  a call of {line}")));
         let stubs = plugin.stubs().iter();
         lines.extend(stubs.map(|stub| {
@@ -454,21 +499,42 @@ fn summary(
     lines.join("\n")
 }
 
-/// What a call of each kind may use up.
-pub(super) fn limit_lines(
-    kinds: &[Kind],
-    granted: &piper_plugin_host::policy::grant::Limits,
-) -> Vec<String> {
-    let line = |kind: &Kind| {
-        let of = limits::of(*kind, granted);
+/// What a call of each kind may use up, and what a call of any.
+pub(super) fn limit_lines(kinds: &[Kind], granted: &grant::Limits) -> Vec<String> {
+    let all: Vec<(Kind, Limits)> = kinds
+        .iter()
+        .map(|kind| (*kind, limits::of(*kind, granted)))
+        .collect();
+    let Some((_, usual)) = all.first() else {
+        return Vec::new();
+    };
+    let shown = |of: &Limits, limit: Limit| {
+        let value = limit.row().unit.written(of.value(limit));
+        value.replace('"', "")
+    };
+    let line = |(kind, of): &(Kind, Limits)| {
         let wall = match kind {
             Kind::StepRunner => "as long as its step may take".to_owned(),
-            _ => format!("{} in all", limits::seconds(of.wall)),
+            _ => format!("{} in all", shown(of, Limit::Wall)),
         };
-        let (memory, cpu) = (limits::size(of.memory), limits::seconds(of.cpu));
+        let (memory, cpu) = (shown(of, Limit::Memory), shown(of, Limit::Cpu));
         format!("{kind}: {memory} of memory, {cpu} of CPU, {wall}")
     };
-    kinds.iter().map(line).collect()
+    let named = |row: &Row| {
+        let differs = |(_, of): &&(Kind, Limits)| of.value(row.limit) != usual.value(row.limit);
+        let others = all.iter().filter(differs);
+        let others = others.map(|(kind, of)| format!(" ({kind} {})", shown(of, row.limit)));
+        let others: String = others.collect();
+        format!("{} {}{others}", row.key, shown(usual, row.limit))
+    };
+    let first = [Limit::Memory, Limit::Cpu, Limit::Wall];
+    let others = TABLE.iter().filter(|row| !first.contains(&row.limit));
+    let others: Vec<String> = others.map(named).collect();
+    let lines = all.iter().map(line);
+    let others = others.chunks(6);
+    lines
+        .chain(others.map(|some| format!("any kind: {}", some.join(", "))))
+        .collect()
 }
 
 /// The names of a plugin's kinds.

@@ -1,25 +1,43 @@
 //! How much a plugin may keep in a folder that stays.
 //!
-//! What is there is counted once and then kept count of; whoever knows that something else wrote or removed files says so. Two instances
-//! that write at the same time each know of their own bytes only.
+//! One count for all instances of a plugin in one process, whichever step each runs. What is there is counted once and then kept count
+//! of; whoever knows that something else wrote or removed files says so. What another process writes meanwhile is not known of.
 
 use super::{DEEPEST, failure};
-use crate::failure::{Failure, FailureKind};
+use crate::{
+    failure::{Failure, FailureKind},
+    policy::limit::{Limit, Reached},
+};
 use cap_std::fs::Dir;
 use std::{
+    collections::HashMap,
     io,
-    sync::{Mutex, PoisonError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
+/// The quotas of all folders that stay, by their paths. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Quotas(Arc<Mutex<HashMap<PathBuf, Arc<Quota>>>>);
+
+impl Quotas {
+    /// The one of a folder; how much may be in it is what was said first.
+    pub(super) fn of(&self, folder: &Path, bytes: u64) -> Arc<Quota> {
+        let mut quotas = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let quota = quotas.entry(folder.to_owned());
+        Arc::clone(quota.or_insert_with(|| Arc::new(Quota::new(bytes))))
+    }
+}
+
 /// The room in a folder.
-pub(super) struct Quota {
+pub(crate) struct Quota {
     bytes: u64,
     /// What is there, counted when something is written first.
     used: Mutex<Option<u64>>,
 }
 
 impl Quota {
-    pub(super) fn new(bytes: u64) -> Self {
+    fn new(bytes: u64) -> Self {
         Self {
             bytes,
             used: Mutex::default(),
@@ -34,11 +52,13 @@ impl Quota {
         let after = before.saturating_add(bytes);
         *used = Some(before);
         if after > self.bytes {
-            let message = format!(
-                "the folder `/cache` has {before} bytes, and {} are allowed",
-                self.bytes
-            );
-            return Err(Failure::new(FailureKind::Permanent, "fs.full", message));
+            let reached = Reached {
+                limit: Limit::Cache,
+                value: self.bytes,
+            };
+            let message =
+                format!("the folder `/cache` has {before} bytes, and {bytes} more are too many");
+            return Err(Failure::limited(FailureKind::Permanent, reached, &message));
         }
         *used = Some(after);
         Ok(())

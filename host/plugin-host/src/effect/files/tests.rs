@@ -34,6 +34,10 @@ impl Place {
     }
 
     fn folders(&self, workspace: Access) -> Folders {
+        self.folders_with(workspace, &Quotas::default())
+    }
+
+    fn folders_with(&self, workspace: Access, quotas: &Quotas) -> Folders {
         let granted = FilesRule {
             workspace,
             out: true,
@@ -47,7 +51,7 @@ impl Place {
                 quota: 1_000,
             }),
         };
-        Folders::open(&places, granted).unwrap().unwrap()
+        Folders::open(&places, granted, quotas).unwrap().unwrap()
     }
 }
 
@@ -162,7 +166,9 @@ async fn each_folder_has_its_own_name_and_its_own_grant() {
         out: Some(place.path("out")),
         cache: None,
     };
-    let only = Folders::open(&places, only).unwrap().unwrap();
+    let only = Folders::open(&places, only, &Quotas::default())
+        .unwrap()
+        .unwrap();
     for path in [
         "a",
         "/cache/index",
@@ -177,7 +183,7 @@ async fn each_folder_has_its_own_name_and_its_own_grant() {
         );
     }
     assert!(
-        Folders::open(&places, FilesRule::default())
+        Folders::open(&places, FilesRule::default(), &Quotas::default())
             .unwrap()
             .is_none()
     );
@@ -546,4 +552,26 @@ async fn a_link_that_stays_inside_is_found_whichever_way_it_takes() {
             "reports/link.xml"
         ]
     );
+}
+
+#[tokio::test]
+async fn two_instances_of_a_plugin_have_one_quota() {
+    let place = Place::new();
+    let quotas = Quotas::default();
+    let [one, other] = [&quotas, &quotas].map(|quotas| place.folders_with(Access::Read, quotas));
+    // Both have counted what is there before either writes much.
+    one.write("/cache/a".into(), 0, b"x".to_vec())
+        .await
+        .unwrap();
+    other
+        .write("/cache/b".into(), 0, b"x".to_vec())
+        .await
+        .unwrap();
+    one.write("/cache/a".into(), 1, vec![b'x'; 600])
+        .await
+        .unwrap();
+    let full = other.write("/cache/b".into(), 1, vec![b'x'; 600]).await;
+    let full = full.unwrap_err();
+    assert_eq!(full.code, "fs.full");
+    assert!(full.message.ends_with("(cache: 1000 B)"), "{full}");
 }

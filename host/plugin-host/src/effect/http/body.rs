@@ -6,7 +6,10 @@ use super::connect::{Connection, Pool};
 use crate::{
     effect::secrets::Held,
     failure::{Failure, FailureKind},
-    policy::host::Origin,
+    policy::{
+        host::Origin,
+        limit::{Limit, Reached},
+    },
     service::StreamBody,
 };
 use bytes::{Buf, Bytes};
@@ -56,7 +59,9 @@ pub(super) struct Outbound {
     body: StreamBody,
     /// What is still to come, if that is known.
     left: Option<u64>,
-    /// What more may come, if it is not.
+    /// What may come in all, if it is not.
+    most: u64,
+    /// What of it did not yet.
     room: u64,
     scan: Option<Scan>,
     progress: Progress,
@@ -85,6 +90,7 @@ impl Outbound {
         Self {
             body,
             left: length,
+            most,
             room: most,
             scan,
             progress,
@@ -102,7 +108,7 @@ impl Outbound {
         self.room = self
             .room
             .checked_sub(length)
-            .ok_or_else(too_long_a_request)?;
+            .ok_or_else(|| too_long_a_request(self.most))?;
         match &mut self.scan {
             Some(scan) => scan.look_at(data),
             None => Ok(()),
@@ -161,9 +167,13 @@ impl Body for Outbound {
     }
 }
 
-pub(super) fn too_long_a_request() -> Failure {
+pub(super) fn too_long_a_request(most: u64) -> Failure {
+    let reached = Reached {
+        limit: Limit::HttpRequest,
+        value: most,
+    };
     let message = "the request's body is longer than this plugin may send; a body from a file may be of any size";
-    Failure::new(FailureKind::Permanent, "limit.body", message)
+    Failure::limited(FailureKind::Permanent, reached, message)
 }
 
 /// A part of a file as a body, read by threads that may block.
@@ -288,10 +298,11 @@ pub(super) fn compress(body: &[u8]) -> Vec<u8> {
 pub(super) struct Received {
     body: Incoming,
     source: Option<Source>,
-    limit: u64,
-    patience: Duration,
+    /// How much more of it is taken.
+    room: u64,
     silent_until: Pin<Box<Sleep>>,
     deadline: Option<Pin<Box<Sleep>>>,
+    allowance: Allowance,
     origin: Origin,
 }
 
@@ -306,9 +317,44 @@ pub(super) struct Allowance {
     /// Bytes.
     pub(super) bytes: u64,
     /// From one piece to the next.
-    pub(super) between: Duration,
+    pub(super) between: Patience,
     /// The end of the exchange.
-    pub(super) deadline: Option<Instant>,
+    pub(super) deadline: Option<Deadline>,
+}
+
+/// How long is waited, and the limit that says so; none if it is the guest's own wish.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) time: Duration,
+    pub(super) limit: Option<Reached>,
+}
+
+/// Until when, likewise.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline {
+    pub(super) at: Instant,
+    pub(super) limit: Option<Reached>,
+}
+
+impl Patience {
+    /// As long as the guest asked for, but no longer than its limit.
+    pub(super) fn new(asked: Option<Duration>, limit: Limit, most: Duration) -> Self {
+        match asked {
+            Some(time) if time < most => Self { time, limit: None },
+            Some(_) | None => Self {
+                time: most,
+                limit: Some(Reached::after(limit, most)),
+            },
+        }
+    }
+
+    /// From now on.
+    pub(super) fn begin(self) -> Deadline {
+        Deadline {
+            at: Instant::now() + self.time,
+            limit: self.limit,
+        }
+    }
 }
 
 impl Received {
@@ -322,10 +368,10 @@ impl Received {
         let mut received = Self {
             body,
             source: Some(Source { connection, pool }),
-            limit: allowance.bytes,
-            patience: allowance.between,
-            silent_until: Box::pin(sleep_until(Instant::now() + allowance.between)),
-            deadline: allowance.deadline.map(|at| Box::pin(sleep_until(at))),
+            room: allowance.bytes,
+            silent_until: Box::pin(sleep_until(allowance.between.begin().at)),
+            deadline: allowance.deadline.map(|end| Box::pin(sleep_until(end.at))),
+            allowance,
             origin,
         };
         if received.body.is_end_stream() {
@@ -335,9 +381,10 @@ impl Received {
     }
 
     /// Lets it have any length and take any time, as long as something comes.
-    pub(super) fn without_end(mut self, deadline: Option<Instant>) -> Self {
-        self.limit = u64::MAX;
-        self.deadline = deadline.map(|at| Box::pin(sleep_until(at)));
+    pub(super) fn without_end(mut self, deadline: Option<Deadline>) -> Self {
+        self.room = u64::MAX;
+        self.allowance.deadline = deadline;
+        self.deadline = deadline.map(|end| Box::pin(sleep_until(end.at)));
         self
     }
 
@@ -364,20 +411,22 @@ impl Body for Received {
     ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         let deadline = self.deadline.as_mut();
         if deadline.is_some_and(|at| at.as_mut().poll(context).is_ready()) {
-            let late = super::late(&self.origin, "the end of the answer");
+            let limit = self.allowance.deadline.and_then(|end| end.limit);
+            let late = super::late(&self.origin, "the end of the answer", limit);
             return self.abandon(late);
         }
         // A declared length says at once that it is too much.
-        if self.body.size_hint().lower() > self.limit {
-            let failure = too_long_an_answer(&self.origin);
+        if self.body.size_hint().lower() > self.room {
+            let failure = too_long_an_answer(&self.origin, self.allowance.bytes);
             return self.abandon(failure);
         }
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
             ready!(self.silent_until.as_mut().poll(context));
-            let late = super::late(&self.origin, "the next piece of the answer");
+            let limit = self.allowance.between.limit;
+            let late = super::late(&self.origin, "the next piece of the answer", limit);
             return self.abandon(late);
         };
-        let until = Instant::now() + self.patience;
+        let until = self.allowance.between.begin().at;
         self.silent_until.as_mut().reset(until);
         match frame {
             None => {
@@ -390,11 +439,11 @@ impl Body for Received {
             }
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-                let Some(left) = self.limit.checked_sub(length) else {
-                    let failure = too_long_an_answer(&self.origin);
+                let Some(left) = self.room.checked_sub(length) else {
+                    let failure = too_long_an_answer(&self.origin, self.allowance.bytes);
                     return self.abandon(failure);
                 };
-                self.limit = left;
+                self.room = left;
                 if self.body.is_end_stream() {
                     self.finish();
                 }
@@ -412,9 +461,13 @@ impl Body for Received {
     }
 }
 
-fn too_long_an_answer(origin: &Origin) -> Failure {
+fn too_long_an_answer(origin: &Origin, most: u64) -> Failure {
+    let reached = Reached {
+        limit: Limit::HttpResponse,
+        value: most,
+    };
     let message = format!(
         "the answer of {origin} is longer than this plugin may receive; an answer that goes to a file may be of any size"
     );
-    Failure::new(FailureKind::Permanent, "limit.body", message)
+    Failure::limited(FailureKind::Permanent, reached, &message)
 }

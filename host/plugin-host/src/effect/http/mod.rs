@@ -16,7 +16,7 @@ pub use connect::Trust;
 pub use resolve::{Resolve, SystemResolver};
 
 use self::{
-    body::{Allowance, FileBody, Outbound, Progress, Received, compress},
+    body::{Allowance, Deadline, FileBody, Outbound, Progress, Received, compress},
     connect::{Connection, Pool, Tls, connect},
     resolve::Resolver,
 };
@@ -28,6 +28,7 @@ use crate::{
         egress::{self, EgressGrant, Refusal, RefusalKind, Uri},
         grant::Effective,
         host::{Host, Origin},
+        limit::{Limit, Reached},
         secrets,
     },
     service::{Answer, Gate, Http, HttpBody, HttpRequest, HttpResponse, Patience, StreamBody},
@@ -39,7 +40,7 @@ use hyper::body::Incoming;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// The most bytes of the headers of one message, names and values.
+/// The most bytes of the headers of one message, names and values. Fixed: servers take no more.
 const HEADER_BYTES: usize = 16 * 1024;
 
 /// How much of an answer is gathered before it is written to a file.
@@ -118,7 +119,7 @@ struct Outgoing {
     gzip: bool,
     patience: Patience,
     /// The end of the exchange.
-    deadline: Option<Instant>,
+    deadline: Option<Deadline>,
 }
 
 /// What is sent.
@@ -136,9 +137,11 @@ impl Egress {
         let sent = self.send_patiently(outgoing);
         match deadline {
             None => sent.await,
-            Some(at) => timeout_at(at, sent).await.unwrap_or_else(|_| {
-                let message = "the exchange took longer than it may";
-                Err(Failure::transient("http.timeout", message))
+            Some(end) => timeout_at(end.at, sent).await.unwrap_or_else(|_| {
+                Err(out_of_time(
+                    "the exchange took longer than it may",
+                    end.limit,
+                ))
             }),
         }
     }
@@ -186,19 +189,27 @@ impl Egress {
             .await?;
         let request = Request::from_parts(head, body);
         let limits = &self.sender.limits;
-        let or = |asked: Option<Duration>, most: Duration| asked.map_or(most, |own| own.min(most));
+        let asked = outgoing.patience;
         let allowance = Allowance {
             bytes: limits.http_response as u64,
-            between: or(outgoing.patience.between_bytes, limits.http_between_bytes),
+            between: body::Patience::new(
+                asked.between_bytes,
+                Limit::HttpBetweenBytes,
+                limits.http_between_bytes,
+            ),
             deadline: outgoing.deadline,
         };
-        let connect_by = Instant::now() + or(outgoing.patience.connect, limits.http_connect);
-        let first_byte = or(outgoing.patience.first_byte, limits.http_first_byte);
+        let connect = body::Patience::new(asked.connect, Limit::HttpConnect, limits.http_connect);
+        let first_byte = body::Patience::new(
+            asked.first_byte,
+            Limit::HttpFirstByte,
+            limits.http_first_byte,
+        );
         let exchange = Exchange {
             egress: self,
             origin,
             addresses: &allowed.addresses,
-            connect_by,
+            connect_by: connect.begin(),
             first_byte,
             progress,
         };
@@ -266,7 +277,7 @@ impl Egress {
             Content::Bytes(bytes) => {
                 let mut bytes = filled_in.unwrap_or(bytes);
                 if bytes.len() as u64 > most {
-                    return Err(body::too_long_a_request());
+                    return Err(body::too_long_a_request(most));
                 }
                 if gzip {
                     bytes = blocking(move || Ok(compress(&bytes))).await?;
@@ -295,8 +306,8 @@ struct Exchange<'a> {
     egress: &'a Egress,
     origin: &'a Origin,
     addresses: &'a [std::net::IpAddr],
-    connect_by: Instant,
-    first_byte: Duration,
+    connect_by: Deadline,
+    first_byte: body::Patience,
     progress: Progress,
 }
 
@@ -315,9 +326,10 @@ impl Exchange<'_> {
             }
         }
         let connected = connect(&self.egress.network.tls, self.origin, self.addresses);
-        let mut connection = timeout_at(self.connect_by, connected)
+        let by = self.connect_by;
+        let mut connection = timeout_at(by.at, connected)
             .await
-            .map_err(|_| late(self.origin, "a connection"))??;
+            .map_err(|_| late(self.origin, "a connection", by.limit))??;
         match self.attempt(&mut connection, request).await? {
             Ok(answer) => Ok((answer, connection)),
             Err(_) => {
@@ -336,7 +348,7 @@ impl Exchange<'_> {
         let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
         loop {
             // As long as the server takes what is sent it owes no answer.
-            let until = self.progress.last() + self.first_byte;
+            let until = self.progress.last() + self.first_byte.time;
             tokio::select! {
                 biased;
                 answered = &mut answer => return match answered {
@@ -347,8 +359,9 @@ impl Exchange<'_> {
                     },
                 },
                 () = sleep_until(until) => {
-                    if self.progress.last() + self.first_byte <= Instant::now() {
-                        return Err(sent(late(self.origin, "an answer")));
+                    if self.progress.last() + self.first_byte.time <= Instant::now() {
+                        let late = late(self.origin, "an answer", self.first_byte.limit);
+                        return Err(sent(late));
                     }
                 }
             }
@@ -421,9 +434,16 @@ fn sent(failure: Failure) -> Failure {
     }
 }
 
-fn late(origin: &Origin, what: &str) -> Failure {
+fn late(origin: &Origin, what: &str, limit: Option<Reached>) -> Failure {
     let message = format!("{origin} took too long: no sign of {what}");
-    Failure::transient("http.timeout", message)
+    out_of_time(&message, limit)
+}
+
+fn out_of_time(message: &str, limit: Option<Reached>) -> Failure {
+    match limit {
+        Some(reached) => Failure::limited(FailureKind::Transient, reached, message),
+        None => Failure::transient("http.timeout", message),
+    }
 }
 
 /// What an error of the wire means; one of ours that went through it comes out as it was.
@@ -480,9 +500,10 @@ impl Egress {
         let declared = take_length(&mut headers)?;
         // What takes long because it is large is bounded by the call's own time.
         let is_large = save_to.is_some() || matches!(body, HttpBody::File { .. });
-        let most = (!is_large).then_some(self.sender.limits.http_total);
-        let longest = timeout.into_iter().chain(most).min();
-        let deadline = longest.map(|longest| Instant::now() + longest);
+        let total = self.total(timeout);
+        let wished = timeout.map(|time| body::Patience { time, limit: None });
+        let deadline = if is_large { wished } else { Some(total) };
+        let deadline = deadline.map(body::Patience::begin);
         let content = self.content(body, gzip).await?;
         let length = match &content {
             Content::Bytes(bytes) => Some(bytes.len() as u64),
@@ -520,6 +541,10 @@ impl Egress {
                 .collect(),
             body,
         })
+    }
+
+    fn total(&self, asked: Option<Duration>) -> body::Patience {
+        body::Patience::new(asked, Limit::HttpTotal, self.sender.limits.http_total)
     }
 
     async fn content(&self, body: HttpBody, gzip: bool) -> Result<Content, Failure> {
@@ -600,7 +625,7 @@ impl Gate for Egress {
                 body: Content::Stream(body, length),
                 gzip: false,
                 patience,
-                deadline: Some(Instant::now() + gate.sender.limits.http_total),
+                deadline: Some(gate.total(None).begin()),
             };
             let response = Egress::send(&gate, outgoing).await?;
             Ok(response.map(BodyExt::boxed_unsync))

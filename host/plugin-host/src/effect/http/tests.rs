@@ -618,6 +618,20 @@ async fn a_server_that_says_nothing_costs_no_more_than_patience() {
         (FailureKind::Transient, "http.timeout")
     );
     assert_eq!(failure.details.as_deref(), Some(r#"{"sent":true}"#));
+    assert!(
+        failure.message.ends_with("(http-first-byte: 200 ms)"),
+        "{failure}"
+    );
+    let hurried = HttpRequest {
+        timeout: Some(Duration::from_millis(50)),
+        ..get(&*url)
+    };
+    let failure = exchange(&services, hurried).await.unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.limit),
+        ("http.timeout", None),
+        "its own wish"
+    );
 }
 
 #[tokio::test]
@@ -687,13 +701,23 @@ async fn an_answer_without_end_is_cut_off() {
         {}
     })
     .await;
-    for (address, expected) in [
-        (endless, "limit.body"),
-        (declared, "limit.body"),
-        (headers, "limit.headers"),
+    for (address, expected, limit) in [
+        (endless, "limit.body", Some("http-response: 1 MiB")),
+        (declared, "limit.body", Some("http-response: 1 MiB")),
+        (headers, "limit.headers", None),
     ] {
         let url = format!("http://{address}");
-        assert_eq!(code(&services(&url, hasty()), get(&*url)).await, expected);
+        let failure = exchange(&services(&url, hasty()), get(&*url)).await;
+        let failure = failure.unwrap_err();
+        assert_eq!(failure.code, expected);
+        assert_eq!(
+            failure.limit.map(|limit| limit.to_string()).as_deref(),
+            limit
+        );
+        assert!(
+            failure.message.contains(limit.unwrap_or_default()),
+            "{failure}"
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! The contract of `policy::state` on files, several processes at them, and crashes in the middle.
 
 use super::*;
+use crate::policy::limit::{Limit, Reached};
 use piper_core::time::Monotonic;
 use proptest::prelude::*;
 use std::thread;
@@ -182,11 +183,21 @@ fn limits_hold() {
     write("b", b"2").unwrap();
     assert!(matches!(
         write("c", b"3"),
-        Err(StateError::Full { what: "keys" })
+        Err(StateError::Full {
+            limit: Reached {
+                limit: Limit::StateKeys,
+                ..
+            }
+        })
     ));
     assert!(matches!(
         write("b", &[0; 18]),
-        Err(StateError::Full { what: "bytes" })
+        Err(StateError::Full {
+            limit: Reached {
+                limit: Limit::State,
+                ..
+            }
+        })
     ));
     write("b", &[0; 17]).unwrap();
     let slow = StateLimits {

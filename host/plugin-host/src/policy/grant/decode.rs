@@ -5,6 +5,7 @@ use crate::policy::{
     fault::shown,
     host::{Host, Origin, Scheme},
     http_rule::{AnyHost, HttpRule},
+    limit::{Row, TABLE, Unit},
     manifest::{self, Encoding},
     network::Network,
     read::{Fields, Node, Reader, Text, entries, is_fine},
@@ -40,17 +41,6 @@ const ALLOW: [&str; 9] = [
     "builds",
     "vcs",
 ];
-const LIMITS: [&str; 8] = [
-    "component-size",
-    "memory",
-    "cpu",
-    "wall",
-    "http-concurrent",
-    "http-total",
-    "state",
-    "webhook-body",
-];
-
 /// Keys of a later version: there is nothing that they could give or limit yet, and who writes one believes otherwise.
 const LATER: [&str; 4] = ["mail", "builds", "vcs", "webhook-body"];
 
@@ -132,7 +122,8 @@ fn plugin(reader: &mut Reader<'_>, fields: &Fields<'_>) -> PluginGrant {
                 .extend(secret.map(|secret| (name.to_owned(), secret)));
         }
     }
-    if let Some(table) = reader.inner(fields, "limits", &LIMITS) {
+    let keys = TABLE.iter().map(|row| row.key).chain(["webhook-body"]);
+    if let Some(table) = reader.inner(fields, "limits", &keys.collect::<Vec<_>>()) {
         grant.limits = limits(reader, &table);
     }
     grant
@@ -288,19 +279,30 @@ fn origin(reader: &mut Reader<'_>, (text, at): &Text<'_>) -> Option<Origin> {
 }
 
 fn limits(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Limits {
-    const MIB: u64 = 1 << 20;
-    const LONGEST_CALL: Duration = Duration::from_secs(600);
     refuse_later(reader, fields);
-    let concurrent = reader.count(fields, "http-concurrent", 1..=64);
-    Limits {
-        component_size: reader.size(fields, "component-size", 128 * MIB),
-        memory: reader.size(fields, "memory", 1024 * MIB),
-        cpu: reader.duration(fields, "cpu", Duration::from_secs(60)),
-        wall: reader.duration(fields, "wall", LONGEST_CALL),
-        http_concurrent: concurrent.map(|count| count as u32),
-        http_total: reader.duration(fields, "http-total", LONGEST_CALL),
-        state: reader.size(fields, "state", 256 * MIB),
+    let mut limits = Limits::default();
+    for Row {
+        limit,
+        key,
+        unit,
+        ceiling,
+        ..
+    } in &TABLE
+    {
+        let value = match unit {
+            Unit::Size => reader.size(fields, key, *ceiling),
+            Unit::Time => {
+                let time = reader.duration(fields, key, Duration::from_millis(*ceiling));
+                // It is not above the ceiling, and none is written in less than milliseconds.
+                time.map(|time| time.as_millis() as u64)
+            }
+            Unit::Count | Unit::Rate => reader.count(fields, key, 1..=*ceiling),
+        };
+        if let Some(value) = value {
+            limits = limits.with(*limit, value);
+        }
     }
+    limits
 }
 
 /// A plugin is given its configuration as JSON, which has no dates: they become texts.

@@ -20,13 +20,14 @@ use super::{
     files::{Access, FilesRule},
     host::Origin,
     http_rule::HttpRule,
+    limit::{Limit, TABLE},
     manifest::Encoding,
     network::Network,
     source::{PluginDigest, PluginSource},
 };
 use piper_core::id::PluginName;
 use serde_json::Value;
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt};
 
 /// The operator's file.
 #[derive(Debug, Clone, PartialEq)]
@@ -181,23 +182,22 @@ impl fmt::Display for SecretSource {
     }
 }
 
-/// Limits that the operator set.
+/// Limits that the operator set, in their units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Limits {
-    /// Bytes of a component.
-    pub component_size: Option<u64>,
-    /// Bytes of memory of an instance.
-    pub memory: Option<u64>,
-    /// CPU time of a call.
-    pub cpu: Option<Duration>,
-    /// Wall time of a call.
-    pub wall: Option<Duration>,
-    /// Requests under way at once.
-    pub http_concurrent: Option<u32>,
-    /// Time of an exchange.
-    pub http_total: Option<Duration>,
-    /// Bytes of state.
-    pub state: Option<u64>,
+pub struct Limits([Option<u64>; TABLE.len()]);
+
+impl Limits {
+    /// What the operator says of one of them.
+    pub fn get(&self, limit: Limit) -> Option<u64> {
+        self.0[limit as usize]
+    }
+
+    /// With one of them set.
+    #[must_use]
+    pub fn with(mut self, limit: Limit, value: u64) -> Self {
+        self.0[limit as usize] = Some(value);
+        self
+    }
 }
 
 #[cfg(test)]

@@ -107,9 +107,30 @@ fn the_example_of_the_design_is_understood() {
         (Some("whsec_"), Some(Encoding::Base64), true)
     );
     assert_eq!(
-        (es.limits.memory, es.limits.wall),
-        (Some(256 << 20), Some(Duration::from_secs(60)))
+        (es.limits.get(Limit::Memory), es.limits.get(Limit::Wall)),
+        (Some(256 << 20), Some(60_000))
     );
+}
+
+#[test]
+fn every_limit_is_read_up_to_its_ceiling_and_what_is_above_is_told_with_it() {
+    for row in &TABLE {
+        let set = |value: u64| {
+            let value = row.unit.written(value);
+            format!("[plugins.es]\nlimits.{} = {value}\n", row.key)
+        };
+        let limits = grants(&set(row.ceiling)).plugins[&name("es")].limits;
+        assert_eq!(limits, Limits::default().with(row.limit, row.ceiling));
+        let more = set(row.ceiling * 2);
+        let (grants, problems) = load(&source(&more));
+        assert_eq!((grants, problems.len()), (None, 1), "{more}");
+        let ceiling = row.unit.written(row.ceiling).replace('"', "");
+        assert!(
+            problems[0].message.contains(&ceiling) && problems[0].at.is_some(),
+            "{:?}",
+            problems[0]
+        );
+    }
 }
 
 #[test]

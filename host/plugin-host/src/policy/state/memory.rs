@@ -47,7 +47,7 @@ impl MemoryState {
             writes: self.limits.writes(),
         });
         let turn = kept.writes.take(now.mono);
-        turn.map_err(|retry_after| StateError::TooOften { retry_after })?;
+        turn.map_err(|retry_after| self.limits.too_often(retry_after))?;
         Ok(&mut kept.table)
     }
 }

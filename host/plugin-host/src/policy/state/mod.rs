@@ -14,7 +14,10 @@ pub(crate) mod table;
 
 pub use memory::MemoryState;
 
-use super::rate::Rate;
+use super::{
+    limit::{Limit, Reached},
+    rate::Rate,
+};
 use piper_core::{id::PluginName, time::Now};
 use std::time::Duration;
 
@@ -92,7 +95,7 @@ pub const MOST_LISTED: u32 = 1000;
 pub struct StateLimits {
     /// Keys; expired ones do not count.
     pub keys: usize,
-    /// Bytes of a key.
+    /// Bytes of a key. Fixed: other stores have columns of this length.
     pub key: usize,
     /// Bytes of a value.
     pub value: usize,
@@ -138,18 +141,22 @@ pub enum StateError {
         size: usize,
         /// How large it may be.
         most: usize,
+        /// The limit that says so, unless it is the same for all plugins.
+        limit: Option<Limit>,
     },
     /// The plugin keeps as much as it may.
-    #[error("the plugin keeps as much as it may: {what}")]
+    #[error("the plugin keeps as much as it may")]
     Full {
         /// Of what.
-        what: &'static str,
+        limit: Reached,
     },
     /// The plugin writes too often.
     #[error("the plugin writes too often; the next write is possible in {} ms", .retry_after.as_millis())]
     TooOften {
         /// When it may write again.
         retry_after: Duration,
+        /// How often it may.
+        limit: Reached,
     },
     /// The store does not work.
     #[error("the state of plugins cannot be reached")]
@@ -164,6 +171,15 @@ impl StateError {
             Self::Invalid(_) => "state.invalid",
             Self::TooLarge { .. } | Self::Full { .. } | Self::TooOften { .. } => "quota.state",
             Self::Unavailable(_) => "state.unavailable",
+        }
+    }
+
+    /// The limit that was reached, if it is one that can be set.
+    pub fn limit(&self) -> Option<Reached> {
+        match self {
+            Self::TooLarge { most, limit, .. } => limit.map(|limit| Reached::of(limit, *most)),
+            Self::Full { limit } | Self::TooOften { limit, .. } => Some(*limit),
+            Self::Conflict { .. } | Self::Invalid(_) | Self::Unavailable(_) => None,
         }
     }
 
@@ -182,6 +198,14 @@ impl StateLimits {
         Rate::new(self.writes_per_second, self.write_burst)
     }
 
+    /// There is no turn before so much time.
+    pub(crate) fn too_often(&self, retry_after: Duration) -> StateError {
+        StateError::TooOften {
+            retry_after,
+            limit: Reached::of(Limit::StateWrites, self.writes_per_second as usize),
+        }
+    }
+
     /// Checks what can be checked without looking at what is kept; every store begins with it.
     ///
     /// # Errors
@@ -194,6 +218,7 @@ impl StateLimits {
                 what: "the value",
                 size: put.value.len(),
                 most: self.value,
+                limit: Some(Limit::StateValue),
             });
         }
         match put.ttl {
@@ -220,6 +245,7 @@ impl StateLimits {
                 what: "the key",
                 size: key.len(),
                 most: self.key,
+                limit: None,
             });
         }
         Ok(())

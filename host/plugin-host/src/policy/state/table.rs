@@ -1,6 +1,7 @@
 //! What one plugin keeps, as every store has it: the rules of the contract, and nothing about where it is kept.
 
 use super::{Entry, MOST_LISTED, Put, StateError, StateLimits};
+use crate::policy::limit::{Limit, Reached};
 use piper_core::time::{Now, Timestamp};
 use std::{collections::BTreeMap, ops::Bound, time::Duration};
 
@@ -39,11 +40,11 @@ impl Table {
         self.check(put.key, put.expect)?;
         let old = self.rows.get(put.key).map(|row| weight(put.key, row));
         if old.is_none() && self.rows.len() >= limits.keys {
-            return Err(StateError::Full { what: "keys" });
+            return Err(full(Limit::StateKeys, limits.keys));
         }
         let total = self.total - old.unwrap_or(0) + put.key.len() + put.value.len();
         if total > limits.total {
-            return Err(StateError::Full { what: "bytes" });
+            return Err(full(Limit::State, limits.total));
         }
         Ok(Row {
             entry: Entry {
@@ -144,6 +145,11 @@ impl Table {
             _ => Ok(()),
         }
     }
+}
+
+fn full(limit: Limit, most: usize) -> StateError {
+    let limit = Reached::of(limit, most);
+    StateError::Full { limit }
 }
 
 fn weight(key: &str, row: &Row) -> usize {

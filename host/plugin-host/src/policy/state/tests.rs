@@ -84,7 +84,12 @@ fn a_key_whose_time_is_over_is_absent_to_everything() {
     store.put(&es, brief("c"), at(0)).unwrap();
     assert!(matches!(
         store.put(&es, put("d", b"", None), at(999)),
-        Err(StateError::Full { what: "keys" })
+        Err(StateError::Full {
+            limit: Reached {
+                limit: Limit::StateKeys,
+                ..
+            }
+        })
     ));
     assert_eq!(store.keys(&es, "", None, 10, at(999)).unwrap().len(), 3);
     assert_eq!(store.get(&es, "a", at(1000)).unwrap(), None);
@@ -141,7 +146,17 @@ fn all_together_is_limited_and_an_overwrite_counts_once() {
     store.put(&es, put("a", b"12345678", None), at(0)).unwrap();
     store.put(&es, put("b", b"12345678", None), at(0)).unwrap();
     let full = store.put(&es, put("c", b"12", None), at(0)).unwrap_err();
-    assert!(matches!(full, StateError::Full { what: "bytes" }) && !full.is_transient());
+    assert!(
+        matches!(
+            full,
+            StateError::Full {
+                limit: Reached {
+                    limit: Limit::State,
+                    ..
+                }
+            }
+        ) && !full.is_transient()
+    );
     store.put(&es, put("b", b"1234567", None), at(0)).unwrap();
     store.put(&es, put("c", b"12", None), at(0)).unwrap();
 }
@@ -154,7 +169,7 @@ fn a_plugin_that_writes_too_often_is_told_when_it_may() {
     }
     let error = store.delete(&es, "a", None, at(0)).unwrap_err();
     assert!(
-        matches!(error, StateError::TooOften { retry_after } if retry_after == Duration::from_millis(100))
+        matches!(error, StateError::TooOften { retry_after, .. } if retry_after == Duration::from_millis(100))
     );
     assert!(error.is_transient());
     assert!(

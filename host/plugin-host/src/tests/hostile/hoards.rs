@@ -103,3 +103,39 @@ pub(super) async fn answers_that_are_not_taken_cost_no_more_than_their_share() {
     let taken = "2097152 2097152 limit.held limit.held, then 2097152";
     assert_eq!(said, format!("4 quota.http-concurrency {taken}"));
 }
+
+#[tokio::test]
+pub(super) async fn both_ways_to_send_a_request_have_one_count() {
+    for (most, expected) in [
+        (5, "3 2 ErrorCode::ConnectionLimitReached"),
+        (
+            4,
+            "2 2 the call may make no more requests (http-requests: 4)",
+        ),
+    ] {
+        let limits = Limits {
+            http_requests: most,
+            ..Limits::default()
+        };
+        let said = said(&with_answers(10, limits), "count").await;
+        assert_eq!(said, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_limit_is_named_though_the_guest_passes_its_failure_on() {
+    let limits = Limits {
+        http_requests: 3,
+        ..Limits::default()
+    };
+    let call = Call {
+        config: "https://example.com".into(),
+        ..call("park")
+    };
+    let error = plugin().run(&with_answers(10, limits), call).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.code(), "quota.http-requests");
+    let limit = error.limit().unwrap();
+    assert_eq!(limit.to_string(), "http-requests: 3");
+    assert_eq!(limit.line().unwrap(), "limits.http-requests = 6");
+}

@@ -172,7 +172,16 @@ pub(super) async fn a_bomb_in_tables_ends() {
         main: "(table 100001 funcref)",
         ..HONEST
     };
-    assert!(matches!(from_the_start.load(), Err(Error::TooMuch(_))));
+    let crash = from_the_start.crash().await;
+    assert_eq!(
+        crash.message,
+        "one of its tables begins with 100001, and it may have 100000"
+    );
+    let beyond_the_pool = Parts {
+        main: "(table 1000001 funcref)",
+        ..HONEST
+    };
+    assert!(matches!(beyond_the_pool.load(), Err(Error::TooMuch(_))));
 }
 
 #[tokio::test]

@@ -3,13 +3,16 @@
 use super::wanted::Wanted;
 use crate::{
     cli::plugin::permissions,
-    plugins::{component::Component, limits},
+    plugins::component::Component,
     ui::{
         sanitize::words,
         style::{Paint, Style},
     },
 };
-use piper_plugin_host::policy::grant::{Difference, Limits, Missing, PluginGrant};
+use piper_plugin_host::policy::{
+    grant::{Difference, Limits, Missing, PluginGrant},
+    limit::TABLE,
+};
 use serde_json::Value;
 
 pub(super) struct Shown<'a> {
@@ -161,20 +164,8 @@ fn items(grant: &PluginGrant) -> Vec<Item> {
 }
 
 fn limited(limits: &Limits) -> impl Iterator<Item = String> {
-    let size = |bytes: u64| format!("{bytes}B");
-    let limits = [
-        ("component-size", limits.component_size.map(size)),
-        ("memory", limits.memory.map(size)),
-        ("cpu", limits.cpu.map(limits::seconds)),
-        ("wall", limits.wall.map(limits::seconds)),
-        (
-            "http-concurrent",
-            limits.http_concurrent.map(|count| count.to_string()),
-        ),
-        ("http-total", limits.http_total.map(limits::seconds)),
-        ("state", limits.state.map(size)),
-    ];
-    limits
-        .into_iter()
-        .filter_map(|(key, value)| Some(format!("{key}={}", value?)))
+    TABLE.iter().filter_map(|row| {
+        let value = row.unit.written(limits.get(row.limit)?);
+        Some(format!("{}={}", row.key, value.replace('"', "")))
+    })
 }
