@@ -210,10 +210,7 @@ impl Limits {
 
     /// A limit with what it allows, to be told when it is reached.
     pub(crate) fn reached(&self, limit: Limit) -> Reached {
-        Reached {
-            limit,
-            value: self.value(limit),
-        }
+        Reached::new(limit, self.value(limit))
     }
 
     /// These limits as the operator set them for one plugin.

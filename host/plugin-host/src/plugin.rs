@@ -176,8 +176,8 @@ impl Plugin {
     ///
     /// When a memory or a table of it begins with more than it may have: no call of it would do anything but crash.
     pub fn fits(&self, limits: &Limits, call: &'static str) -> Result<(), Crash> {
-        for Reached { limit, value } in self.0.facts.begins_with {
-            let reached = limits.reached(limit);
+        for Reached { limit, value, .. } in self.0.facts.begins_with {
+            let reached = limits.reached(limit).wanting(value);
             if value > reached.value {
                 let [wanted, most] = [value, reached.value].map(|n| limit.row().unit.shown(n));
                 let what = match limit {

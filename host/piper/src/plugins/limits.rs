@@ -90,8 +90,16 @@ impl Subject {
 /// has a name.
 pub fn line_to_change(limit: Reached, table: Option<&str>, file: &str) -> String {
     let Some(line) = limit.line() else {
+        let row = limit.limit.row();
+        let most = match limit.value < row.ceiling {
+            true => format!(
+                "and no more than {} can be allowed",
+                row.unit.shown(row.ceiling)
+            ),
+            false => "as high as it can be".to_owned(),
+        };
         return format!(
-            "its limit is {limit}, as high as it can be: the plugin must do with less, or do it in several calls"
+            "its limit is {limit}, {most}: the plugin must do with less, or do it in several calls"
         );
     };
     match table {
@@ -156,7 +164,7 @@ mod tests {
     #[test_case(None, 5_000, "`piper plugin add` gives it a name, and `limits.cpu = \"10s\"` in the table"; "a file has no table until it has a name")]
     fn the_limit_and_the_line_to_change_are_named(table: Option<&str>, value: u64, expected: &str) {
         let limit = Limit::Cpu;
-        let line = line_to_change(Reached { limit, value }, table, "plugins.toml");
+        let line = line_to_change(Reached::new(limit, value), table, "plugins.toml");
         assert!(line.contains(expected), "{line}");
     }
 
@@ -164,7 +172,7 @@ mod tests {
     fn every_limit_that_was_reached_names_its_own_line() {
         for row in &TABLE {
             let (limit, value) = (row.limit, row.usual);
-            let line = line_to_change(Reached { limit, value }, Some("`[plugins.es]`"), "");
+            let line = line_to_change(Reached::new(limit, value), Some("`[plugins.es]`"), "");
             let key = format!("`limits.{} = ", row.key);
             assert!(line.contains(&key), "{line}");
         }

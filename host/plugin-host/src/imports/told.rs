@@ -50,7 +50,7 @@ mod tests {
     use test_case::test_case;
 
     fn refused(limit: Limit, kind: FailureKind) -> Failure {
-        Failure::limited(kind, Reached { limit, value: 8 }, "no more")
+        Failure::limited(kind, Reached::new(limit, 8), "no more")
     }
 
     #[test_case(&[refused(Limit::HttpResponse, FailureKind::Permanent)], "exception", Some(Limit::HttpResponse); "an exception of it")]

@@ -235,7 +235,7 @@ fn begins_with(component: &Component) -> [Reached; 2] {
         (Limit::Memory, pages.saturating_mul(PAGE)),
         (Limit::TableElements, elements),
     ]
-    .map(|(limit, value)| Reached { limit, value })
+    .map(|(limit, value)| Reached::new(limit, value))
 }
 
 /// The pages of all memories that plugins may have are of one size, in bytes.

@@ -410,29 +410,46 @@ pub struct Reached {
     pub limit: Limit,
     /// What it allows, in its unit.
     pub value: u64,
+    /// What was wanted, if that is known.
+    pub wanted: Option<u64>,
 }
 
 impl Reached {
-    /// A limit of bytes or of things.
-    pub fn of(limit: Limit, value: usize) -> Self {
+    /// A limit with what it allows, in its unit.
+    pub fn new(limit: Limit, value: u64) -> Self {
         Self {
             limit,
-            value: value as u64,
+            value,
+            wanted: None,
         }
+    }
+
+    /// A limit of bytes or of things.
+    pub fn of(limit: Limit, value: usize) -> Self {
+        Self::new(limit, value as u64)
     }
 
     /// A limit of time.
     pub fn after(limit: Limit, time: Duration) -> Self {
-        let value = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        Self { limit, value }
+        Self::new(limit, u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// The line that allows twice as much, or as much as there can be; none if that is so already.
+    /// The same with what was wanted.
+    #[must_use]
+    pub fn wanting(self, wanted: u64) -> Self {
+        Self {
+            wanted: Some(wanted),
+            ..self
+        }
+    }
+
+    /// The line that allows twice as much, or what was wanted if that is more; none if no line does.
     pub fn line(&self) -> Option<String> {
         let row = self.limit.row();
-        let more = self.value.saturating_mul(2).min(row.ceiling);
+        let wanted = self.wanted.unwrap_or(0);
+        let more = self.value.saturating_mul(2).min(row.ceiling).max(wanted);
         let line = || format!("limits.{} = {}", row.key, row.unit.written(more));
-        (more > self.value).then(line)
+        (more > self.value && more <= row.ceiling).then(line)
     }
 }
 
@@ -489,8 +506,16 @@ mod tests {
         shown: &str,
         line: Option<&str>,
     ) {
-        let reached = Reached { limit, value };
+        let reached = Reached::new(limit, value);
         assert_eq!(reached.to_string(), shown);
+        assert_eq!(reached.line().as_deref(), line);
+    }
+
+    #[test_case(100, Some("limits.outputs = 128"); "less than twice as much")]
+    #[test_case(700, Some("limits.outputs = 700"); "more")]
+    #[test_case(1_001, None; "more than there can be")]
+    fn a_line_allows_what_was_wanted(wanted: u64, line: Option<&str>) {
+        let reached = Reached::new(Limit::Outputs, 64).wanting(wanted);
         assert_eq!(reached.line().as_deref(), line);
     }
 

@@ -52,10 +52,7 @@ impl Quota {
         let after = before.saturating_add(bytes);
         *used = Some(before);
         if after > self.bytes {
-            let reached = Reached {
-                limit: Limit::Cache,
-                value: self.bytes,
-            };
+            let reached = Reached::new(Limit::Cache, self.bytes).wanting(after);
             let message =
                 format!("the folder `/cache` has {before} bytes, and {bytes} more are too many");
             return Err(Failure::limited(FailureKind::Permanent, reached, &message));

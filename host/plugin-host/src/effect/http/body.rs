@@ -168,10 +168,7 @@ impl Body for Outbound {
 }
 
 pub(super) fn too_long_a_request(most: u64) -> Failure {
-    let reached = Reached {
-        limit: Limit::HttpRequest,
-        value: most,
-    };
+    let reached = Reached::new(Limit::HttpRequest, most);
     let message = "the request's body is longer than this plugin may send; a body from a file may be of any size";
     Failure::limited(FailureKind::Permanent, reached, message)
 }
@@ -462,10 +459,7 @@ impl Body for Received {
 }
 
 fn too_long_an_answer(origin: &Origin, most: u64) -> Failure {
-    let reached = Reached {
-        limit: Limit::HttpResponse,
-        value: most,
-    };
+    let reached = Reached::new(Limit::HttpResponse, most);
     let message = format!(
         "the answer of {origin} is longer than this plugin may receive; an answer that goes to a file may be of any size"
     );
