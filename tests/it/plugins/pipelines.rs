@@ -495,18 +495,27 @@ fn a_plugin_whose_memory_begins_above_its_limit_is_refused_before_anything_runs(
         "[steps]\nfirst = 'touch ran'\nbad = { uses = \"odd/hello\" }\n[pipelines]\nbuild = { steps = [\"first\", \"bad\"] }\n",
         "limits.memory = \"64KiB\"",
     );
-    piper(&env, &["exec"])
+    let refused = piper(&env, &["exec"])
         .exits(2)
         .complains("plugin `odd` cannot be run: its memory begins with ")
         .complains(", and it may have 64 KiB (limit.memory)")
         .complains("piper.toml:3:")
-        .complains("its limit is memory: 64 KiB; to allow more, write `limits.memory = \"128KiB\"` into `[plugins.odd]` of ");
+        .complains("its limit is memory: 64 KiB; to allow more, write `limits.memory = \"");
     assert!(!env.path("ran").exists());
+    let told = refused.err();
+    let (_, line) = told.split_once("to allow more, write `").unwrap();
+    let (line, table) = line.split_once('`').unwrap();
+    assert!(table.starts_with(" into `[plugins.odd]` of "), "{table}");
     for command in [&["check", "odd"][..], &["call", "odd", "step-runner"]] {
         let done = plugin(&env, command).finish();
         done.complains(", and it may have 64 KiB (limit.memory)")
-            .complains("`limits.memory = \"128KiB\"` into `[plugins.odd]` of ");
+            .complains(line);
     }
+    let raised = fs::read_to_string(super::grants(&env)).unwrap();
+    let raised = raised.replace("limits.memory = \"64KiB\"", line);
+    write_grants(&env, &raised);
+    piper(&env, &["exec"]).never_says("begins with");
+    assert!(env.path("ran").exists());
 }
 
 #[test]
