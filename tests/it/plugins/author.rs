@@ -2,7 +2,7 @@
 
 use super::{
     cached,
-    pipelines::{listen, webhook_grants},
+    notifiers::{listen, webhook_grants},
     plugin, write_grants,
 };
 use crate::support::{TestEnv, have};

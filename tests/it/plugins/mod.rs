@@ -7,6 +7,7 @@ mod facts;
 mod folders;
 mod grants;
 mod look;
+mod notifiers;
 mod pipelines;
 mod remote;
 

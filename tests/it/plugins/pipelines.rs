@@ -1,13 +1,10 @@
-//! Plugins in pipelines: steps that they run and plan, with options, pins and grants; and notifiers.
+//! Plugins in pipelines: steps that they run and plan, with options, pins and grants.
 
 use super::{cached, plugin, write_grants};
 use crate::support::{Finished, TestEnv, guests};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::TcpListener,
-    thread,
     time::{Duration, Instant},
 };
 use test_case::test_case;
@@ -59,11 +56,11 @@ fn project_with(more: &str, file: &str) -> TestEnv {
     env
 }
 
-fn project(file: &str) -> TestEnv {
+pub(super) fn project(file: &str) -> TestEnv {
     project_with("", file)
 }
 
-fn piper(env: &TestEnv, args: &[&str]) -> Finished {
+pub(super) fn piper(env: &TestEnv, args: &[&str]) -> Finished {
     cached(env.call(args)).finish()
 }
 
@@ -590,46 +587,6 @@ fn a_plugin_keeps_to_the_timeout_of_its_step() {
 }
 
 #[test]
-fn notifiers_are_told_if_somebody_asks_for_that() {
-    let env = project(
-        "[steps]\ngood = 'true'\n[pipelines]\nbuild = { steps = [\"good\"] }\n\
-         [notify.team]\nuses = \"odd\"\non = [\"started\", \"always\"]\n",
-    );
-    piper(&env, &["exec"]).succeeds().never_says("build.");
-    piper(&env, &["exec", "--notify"])
-        .succeeds()
-        .complains("build.started")
-        .complains("build.finished");
-}
-
-/// Answers each request with this status, and returns what was asked.
-fn receive(listener: &TcpListener, status: &str) -> String {
-    let (mut stream, _) = listener.accept().unwrap();
-    let mut request = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&request).into_owned();
-        let length = text.split("content-length: ").nth(1);
-        let length = length.and_then(|rest| rest.split("\r\n").next()?.parse::<usize>().ok());
-        if let (Some((head, _)), Some(length)) = (text.split_once("\r\n\r\n"), length)
-            && request.len() >= head.len() + 4 + length
-        {
-            break;
-        }
-        match stream.read(&mut buffer).unwrap() {
-            0 => break,
-            read => request.extend_from_slice(&buffer[..read]),
-        }
-    }
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-    )
-    .unwrap();
-    String::from_utf8(request).unwrap()
-}
-
-#[test]
 fn a_cache_that_cannot_be_written_costs_time_and_not_the_build() {
     let env = TestEnv::new(
         "[steps]\nread = { uses = \"junit\", with = { files = [], allow-missing = true } }\n",
@@ -640,134 +597,6 @@ fn a_cache_that_cannot_be_written_costs_time_and_not_the_build() {
         .succeeds()
         .complains("plugins are compiled anew for each build")
         .complains("Not a directory");
-}
-
-/// A server that gives these answers to as many requests; its origin, and what it was asked.
-pub(super) fn listen<const N: usize>(
-    answers: [&'static str; N],
-) -> (String, thread::JoinHandle<[String; N]>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let origin = format!("http://{}", listener.local_addr().unwrap());
-    let asked = thread::spawn(move || answers.map(|status| receive(&listener, status)));
-    (origin, asked)
-}
-
-/// What lets `webhook` post to a server of this machine, with its key in `KEY`.
-pub(super) fn webhook_grants(origin: &str) -> String {
-    format!(
-        "[plugins.webhook]\nconfig = {{ url = \"{origin}/hook\" }}\nallow.http = [\"POST {origin}/hook\"]\n\
-         allow.private-network = [\"127.0.0.1/32\"]\nsecrets.signing-key = {{ from = \"env:KEY\" }}\n"
-    )
-}
-
-#[test]
-fn a_webhook_hears_of_a_failure_signed_and_again_if_it_was_busy() {
-    let env = TestEnv::new(
-        "[steps]\nbad = 'echo one; echo why; exit 3'\n[pipelines]\nbuild = { steps = [\"bad\"] }\n[notify.team]\nuses = \"webhook\"\n",
-    );
-    let (origin, receiver) = listen(["503 Busy", "204 Done"]);
-    write_grants(&env, &webhook_grants(&origin));
-    let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-    cached(env.call(&["exec", "--notify"]))
-        .env("KEY", key)
-        .finish()
-        .exits(1)
-        .never_says("could not tell");
-    let requests = receiver.join().unwrap();
-    for request in &requests {
-        let (head, body) = request.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("POST /hook HTTP/1.1\r\n"), "{head}");
-        assert!(head.contains("webhook-signature: v1,"), "{head}");
-        assert!(!request.contains(&key[6..]), "the key stays here");
-        let body: Value = serde_json::from_str(body).unwrap();
-        assert_eq!(body["type"], "build.finished");
-        assert_eq!(body["data"]["end"]["outcome"], "failed");
-        assert_eq!(
-            body["data"]["failure"],
-            json!({ "step": "bad", "log_tail": "one\nwhy" })
-        );
-    }
-    let id = |request: &str| {
-        let (_, rest) = request.split_once("webhook-id: ").unwrap();
-        rest.split("\r\n").next().unwrap().to_owned()
-    };
-    assert_eq!(id(&requests[0]), id(&requests[1]), "one event, one id");
-}
-
-#[test]
-fn one_notifier_that_hangs_keeps_no_other_waiting() {
-    let env = TestEnv::new(
-        "[steps]\ngood = 'true'\n[pipelines]\nbuild = { steps = [\"good\"] }\n\
-         [notify.team]\nuses = \"webhook\"\non = [\"always\"]\n\
-         [notify.others]\nuses = \"webhook\"\non = [\"always\"]\n",
-    );
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let origin = format!("http://{}", listener.local_addr().unwrap());
-    let limits = "limits.wall = \"3s\"\n";
-    write_grants(&env, &(webhook_grants(&origin) + limits));
-    let both = thread::spawn(move || {
-        let (first, _) = listener.accept().unwrap();
-        let (second, _) = listener.accept().unwrap();
-        first.set_nonblocking(true).unwrap();
-        let mut request = [0; 1 << 16];
-        let end = loop {
-            match (&first).read(&mut request) {
-                Ok(0) => break "closed",
-                Ok(_) => {}
-                Err(_) => break "open",
-            }
-        };
-        (end, first, second)
-    });
-    let done = cached(env.call(&["exec", "--notify"]))
-        .env("KEY", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-        .finish()
-        .succeeds()
-        .complains("waiting for those whom `[notify]` tells of the build");
-    assert_eq!(done.err().matches("could not tell").count(), 2);
-    assert_eq!(both.join().unwrap().0, "open", "the first was waited for");
-}
-
-#[test]
-fn who_asks_for_rules_and_runs_a_step_hears_that_they_are_about_pipelines() {
-    let env = TestEnv::new("[steps]\ngood = 'true'\n[pipelines]\nbuild = { steps = [\"good\"] }\n");
-    piper(&env, &["exec", "good", "--notify"])
-        .succeeds()
-        .complains("rules are about pipelines, and `good` is a step");
-    piper(&env, &["exec", "build", "--notify"])
-        .succeeds()
-        .never_says("rules are about pipelines");
-}
-
-#[test]
-fn a_notifier_that_fails_costs_a_line_and_not_the_build() {
-    let env = TestEnv::new(
-        "[steps]\ngood = 'true'\n[pipelines]\nbuild = { steps = [\"good\"] }\n[notify.team]\nuses = \"webhook\"\non = [\"always\"]\n",
-    );
-    write_grants(
-        &env,
-        "[plugins.webhook]\nconfig = { url = \"http://127.0.0.1:1/hook\" }\nallow.http = [\"POST http://127.0.0.1:1/hook\"]\n\
-         secrets.signing-key = { from = \"env:KEY\" }\n",
-    );
-    let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-    cached(env.call(&["exec", "--notify"]))
-        .env("KEY", key)
-        .finish()
-        .succeeds()
-        .complains("could not tell `team`: plugin `webhook` may not reach 127.0.0.1")
-        .complains("piper plugin grant webhook --private-network 127.0.0.1/32");
-}
-
-#[test]
-fn a_notifier_that_cannot_work_is_refused_before_the_build() {
-    let env = project(
-        "[steps]\ngood = 'touch ran'\n[pipelines]\nbuild = { steps = [\"good\"] }\n[notify.team]\nuses = \"od\"\n",
-    );
-    piper(&env, &["exec", "--notify"])
-        .exits(2)
-        .complains("there is no plugin `od`")
-        .complains("piper.toml:6:8");
-    assert!(!env.path("ran").exists());
 }
 
 #[test]
