@@ -134,7 +134,8 @@ fn one_notifier_that_hangs_keeps_no_other_waiting() {
         .env("KEY", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
         .finish()
         .succeeds()
-        .complains("waiting for those whom `[notify]` tells of the build");
+        .complains("waiting for those whom `[notify]` tells of the build")
+        .complains("`limits.wall = \"6s\"`");
     assert_eq!(done.err().matches("could not tell").count(), 2);
     assert_eq!(both.join().unwrap().0, "open", "the first was waited for");
 }
