@@ -112,7 +112,7 @@ impl Running {
         let engine =
             Engine::new(&config(has_pool.then(pool))).or_else(|_| Engine::new(&config(None)))?;
         Ok(Self {
-            links: Mutex::new(Links::new(&engine)?),
+            links: Mutex::new(Links::new(&engine)),
             pulse: Pulse::start(engine.clone())?,
             slots: Arc::new(Semaphore::new(SLOTS as usize)),
             engine,

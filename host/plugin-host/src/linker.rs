@@ -4,15 +4,16 @@
 //! when it does it, by the context of its instance. What no plugin of a process imports is never linked: that would cost as much
 //! as all else of the first plugin.
 
-use crate::{instance::Sandbox, wit::v0_1};
+use crate::{instance::Sandbox, wit::v0_1::piper};
 use wasmtime::{
     Engine, Result,
-    component::{HasSelf, Linker},
+    component::{HasData, HasSelf, Linker, ResourceTable},
 };
 use wasmtime_wasi::{
     cli::{WasiCli, WasiCliView as _},
+    clocks::{WasiClocks, WasiClocksView as _},
     filesystem::{WasiFilesystem, WasiFilesystemView as _},
-    p2::{add_to_linker_proxy_interfaces_async as add_usual, bindings::*},
+    p2::bindings::{cli, clocks, filesystem, io, random, sockets},
     random::{WasiRandom, WasiRandomView as _},
     sockets::{WasiSockets, WasiSocketsView as _},
 };
@@ -24,26 +25,59 @@ use wasmtime_wasi_http::{
 /// Links an interface.
 type Link = fn(&mut Linker<Sandbox>) -> Result<()>;
 
-/// The interfaces of WASI that `wasmtime_wasi` links together, which nearly every component imports.
-const USUAL: [&str; 9] = [
-    "wasi:cli/stderr",
-    "wasi:cli/stdin",
-    "wasi:cli/stdout",
-    "wasi:clocks/monotonic-clock",
-    "wasi:clocks/wall-clock",
-    "wasi:io/error",
-    "wasi:io/poll",
-    "wasi:io/streams",
-    "wasi:random/random",
-];
-
-/// All others, each with what links it.
-const OTHERS: [(&str, Link); 20] = [
+/// Every interface that we have, and what links it: those of the contract in the one version that this host has, those of WASI in all
+/// versions of 0.2.
+const INTERFACES: [(&str, Link); 41] = [
+    ("piper:base/types@0.1.0", |linker| {
+        piper::base::types::add_to_linker::<_, HasSelf<_>>(linker, |store| store)
+    }),
+    ("piper:base/log@0.1.0", |linker| {
+        piper::base::log::add_to_linker::<_, HasSelf<_>>(linker, |store| store)
+    }),
+    ("piper:base/control@0.1.0", |linker| {
+        piper::base::control::add_to_linker::<_, HasSelf<_>>(linker, |store| store)
+    }),
+    ("piper:base/http@0.1.0", |linker| {
+        piper::base::http::add_to_linker::<_, HasSelf<_>>(linker, |store| store)
+    }),
+    ("piper:base/files@0.1.0", |linker| {
+        piper::base::files::add_to_linker::<_, HasSelf<_>>(linker, |store| store)
+    }),
+    ("piper:base/secrets@0.1.0", |linker| {
+        piper::base::secrets::add_to_linker::<_, HasSelf<_>>(linker, |store| store)
+    }),
+    ("piper:base/state@0.1.0", |linker| {
+        piper::base::state::add_to_linker::<_, HasSelf<_>>(linker, |store| store)
+    }),
+    ("piper:base/exec@0.1.0", |linker| {
+        piper::base::exec::add_to_linker::<_, HasSelf<_>>(linker, |store| store)
+    }),
+    ("piper:step/step-context@0.1.0", |linker| {
+        piper::step::step_context::add_to_linker::<_, HasSelf<_>>(linker, |store| store)
+    }),
+    ("piper:trigger/vcs@0.1.0-draft.1", |linker| {
+        piper::trigger::vcs::add_to_linker::<_, HasSelf<_>>(linker, |store| store)
+    }),
+    ("piper:notify/mail@0.1.0-draft.1", |linker| {
+        piper::notify::mail::add_to_linker::<_, HasSelf<_>>(linker, |store| store)
+    }),
+    ("piper:notify/builds@0.1.0-draft.1", |linker| {
+        piper::notify::builds::add_to_linker::<_, HasSelf<_>>(linker, |store| store)
+    }),
     ("wasi:cli/environment", |linker| {
         cli::environment::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)
     }),
     ("wasi:cli/exit", |linker| {
         cli::exit::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)
+    }),
+    ("wasi:cli/stderr", |linker| {
+        cli::stderr::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)
+    }),
+    ("wasi:cli/stdin", |linker| {
+        cli::stdin::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)
+    }),
+    ("wasi:cli/stdout", |linker| {
+        cli::stdout::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)
     }),
     ("wasi:cli/terminal-input", |linker| {
         cli::terminal_input::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)
@@ -60,6 +94,12 @@ const OTHERS: [(&str, Link); 20] = [
     ("wasi:cli/terminal-stdout", |linker| {
         cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)
     }),
+    ("wasi:clocks/monotonic-clock", |linker| {
+        clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, Sandbox::clocks)
+    }),
+    ("wasi:clocks/wall-clock", |linker| {
+        clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Sandbox::clocks)
+    }),
     ("wasi:filesystem/preopens", |linker| {
         filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, Sandbox::filesystem)
     }),
@@ -73,11 +113,23 @@ const OTHERS: [(&str, Link); 20] = [
         let options = http_types::LinkOptions::default();
         http_types::add_to_linker::<_, WasiHttp>(linker, &options, Sandbox::http)
     }),
+    ("wasi:io/error", |linker| {
+        io::error::add_to_linker::<_, Resources>(linker, |store| &mut store.table)
+    }),
+    ("wasi:io/poll", |linker| {
+        io::poll::add_to_linker::<_, Resources>(linker, |store| &mut store.table)
+    }),
+    ("wasi:io/streams", |linker| {
+        io::streams::add_to_linker::<_, Resources>(linker, |store| &mut store.table)
+    }),
     ("wasi:random/insecure", |linker| {
         random::insecure::add_to_linker::<_, WasiRandom>(linker, Sandbox::random)
     }),
     ("wasi:random/insecure-seed", |linker| {
         random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, Sandbox::random)
+    }),
+    ("wasi:random/random", |linker| {
+        random::random::add_to_linker::<_, WasiRandom>(linker, Sandbox::random)
     }),
     ("wasi:sockets/instance-network", |linker| {
         sockets::instance_network::add_to_linker::<_, WasiSockets>(linker, Sandbox::sockets)
@@ -103,38 +155,40 @@ const OTHERS: [(&str, Link); 20] = [
     }),
 ];
 
+/// What the resources of `wasi:io` need of a store.
+struct Resources;
+
+impl HasData for Resources {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
 /// What is linked so far.
 pub(crate) struct Links {
     linker: Linker<Sandbox>,
-    /// Whether each of [`OTHERS`] is.
-    others: [bool; OTHERS.len()],
+    /// Whether each of [`INTERFACES`] is.
+    linked: [bool; INTERFACES.len()],
 }
 
 impl Links {
-    /// The contract and what nearly every component imports of WASI.
-    pub(crate) fn new(engine: &Engine) -> Result<Self> {
-        let mut linker = Linker::new(engine);
-        add_usual(&mut linker)?;
-        v0_1::Everything::add_to_linker::<_, HasSelf<Sandbox>>(&mut linker, |store| store)?;
-        Ok(Self {
-            linker,
-            others: [false; OTHERS.len()],
-        })
+    /// Nothing yet.
+    pub(crate) fn new(engine: &Engine) -> Self {
+        Self {
+            linker: Linker::new(engine),
+            linked: [false; INTERFACES.len()],
+        }
     }
 
-    /// A linker that has all of these imports that a plugin may have.
+    /// A linker that has those of these imports that we have.
     pub(crate) fn with<'i>(
         &mut self,
         imports: impl Iterator<Item = &'i str>,
     ) -> Result<&Linker<Sandbox>> {
         for import in imports {
-            let name = wasi(import);
-            let Some(place) = OTHERS.iter().position(|(other, _)| Some(*other) == name) else {
-                continue;
-            };
-            if !self.others[place] {
-                OTHERS[place].1(&mut self.linker)?;
-                self.others[place] = true;
+            let name = wasi(import).or_else(|| ours(import));
+            let place = INTERFACES.iter().position(|(own, _)| Some(*own) == name);
+            if let Some(place) = place.filter(|place| !self.linked[*place]) {
+                INTERFACES[place].1(&mut self.linker)?;
+                self.linked[place] = true;
             }
         }
         Ok(&self.linker)
@@ -149,29 +203,14 @@ fn wasi(import: &str) -> Option<&str> {
 
 /// Whether an interface of WASI is one that we link.
 pub(crate) fn has_wasi(import: &str) -> bool {
-    wasi(import)
-        .is_some_and(|name| USUAL.contains(&name) || OTHERS.iter().any(|(other, _)| *other == name))
+    wasi(import).is_some_and(|name| INTERFACES.iter().any(|(own, _)| *own == name))
 }
-
-/// The interfaces of the contract that plugins import, with the versions that this host has.
-const IMPORTS: [&str; 12] = [
-    "piper:base/types@0.1.0",
-    "piper:base/log@0.1.0",
-    "piper:base/control@0.1.0",
-    "piper:base/http@0.1.0",
-    "piper:base/files@0.1.0",
-    "piper:base/secrets@0.1.0",
-    "piper:base/state@0.1.0",
-    "piper:base/exec@0.1.0",
-    "piper:step/step-context@0.1.0",
-    "piper:trigger/vcs@0.1.0-draft.1",
-    "piper:notify/mail@0.1.0-draft.1",
-    "piper:notify/builds@0.1.0-draft.1",
-];
 
 /// Our version of an imported interface of the contract, if we have one of its track.
 pub(crate) fn ours(name: &str) -> Option<&'static str> {
-    IMPORTS.into_iter().find(|ours| track(ours) == track(name))
+    let names = INTERFACES.iter().map(|(own, _)| *own);
+    let mut ours = names.filter(|own| own.starts_with("piper:"));
+    ours.find(|own| track(own) == track(name))
 }
 
 /// What an interface's name and version are compatible with: a released version with its whole track, a draft with itself only.
@@ -199,13 +238,15 @@ mod tests {
     use wasmtime::component::Component;
 
     #[test]
-    fn all_of_wasi_is_linked_for_whoever_imports_it() {
+    fn each_interface_is_linked_for_whoever_imports_it() {
         let engine = Engine::default();
-        let mut links = Links::new(&engine).unwrap();
-        let others = OTHERS.iter().map(|(name, _)| name);
-        for name in USUAL.iter().chain(others) {
-            let import = format!("{name}@0.2.6");
-            assert!(has_wasi(&import));
+        let mut links = Links::new(&engine);
+        for (name, _) in INTERFACES {
+            let import = match name.starts_with("wasi:") {
+                true => format!("{name}@0.2.6"),
+                false => name.to_owned(),
+            };
+            assert!(has_wasi(&import) || ours(&import) == Some(name));
             let component = format!("(component (import \"{import}\" (instance)))");
             let component = Component::new(&engine, wat::parse_str(component).unwrap()).unwrap();
             // The second plugin finds it linked.
