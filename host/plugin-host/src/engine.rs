@@ -5,12 +5,14 @@
 use crate::{
     limits::{self, TICK},
     linker::Links,
-    policy::limit::Limit,
+    load::{self, Cache},
+    policy::{limit::Limit, source::PluginDigest},
 };
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
@@ -19,6 +21,7 @@ use tokio::sync::Semaphore;
 use wasmparser::WasmFeatures;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    component::Component,
 };
 
 /// How many instances may live at once, sinks included. More calls wait: each instance reserves address space and may take up to its
@@ -53,7 +56,12 @@ pub struct Host(Arc<Inner>);
 struct Inner {
     options: HostOptions,
     running: OnceLock<Result<Arc<Running>, String>>,
+    /// What is being looked for in the cache for whoever loads it next.
+    sought: Mutex<Sought>,
 }
+
+/// Components by digest, each with a place for what is found.
+type Sought = BTreeMap<PluginDigest, Arc<OnceLock<Option<Component>>>>;
 
 impl Host {
     /// A host that has done nothing yet.
@@ -61,7 +69,14 @@ impl Host {
         Self(Arc::new(Inner {
             options,
             running: OnceLock::new(),
+            sought: Mutex::default(),
         }))
+    }
+
+    /// The folder of compiled components, if there is to be one.
+    pub(crate) fn cache(&self) -> Result<Option<Cache>, load::Error> {
+        let folder = self.0.options.cache.as_deref();
+        folder.map(Cache::open).transpose()
     }
 
     pub(crate) fn options(&self) -> &HostOptions {
@@ -82,13 +97,45 @@ impl Host {
             .map_err(Clone::clone)
     }
 
-    /// Begins to make the engine beside whatever the caller does next; for when it is known that a plugin will be loaded.
-    pub fn warm(&self) {
-        let host = self.clone();
-        // Nobody waits for it: whoever needs the engine makes it, or gets what was made. Without a thread, it is made then.
+    /// Begins to make the engine beside whatever the caller does next, and to look for what was compiled of these components; for when it
+    /// is known that a plugin will be loaded, and probably which.
+    pub fn warm(&self, digests: impl IntoIterator<Item = PluginDigest>) {
+        let (host, digests) = (self.clone(), Vec::from_iter(digests));
+        // Nobody waits for it: whoever needs something of it makes it, or gets what was made. Without a thread, it is made then.
         let _ = thread::Builder::new()
             .name("plugin-warm".into())
-            .spawn(move || _ = host.running());
+            .spawn(move || {
+                let Ok(running) = host.running() else { return };
+                let Ok(Some(cache)) = host.cache() else {
+                    return;
+                };
+                for digest in digests {
+                    host.seek(running, &cache, digest);
+                }
+            });
+    }
+
+    fn seek(&self, running: &Running, cache: &Cache, digest: PluginDigest) -> Option<Component> {
+        let one = Arc::clone(self.sought().entry(digest).or_default());
+        one.get_or_init(|| cache.find(&running.engine, digest))
+            .clone()
+    }
+
+    /// What was compiled of a component before.
+    pub(crate) fn kept(
+        &self,
+        running: &Running,
+        cache: &Cache,
+        digest: PluginDigest,
+    ) -> Option<Component> {
+        let kept = self.seek(running, cache, digest);
+        // Whoever loads it again, once it was compiled, is to find it.
+        self.sought().remove(&digest);
+        kept
+    }
+
+    fn sought(&self) -> MutexGuard<'_, Sought> {
+        self.0.sought.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a plugin was loaded yet.

@@ -239,6 +239,18 @@ impl Catalogue {
             .map_or("", |source| source.text.as_str())
     }
 
+    /// The digest that the plugin of a name must have, as far as somebody says so; it is not looked for.
+    pub(crate) fn digest(&self, name: &PluginName) -> Option<PluginDigest> {
+        if let Some(locked) = self.lock.plugins.get(name) {
+            return Some(locked.digest);
+        }
+        if let Some(grant) = self.grant(name).filter(|grant| grant.source.is_some()) {
+            return grant.digest;
+        }
+        let builtin = self.builtins.iter().find(|own| own.name == name.as_str());
+        builtin.map(|builtin| PluginDigest(builtin.digest))
+    }
+
     fn named(&self, name: &PluginName) -> Result<Component, Error> {
         if let Some(locked) = self.lock.plugins.get(name) {
             return self.locked(name, locked);

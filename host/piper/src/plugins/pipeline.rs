@@ -17,7 +17,7 @@ use super::{
     standing::Standing,
     state,
     talk::Talk,
-    used::{Found, Place, Purpose, Used},
+    used::{self, Found, Place, Purpose, Used},
     wait,
 };
 use crate::{
@@ -46,7 +46,7 @@ use piper_plugin_host::{
 use serde_json::{Value, json};
 use std::{
     cell::{OnceCell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env, fmt,
     path::PathBuf,
     rc::Rc,
@@ -96,11 +96,16 @@ impl Plugins {
     ///
     /// Everything that is wrong with the plugins' options and with what planners answered.
     pub fn expand(&self, loaded: &LoadedProject, plan: Plan) -> Result<Plan, Vec<Problem>> {
-        let calls = plan.steps.iter().filter(|step| is_plugin(step)).count();
-        if calls == 0 {
+        let calls: Vec<&PluginCall> = plan.steps.iter().filter_map(plugin_call).collect();
+        if calls.is_empty() {
             return Ok(plan);
         }
-        self.host(calls).warm();
+        let catalogue = self.catalogue(loaded)?;
+        let digests: BTreeSet<_> = calls
+            .iter()
+            .filter_map(|call| used::digest(&catalogue, call))
+            .collect();
+        self.host(calls.len()).warm(digests);
         let params = params(&plan);
         plan::expand(&loaded.project, &loaded.source, plan, |step, call| {
             let table = table(step);
@@ -127,13 +132,13 @@ impl Plugins {
         loaded: &LoadedProject,
         plan: &Plan,
     ) -> Result<Option<Tasks>, Vec<Problem>> {
-        if !plan.steps.iter().any(is_plugin) {
+        if !plan.steps.iter().any(|step| plugin_call(step).is_some()) {
             return Ok(None);
         }
         let (mut steps, mut problems) = (BTreeMap::new(), Vec::new());
         let about = json!({ "project": plan.project, "params": params(plan) });
         for step in &plan.steps {
-            let Command::Plugin(call) = &step.command else {
+            let Some(call) = plugin_call(step) else {
                 continue;
             };
             let table = table(step);
@@ -544,8 +549,11 @@ fn once(problems: Vec<Problem>) -> Vec<Problem> {
     kept
 }
 
-fn is_plugin(step: &PlannedStep) -> bool {
-    matches!(step.command, Command::Plugin(_))
+fn plugin_call(step: &PlannedStep) -> Option<&PluginCall> {
+    match &step.command {
+        Command::Plugin(call) => Some(call),
+        Command::Script { .. } | Command::Argv(_) => None,
+    }
 }
 
 fn params(plan: &Plan) -> Value {

@@ -26,7 +26,7 @@ use piper_plugin_host::{
     policy::{
         files::Patterns,
         manifest::{Manifest, Role},
-        source::PluginSource,
+        source::{PluginDigest, PluginSource},
     },
 };
 use serde_json::{Map, Value, json};
@@ -439,6 +439,14 @@ impl Used {
 fn source(call: &PluginCall) -> &PluginRef {
     let declared = call.declared.as_ref();
     declared.map_or(&call.uses.plugin, |declared| &declared.source)
+}
+
+/// The digest of the component that is probably meant, before it is looked for.
+pub(super) fn digest(catalogue: &Catalogue, call: &PluginCall) -> Option<PluginDigest> {
+    match source(call) {
+        PluginRef::Named(name) => catalogue.digest(name),
+        PluginRef::Path(_) | PluginRef::Url(_) | PluginRef::Own => None,
+    }
 }
 
 /// The component that is meant: what the project names is pinned by its lock, a name is looked up everywhere.

@@ -15,13 +15,13 @@ use std::{
 use wasmtime::{Engine, component::Component};
 
 /// A folder that was found to be ours alone.
-pub(super) struct Cache {
+pub(crate) struct Cache {
     folder: PathBuf,
 }
 
 impl Cache {
     /// Makes the folder if it is missing, and makes sure that nobody else can change what is in it.
-    pub(super) fn open(folder: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
         let unusable = |source| Error::Cache {
             path: folder.to_owned(),
             source,
@@ -62,7 +62,7 @@ impl Cache {
     }
 
     /// The compiled component, if it is there and whole.
-    pub(super) fn find(&self, engine: &Engine, digest: PluginDigest) -> Option<Component> {
+    pub(crate) fn find(&self, engine: &Engine, digest: PluginDigest) -> Option<Component> {
         let file = self.file(engine, digest);
         let found = fs::symlink_metadata(&file).ok()?;
         if !found.is_file() || found.uid() != our_id() {

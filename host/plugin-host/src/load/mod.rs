@@ -19,7 +19,7 @@ use crate::{
         source::PluginDigest,
     },
 };
-use cache::Cache;
+pub(crate) use cache::Cache;
 pub use parse::Description;
 use sha2::{Digest, Sha256};
 use std::{io, path::PathBuf, sync::PoisonError};
@@ -136,13 +136,20 @@ impl Host {
         self.check_size(component)?;
         let running = self.running().map_err(Error::Engine)?;
         // A home that cannot be written to must not keep a plugin from being run: it is compiled whenever it is used.
-        let (cache, not_kept) = match self.options().cache.as_deref().map(Cache::open).transpose() {
+        let (cache, not_kept) = match self.cache() {
             Ok(cache) => (cache, None),
             Err(error @ Error::Cache { .. }) => (None, Some(described(&error))),
             Err(error) => return Err(error),
         };
         let kinds = &description.kinds;
-        let compiled = compiled(running, cache.as_ref(), digest, component, kinds)?;
+        let compiled = match cache
+            .as_ref()
+            .and_then(|cache| self.kept(running, cache, digest))
+        {
+            Some(kept) => kept,
+            None => compiled(running, cache.as_ref(), digest, component, kinds)?,
+        };
+        check_needs(&compiled)?;
         let (template, stubs) = template(running, &compiled, kinds)?;
         let facts = Facts {
             digest,
@@ -171,10 +178,6 @@ fn compiled(
     component: &[u8],
     kinds: &[Kind],
 ) -> Result<Component, Error> {
-    if let Some(compiled) = cache.and_then(|cache| cache.find(&running.engine, digest)) {
-        check_needs(&compiled)?;
-        return Ok(compiled);
-    }
     // Validation happens here; `parse` has looked at names only. What is not accepted is named.
     parse::check_features(component)?;
     let compiled = Component::from_binary(&running.engine, component)
