@@ -100,7 +100,11 @@ impl Host {
     /// Begins to make the engine beside whatever the caller does next, and to look for what was compiled of these components; for when it
     /// is known that a plugin will be loaded, and probably which.
     pub fn warm(&self, digests: impl IntoIterator<Item = PluginDigest>) {
-        let (host, digests) = (self.clone(), Vec::from_iter(digests));
+        let sought: Vec<_> = digests
+            .into_iter()
+            .map(|digest| (digest, Arc::clone(self.sought().entry(digest).or_default())))
+            .collect();
+        let host = self.clone();
         // Nobody waits for it: whoever needs something of it makes it, or gets what was made. Without a thread, it is made then.
         let _ = thread::Builder::new()
             .name("plugin-warm".into())
@@ -109,16 +113,10 @@ impl Host {
                 let Ok(Some(cache)) = host.cache() else {
                     return;
                 };
-                for digest in digests {
-                    host.seek(running, &cache, digest);
+                for (digest, place) in sought {
+                    place.get_or_init(|| cache.find(&running.engine, digest));
                 }
             });
-    }
-
-    fn seek(&self, running: &Running, cache: &Cache, digest: PluginDigest) -> Option<Component> {
-        let one = Arc::clone(self.sought().entry(digest).or_default());
-        one.get_or_init(|| cache.find(&running.engine, digest))
-            .clone()
     }
 
     /// What was compiled of a component before.
@@ -128,10 +126,10 @@ impl Host {
         cache: &Cache,
         digest: PluginDigest,
     ) -> Option<Component> {
-        let kept = self.seek(running, cache, digest);
-        // Whoever loads it again, once it was compiled, is to find it.
-        self.sought().remove(&digest);
-        kept
+        let find = || cache.find(&running.engine, digest);
+        // Taken: whoever loads it again, perhaps compiled by then, looks anew.
+        let sought = self.sought().remove(&digest);
+        sought.map_or_else(find, |place| place.get_or_init(find).clone())
     }
 
     fn sought(&self) -> MutexGuard<'_, Sought> {
@@ -155,9 +153,12 @@ pub(crate) struct Running {
 
 impl Running {
     fn start(has_pool: bool) -> wasmtime::Result<Self> {
-        // Pooling reserves address space for all slots, which `ulimit -v` or a small machine may refuse.
-        let engine =
-            Engine::new(&config(has_pool.then(pool))).or_else(|_| Engine::new(&config(None)))?;
+        let plain = || Engine::new(&config(None));
+        let engine = match has_pool {
+            // It reserves address space for all slots, which `ulimit -v` or a small machine may refuse.
+            true => Engine::new(&config(Some(pool()))).or_else(|_| plain())?,
+            false => plain()?,
+        };
         Ok(Self {
             links: Mutex::new(Links::new(&engine)),
             pulse: Pulse::start(engine.clone())?,

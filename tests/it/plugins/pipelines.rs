@@ -180,6 +180,19 @@ fn what_is_wrong_with_options_is_told_with_all_else(more: &str, code: &str) {
 }
 
 #[test]
+fn what_is_wrong_beside_options_in_one_line_hides_none_of_them() {
+    let env = project(
+        "[steps]\na = { uses = \"odd/hello\", with = { zeal = 1 }, timeout = \"soon\" }\n\
+         b = { uses = \"odd/hello\", with = { zest = 1 } }\n",
+    );
+    let check = piper(&env, &["check"]).exits(2);
+    check
+        .complains("P0106")
+        .complains("`zeal`")
+        .complains("`zest`");
+}
+
+#[test]
 fn what_may_only_follow_from_another_mistake_is_not_told() {
     let env = project(
         "[steps]\na = { uses = \"odd/hello\", wiht = { name = \"you\" } }\n\

@@ -66,8 +66,8 @@ pub(super) fn is_toml(source: &Source) -> bool {
     DeTable::parse_recoverable(&source.text).1.is_empty()
 }
 
-/// Whether one of these problems is about what stands at a JSON pointer, about something in it, or about the table that it is in: then
-/// what was understood of it may be something else than what was meant.
+/// Whether one of these problems is about what stands at a JSON pointer, about something in it, or about a table that it is in, but not
+/// about something beside it there: then what was understood of it may be something else than what was meant.
 pub fn is_touched(source: &Arc<Source>, pointer: &str, problems: &[Problem]) -> bool {
     let starts: Vec<usize> = problems
         .iter()
@@ -83,12 +83,25 @@ pub fn is_touched(source: &Arc<Source>, pointer: &str, problems: &[Problem]) -> 
         let Some((key, node)) = table.get_key_value(part.as_str()) else {
             return false;
         };
-        if is_in(key.span()) || is_in(node.span()) {
-            return true;
-        }
         match node.get_ref() {
-            DeValue::Table(inner) if parts.peek().is_some() => table = inner,
-            inner => return is_in_value(inner, &is_in),
+            DeValue::Table(inner) if parts.peek().is_some() => {
+                // A table in one line spans its members, of which only one is on the way.
+                let is_beside = |start: &usize| {
+                    let mut members = inner.iter();
+                    members.any(|(key, node)| (key.span().start..node.span().end).contains(start))
+                };
+                let of_table = |at: Range<usize>| {
+                    let mut in_it = starts.iter().filter(|start| at.contains(start));
+                    in_it.any(|start| !is_beside(start))
+                };
+                if of_table(key.span()) || of_table(node.span()) {
+                    return true;
+                }
+                table = inner;
+            }
+            inner => {
+                return is_in(key.span()) || is_in(node.span()) || is_in_value(inner, &is_in);
+            }
         }
     }
     false
@@ -112,8 +125,7 @@ mod tests {
     use super::*;
     use test_case::test_case;
 
-    const TEXT: &str =
-        "[steps.a]\nuses = \"x\"\nwith.files = [\"f\", { g = 1 }]\nwith.\"a/b~c\" = true\n";
+    const TEXT: &str = "[steps.a]\nuses = \"x\"\nwith.files = [\"f\", { g = 1 }]\nwith.\"a/b~c\" = true\n[steps]\nc = { with = { n = 4 }, timeout = 3 }\n";
 
     #[test_case("/steps/a/uses", Some("uses"), "\"x\"", true)]
     #[test_case("/steps/a/with/files", Some("files"), "[\"f\", { g = 1 }]", true; "list")]
@@ -155,6 +167,10 @@ mod tests {
     #[test_case("[steps.a]", "/steps/a/with", true; "the table that it is in")]
     #[test_case("uses", "/steps/a/with", false; "beside it")]
     #[test_case("uses", "/steps/b", false; "not there")]
+    #[test_case("3", "/steps/c/with", false; "beside it in one line")]
+    #[test_case("{ n = 4", "/steps/c/with", true; "it, in one line")]
+    #[test_case("{ with", "/steps/c/with", true; "the table, in one line")]
+    #[test_case("4", "/steps/c/with", true; "in it, in one line")]
     fn a_problem_touches_what_it_is_about(written: &str, pointer: &str, expected: bool) {
         let source = Arc::new(Source {
             path: "piper.toml".into(),

@@ -16,7 +16,10 @@ use crate::{
     problem::{Problem, Severity, Source},
     project::Project,
 };
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use toml::de::DeTable;
 
 use decode::Author;
@@ -127,9 +130,13 @@ fn decode_syntax<T>(
     (decoded, problems)
 }
 
-/// Puts the problems of one file in its order, behind those that are about no place.
+/// Puts problems in the order of their file, file by file, behind those that are about no place.
 pub fn sort(problems: &mut [Problem]) {
-    problems.sort_by_key(|problem| problem.at.as_ref().map_or(0, |span| span.bytes.start));
+    fn key(problem: &Problem) -> Option<(&Path, usize)> {
+        let at = problem.at.as_ref()?;
+        Some((&at.source.path, at.bytes.start))
+    }
+    problems.sort_by(|one, other| key(one).cmp(&key(other)));
 }
 
 /// The first of some words, for a message.

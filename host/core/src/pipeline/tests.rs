@@ -831,3 +831,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn problems_are_told_file_by_file() {
+    let at = |path: &str, start: usize| {
+        let source = Arc::new(Source {
+            path: path.into(),
+            text: String::new(),
+        });
+        let span = crate::problem::Span {
+            source,
+            bytes: start..start,
+        };
+        Problem::error(codes::SYNTAX, format!("{path}:{start}")).at(span, "")
+    };
+    let mut problems = vec![at("b", 1), at("a", 9), at("b", 0), at("a", 2)];
+    problems.push(Problem::error(codes::SYNTAX, "nowhere"));
+    sort(&mut problems);
+    let order: Vec<_> = problems
+        .iter()
+        .map(|problem| problem.message.as_str())
+        .collect();
+    assert_eq!(order, ["nowhere", "a:2", "a:9", "b:0", "b:1"]);
+}

@@ -3,8 +3,8 @@
 //! What is in these files is run as machine code without being checked, so the folder must be ours alone, and only files from
 //! there are ever loaded. A file that does not fit is as good as none.
 
-use super::Error;
-use crate::policy::source::PluginDigest;
+use super::{Error, fit};
+use crate::{linker, policy::source::PluginDigest};
 use std::{
     fs::{self, DirBuilder},
     hash::{DefaultHasher, Hash, Hasher},
@@ -51,10 +51,13 @@ impl Cache {
         })
     }
 
-    /// The file of a component: what it is, and for which engine, settings and processor it was compiled.
+    /// The file of a component: what it is, for which engine, settings and processor it was compiled, and which contract it was found
+    /// to fit.
     fn file(&self, engine: &Engine, digest: PluginDigest) -> PathBuf {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        fit::CONTRACT.hash(&mut hasher);
+        linker::names().for_each(|name| name.hash(&mut hasher));
         let compatibility = hasher.finish();
         let digest = crate::plugin::hex(&digest.0);
         self.folder

@@ -15,7 +15,7 @@ use wasmtime::{
 
 /// What each kind's interface has, one line a function: the interface, the function, its type in full.
 /// Test: `the_table_of_exports_is_what_the_contract_says`.
-const CONTRACT: &str = include_str!("exports.txt");
+pub(super) const CONTRACT: &str = include_str!("exports.txt");
 
 /// The functions of a kind, each with its type.
 fn wanted(kind: Kind) -> impl Iterator<Item = (&'static str, &'static str)> {
