@@ -156,7 +156,10 @@ impl Crash {
             let message = "it handed over more data in one call than its limit allows";
             return Self::limited(limits.reached(Limit::HostData), call, message);
         }
-        if text.contains("component handles") || text.contains("handle table") {
+        if text.contains("component handles")
+            || text.contains("handle table")
+            || text.contains("handle limit")
+        {
             return Self::too_many_handles(call, limits);
         }
         if text.contains("instance count too high") {

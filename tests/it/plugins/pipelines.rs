@@ -183,7 +183,7 @@ fn what_is_wrong_with_options_is_told_with_all_else(more: &str, code: &str) {
 fn what_is_wrong_beside_options_in_one_line_hides_none_of_them() {
     let env = project(
         "[steps]\na = { uses = \"odd/hello\", with = { zeal = 1 }, timeout = \"soon\" }\n\
-         b = { uses = \"odd/hello\", with = { zest = 1 } }\n",
+         b = { uses = \"odd/hello\", with = { zest = 1 }, retries = 2 }\n",
     );
     let check = piper(&env, &["check"]).exits(2);
     check

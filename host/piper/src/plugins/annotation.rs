@@ -4,7 +4,7 @@
 
 use crate::ui::sanitize::words;
 use piper_core::wire::v1::{Annotation, Level};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::path::{Component, Path, PathBuf};
 
 /// How long a message may be, in bytes.
@@ -25,9 +25,9 @@ pub(super) fn place(below: Option<&str>, item: &mut Value) -> Option<String> {
         Some(Value::String(file)) => match placed(below, file) {
             Some(placed) => {
                 *file = placed;
-                return None;
+                return number(item);
             }
-            None => format!("the file `{}` is not below the workspace", words(file)),
+            None => format!("`{}` is no file below the workspace", words(file)),
         },
         Some(_) | None => {
             WHERE.iter().find(|key| item.contains_key(**key))?;
@@ -41,9 +41,32 @@ pub(super) fn place(below: Option<&str>, item: &mut Value) -> Option<String> {
     Some(format!("an annotation is shown without a place: {why}"))
 }
 
+/// Takes away the first number of a line or a column that is none, and all others with it.
+fn number(item: &mut Map<String, Value>) -> Option<String> {
+    let is_one = |value: &Value| {
+        let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+        number.is_some_and(|number| number > 0)
+    };
+    let wrong = |key: &&&str| item.get(**key).is_some_and(|value| !is_one(value));
+    let wrong = *WHERE.iter().find(wrong)?;
+    for key in WHERE {
+        item.remove(key);
+    }
+    Some(format!(
+        "an annotation is shown without a line: its `{wrong}` is not a number from 1 on"
+    ))
+}
+
 /// A path from the top of the project, unless it leads out of there. One from the root of the machine is of a tool that knows it.
 fn placed(below: Option<&str>, file: &str) -> Option<String> {
-    let inside = file.strip_prefix("/workspace/").unwrap_or(file);
+    let inside = match file.strip_prefix("/workspace") {
+        Some(rest) => rest.strip_prefix('/')?,
+        None => file,
+    };
+    // It is shown in one line, before what the annotation says.
+    if inside.chars().any(char::is_control) || Path::new(inside).file_name().is_none() {
+        return None;
+    }
     let mut placed = PathBuf::new();
     for part in Path::new(below.unwrap_or_default())
         .join(inside)
@@ -131,16 +154,35 @@ mod tests {
         assert_eq!(item["file"], expected);
     }
 
-    #[test_case(json!({ "file": "../../a.rs", "line": 3, "title": "t" }), "the file `../../a.rs` is not below the workspace"; "above")]
-    #[test_case(json!({ "file": "src/../../a.rs", "title": "t" }), "is not below the workspace"; "above by way of a folder")]
-    #[test_case(json!({ "file": "/workspace/../a.rs", "title": "t" }), "is not below the workspace"; "above its own root")]
-    #[test_case(json!({ "file": "/../a.rs", "title": "t" }), "is not below the workspace"; "above the root of all")]
+    #[test_case(json!({ "file": "../../a.rs", "line": 3, "title": "t" }), "`../../a.rs` is no file below the workspace"; "above")]
+    #[test_case(json!({ "file": "src/../../a.rs", "title": "t" }), "is no file below the workspace"; "above by way of a folder")]
+    #[test_case(json!({ "file": "/workspace/../a.rs", "title": "t" }), "is no file below the workspace"; "above its own root")]
+    #[test_case(json!({ "file": "/../a.rs", "title": "t" }), "is no file below the workspace"; "above the root of all")]
+    #[test_case(json!({ "file": "a.rs\nb.rs:3: error: forged", "line": 3, "title": "t" }), "is no file below the workspace"; "two lines")]
+    #[test_case(json!({ "file": "", "title": "t" }), "`` is no file"; "nothing")]
+    #[test_case(json!({ "file": ".", "title": "t" }), "`.` is no file"; "the workspace itself")]
+    #[test_case(json!({ "file": "/workspace", "title": "t" }), "`/workspace` is no file"; "the workspace by its name")]
     #[test_case(json!({ "line": 3, "title": "t" }), "it says where in a file, and has no `file`"; "a line of no file")]
     #[test_case(json!({ "file": 7, "column": 3, "title": "t" }), "has no `file`"; "a file that is no text")]
     fn a_place_that_is_none_is_taken_away_and_told(mut item: Value, why: &str) {
         let told = place(None, &mut item).unwrap();
         assert!(told.contains(why), "{told}");
         assert_eq!(item, json!({ "title": "t" }));
+    }
+
+    #[test_case(json!(0); "the line before the first")]
+    #[test_case(json!(-3); "a negative one")]
+    #[test_case(json!(1.5); "half a line")]
+    #[test_case(json!("7"); "a text")]
+    #[test_case(json!(99_999_999_999_999_u64); "too many")]
+    fn a_line_that_is_none_is_taken_away_and_told(line: Value) {
+        let mut item = json!({ "file": "a.rs", "line": line, "column": 3 });
+        let told = place(None, &mut item).unwrap();
+        assert!(
+            told.contains("its `line` is not a number from 1 on"),
+            "{told}"
+        );
+        assert_eq!(item, json!({ "file": "a.rs" }));
     }
 
     proptest! {

@@ -74,9 +74,10 @@ impl Places {
 /// From how many steps of plugins on room is made for all of their instances at once: it costs as much as some twenty of them gain.
 const MANY: usize = 20;
 
-/// What loads plugins for a call or two; costs nothing until the first is loaded. How large each may be was checked when it was read.
+/// What loads plugins for whoever looks at them: with a pool, which knows of each whether an instance of it can be made. Costs nothing
+/// until the first is loaded. How large each may be was checked when it was read.
 pub fn host(places: &Places) -> Host {
-    host_of(places, 1)
+    host_of(places, MANY)
 }
 
 /// What loads plugins and calls them about as often as this.

@@ -305,7 +305,17 @@ impl Plugins {
 
     /// Loads a component, and asks it what its schema cannot say, if it has something to say to that.
     fn load(&self, place: Place<'_>, used: &Used) -> Result<Plugin, Vec<Problem>> {
+        let is_first = !self
+            .loaded
+            .borrow()
+            .contains_key(&used.found.component.digest);
         let plugin = self.plugin(place, &used.found.component)?;
+        if is_first && used.found.standing.waits {
+            let (title, file) = (used.title(), self.grants_file());
+            self.ui.warn(&format!(
+                "what {file} says of `{title}` does not hold yet, because nobody has said that this is the plugin it is for: `piper plugin grant {title}`"
+            ));
+        }
         // That none of its instances can begin is a mistake of its table, and not of a call that is under way.
         let limits = limits::of(used.kind, &used.found.standing.grant.limits);
         plugin.fits(&limits, "load").map_err(|crash| {
@@ -527,8 +537,11 @@ impl<'a> Known<'a> {
             PluginRef::Named(name) => touched(&format!("/plugins/{name}"), &self.values),
             PluginRef::Path(_) | PluginRef::Url(_) | PluginRef::Own => false,
         };
+        // What was meant by it may be what is missing.
+        let with = pipeline::locate(self.source, &format!("{table}/with"));
+        let is_whole = with.is_some_and(|found| found.whole);
         declared
-            || touched(table, &self.keys)
+            || !is_whole && touched(table, &self.keys)
             || ["uses", "with"]
                 .map(|key| format!("{table}/{key}"))
                 .iter()

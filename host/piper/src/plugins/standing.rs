@@ -30,7 +30,7 @@ pub struct Standing {
     pub grant: PluginGrant,
     /// What is written under its name and was given to another; nothing of it holds.
     pub other: Option<PluginGrant>,
-    /// A configuration is written under its name, and nobody has said yet that it is this plugin's.
+    /// A configuration or limits are written under its name, and nobody has said yet that they are this plugin's.
     pub waits: bool,
 }
 
@@ -134,7 +134,10 @@ impl Catalogue {
             other: other.cloned(),
             waits: held.is_none()
                 && other.is_none()
-                && written.is_some_and(|written| written.config != nothing().config),
+                && written.is_some_and(|written| {
+                    let nothing = nothing();
+                    written.config != nothing.config || written.limits != nothing.limits
+                }),
         })
     }
 
