@@ -4,7 +4,10 @@
 //! that its author knows. The contract's side is a table of texts, so that nothing has to parse WIT here.
 
 use crate::{kind::Kind, linker::track};
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+};
 use wasmtime::{
     Engine,
     component::{
@@ -25,41 +28,62 @@ fn wanted(kind: Kind) -> impl Iterator<Item = (&'static str, &'static str)> {
     of_kind.filter_map(|line| line.split_once(' '))
 }
 
-/// Everything in which the exports of these kinds differ from the contract.
+/// Everything in which the exports of these kinds differ from the contract, up to what anybody reads. A component may have several
+/// versions of an interface, and all of a track must fit: which one is called is not ours to choose.
 pub(super) fn misfits(engine: &Engine, component: &Component, kinds: &[Kind]) -> Vec<String> {
     let component = component.component_type();
-    let mut misfits = Vec::new();
-    for kind in kinds {
-        let export = component
+    let of_kind = |kind: &Kind| {
+        let kind = *kind;
+        let wanted_track = track(kind.interface());
+        let of_track = component
             .exports(engine)
-            .find(|(name, _)| track(name) == track(kind.interface()));
-        // A kind is one because there is such an export.
-        let Some((interface, export)) = export else {
-            continue;
-        };
-        let ComponentItem::ComponentInstance(instance) = export.ty else {
-            misfits.push(format!("`{interface}` is not an interface"));
-            continue;
-        };
-        for (function, wanted) in wanted(*kind) {
-            match instance.get_export(engine, function).map(|found| found.ty) {
-                Some(ComponentItem::ComponentFunc(found)) => {
-                    let found = signature(&found);
-                    if found != wanted {
-                        let (here, there) = difference(&found, wanted);
-                        misfits.push(format!(
-                            "`{function}` of `{interface}` is `{found}`, and the contract has `{there}` instead of `{here}`"
-                        ));
-                    }
-                }
-                Some(_) => misfits.push(format!("`{function}` of `{interface}` is no function")),
-                None => misfits.push(format!(
+            .filter(move |(name, _)| track(name) == wanted_track);
+        of_track.flat_map(move |(interface, export)| {
+            of_interface(engine, kind, &cut(interface), export.ty)
+        })
+    };
+    kinds.iter().flat_map(of_kind).take(MOST_MISFITS).collect()
+}
+
+/// More than all functions of the contract, so that only somebody who means harm has more misfits.
+const MOST_MISFITS: usize = 16;
+
+fn of_interface(
+    engine: &Engine,
+    kind: Kind,
+    interface: &str,
+    export: ComponentItem,
+) -> Vec<String> {
+    let ComponentItem::ComponentInstance(instance) = export else {
+        return vec![format!("`{interface}` is not an interface")];
+    };
+    let misfit = |(function, wanted): (&str, &str)| {
+        let found = match instance.get_export(engine, function).map(|found| found.ty) {
+            Some(ComponentItem::ComponentFunc(found)) => signature(&found),
+            Some(_) => return Some(format!("`{function}` of `{interface}` is no function")),
+            None => {
+                return Some(format!(
                     "`{interface}` lacks `{function}`, which the contract has as `{wanted}`"
-                )),
+                ));
             }
+        };
+        match found {
+            Ok(found) if found == wanted => None,
+            Ok(found) => {
+                let (here, there) = difference(&found, wanted);
+                Some(format!(
+                    "`{function}` of `{interface}` is `{}`, and the contract has `{there}` instead of `{}`",
+                    cut(&found),
+                    cut(here)
+                ))
+            }
+            Err(TooLong(begin)) => Some(format!(
+                "`{function}` of `{interface}` is `{}`, and the contract has `{wanted}`",
+                cut(&begin)
+            )),
         }
-    }
-    misfits
+    };
+    wanted(kind).filter_map(misfit).collect()
 }
 
 /// The contract's side, as a component has it that exports all of it.
@@ -76,83 +100,167 @@ pub(super) fn exports(engine: &Engine, component: &Component) -> String {
         };
         for (name, function) in instance.exports(engine) {
             if let ComponentItem::ComponentFunc(function) = function.ty {
-                lines.push_str(&format!("{interface} {name} {}\n", signature(&function)));
+                let Ok(signature) = signature(&function) else {
+                    panic!("`{name}` of {interface} is longer than {LONGEST}");
+                };
+                lines.push_str(&format!("{interface} {name} {signature}\n"));
             }
         }
     }
     lines
 }
 
-/// The type of a function in full. The names of its parameters do not matter: they are not passed.
-fn signature(function: &ComponentFunc) -> String {
-    let of = |ty: Type| shown(&ty).into_owned();
-    let params = joined(function.params().map(|(_, ty)| of(ty)));
-    let is_async = if function.async_() { "async " } else { "" };
-    match function.results().next() {
-        Some(result) => format!("{is_async}func({params}) -> {}", shown(&result)),
-        None => format!("{is_async}func({params})"),
+/// How much of a name or a type somebody reads.
+const MOST_SHOWN: usize = 400;
+
+/// The beginning of a text that may be without end.
+fn cut(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MOST_SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
     }
 }
 
-fn shown(ty: &Type) -> Cow<'static, str> {
-    let braced = |word: &str, parts: String| format!("{word} {{{parts}}}");
-    let optional =
-        |ty: Option<Type>| ty.map_or(Cow::Borrowed("_"), |ty| shown(&ty).into_owned().into());
-    Cow::Owned(match ty {
-        Type::Bool => return "bool".into(),
-        Type::S8 => return "s8".into(),
-        Type::U8 => return "u8".into(),
-        Type::S16 => return "s16".into(),
-        Type::U16 => return "u16".into(),
-        Type::S32 => return "s32".into(),
-        Type::U32 => return "u32".into(),
-        Type::S64 => return "s64".into(),
-        Type::U64 => return "u64".into(),
-        Type::Float32 => return "f32".into(),
-        Type::Float64 => return "f64".into(),
-        Type::Char => return "char".into(),
-        Type::String => return "string".into(),
-        Type::Own(_) => return "a resource".into(),
-        Type::Borrow(_) => return "borrow<a resource>".into(),
-        Type::Future(_) => return "future".into(),
-        Type::Stream(_) => return "stream".into(),
-        Type::ErrorContext => return "error-context".into(),
-        Type::List(list) => format!("list<{}>", shown(&list.ty())),
-        Type::FixedLengthList(list) => format!("list<{}, {}>", shown(&list.ty()), list.len()),
-        Type::Map(map) => format!("map<{}, {}>", shown(&map.key()), shown(&map.value())),
-        Type::Option(option) => format!("option<{}>", shown(&option.ty())),
-        Type::Result(result) => format!(
-            "result<{}, {}>",
-            optional(result.ok()),
-            optional(result.err())
-        ),
-        Type::Tuple(tuple) => format!("tuple<{}>", joined(tuple.types().map(|ty| shown(&ty)))),
-        Type::Enum(list) => braced("enum", joined(list.names())),
-        Type::Flags(flags) => braced("flags", joined(flags.names())),
+/// How long a type may be in full: several times the contract's longest. A few kilobytes of wasm can have a type of gigabytes
+/// (test: `a_type_without_end_is_refused_before_it_is_written_out`).
+const LONGEST: usize = 4 << 10;
+
+/// A type that is longer, so that it is another than the contract's; it begins with this.
+struct TooLong(String);
+
+/// Ends what is written into it when there is too much of it.
+#[derive(Default)]
+struct Bounded(String);
+
+impl Write for Bounded {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        if self.0.len() + part.len() > LONGEST {
+            // A single name may be all of it.
+            self.0.push_str(&cut(part));
+            return Err(fmt::Error);
+        }
+        self.0.push_str(part);
+        Ok(())
+    }
+}
+
+/// The type of a function in full. The names of its parameters do not matter: they are not passed.
+fn signature(function: &ComponentFunc) -> Result<String, TooLong> {
+    let mut text = Bounded::default();
+    match write_function(function, &mut text) {
+        Ok(()) => Ok(text.0),
+        Err(fmt::Error) => Err(TooLong(text.0)),
+    }
+}
+
+fn write_function(function: &ComponentFunc, to: &mut Bounded) -> fmt::Result {
+    to.write_str(if function.async_() {
+        "async func("
+    } else {
+        "func("
+    })?;
+    each(to, function.params(), |to, (_, ty)| write_type(&ty, to))?;
+    to.write_str(")")?;
+    match function.results().next() {
+        Some(result) => {
+            to.write_str(" -> ")?;
+            write_type(&result, to)
+        }
+        None => Ok(()),
+    }
+}
+
+fn write_type(ty: &Type, to: &mut Bounded) -> fmt::Result {
+    match ty {
+        Type::Bool => to.write_str("bool"),
+        Type::S8 => to.write_str("s8"),
+        Type::U8 => to.write_str("u8"),
+        Type::S16 => to.write_str("s16"),
+        Type::U16 => to.write_str("u16"),
+        Type::S32 => to.write_str("s32"),
+        Type::U32 => to.write_str("u32"),
+        Type::S64 => to.write_str("s64"),
+        Type::U64 => to.write_str("u64"),
+        Type::Float32 => to.write_str("f32"),
+        Type::Float64 => to.write_str("f64"),
+        Type::Char => to.write_str("char"),
+        Type::String => to.write_str("string"),
+        Type::Own(_) => to.write_str("a resource"),
+        Type::Borrow(_) => to.write_str("borrow<a resource>"),
+        Type::Future(_) => to.write_str("future"),
+        Type::Stream(_) => to.write_str("stream"),
+        Type::ErrorContext => to.write_str("error-context"),
+        Type::List(list) => parts(to, "list<", [Some(list.ty())], ">"),
+        Type::FixedLengthList(list) => {
+            parts(to, "list<", [Some(list.ty())], "")?;
+            write!(to, ", {}>", list.len())
+        }
+        Type::Map(map) => parts(to, "map<", [Some(map.key()), Some(map.value())], ">"),
+        Type::Option(option) => parts(to, "option<", [Some(option.ty())], ">"),
+        Type::Result(result) => parts(to, "result<", [result.ok(), result.err()], ">"),
+        Type::Tuple(tuple) => parts(to, "tuple<", tuple.types().map(Some), ">"),
+        Type::Enum(list) => names(to, "enum {", list.names()),
+        Type::Flags(flags) => names(to, "flags {", flags.names()),
         Type::Record(record) => {
-            let field = record.fields();
-            let field = field.map(|field| format!("{}: {}", field.name, shown(&field.ty)));
-            braced("record", joined(field))
+            to.write_str("record {")?;
+            each(to, record.fields(), |to, field| {
+                to.write_str(field.name)?;
+                to.write_str(": ")?;
+                write_type(&field.ty, to)
+            })?;
+            to.write_str("}")
         }
         Type::Variant(variant) => {
-            let case = variant.cases().map(|case| match case.ty {
-                Some(ty) => format!("{}({})", case.name, shown(&ty)),
-                None => case.name.to_owned(),
-            });
-            braced("variant", joined(case))
+            to.write_str("variant {")?;
+            each(to, variant.cases(), |to, case| {
+                to.write_str(case.name)?;
+                match case.ty {
+                    Some(ty) => parts(to, "(", [Some(ty)], ")"),
+                    None => Ok(()),
+                }
+            })?;
+            to.write_str("}")
         }
-    })
+    }
 }
 
-fn joined(parts: impl Iterator<Item: AsRef<str>>) -> String {
-    let mut text = String::new();
-    for part in parts {
-        if !text.is_empty() {
-            text.push_str(", ");
+/// Types side by side, with a `_` where there is none.
+fn parts(
+    to: &mut Bounded,
+    open: &str,
+    types: impl IntoIterator<Item = Option<Type>>,
+    close: &str,
+) -> fmt::Result {
+    to.write_str(open)?;
+    each(to, types, |to, ty| match ty {
+        Some(ty) => write_type(&ty, to),
+        None => to.write_str("_"),
+    })?;
+    to.write_str(close)
+}
+
+fn names<'a>(
+    to: &mut Bounded,
+    open: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> fmt::Result {
+    to.write_str(open)?;
+    each(to, names, |to, name| to.write_str(name))?;
+    to.write_str("}")
+}
+
+fn each<T>(
+    to: &mut Bounded,
+    parts: impl IntoIterator<Item = T>,
+    write: impl Fn(&mut Bounded, T) -> fmt::Result,
+) -> fmt::Result {
+    for (index, part) in parts.into_iter().enumerate() {
+        if index > 0 {
+            to.write_str(", ")?;
         }
-        text.push_str(part.as_ref());
+        write(to, part)?;
     }
-    text
+    Ok(())
 }
 
 /// The smallest part in which two types differ, in each of them.

@@ -2,7 +2,12 @@
 
 use super::guests::{call, invocation, logged, odd, plugin};
 use crate::{FailureKind, Host, HostOptions, kind::Kind, load::Error};
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    time::{Duration, Instant},
+};
 use test_case::test_case;
 
 fn host() -> Host {
@@ -112,6 +117,74 @@ fn a_function_of_another_type_than_the_contracts_is_named_when_it_is_loaded(
         said.contains(", and the contract has `func(record {name: "),
         "{said}"
     );
+}
+
+#[test]
+fn a_type_without_end_is_refused_before_it_is_written_out() {
+    // In full, this is a type of 9 GB.
+    let many = |what: &str, count: usize| vec![what; count].join(" ");
+    let text = format!(
+        r#"(component
+            (core module $m
+                (memory (export "memory") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+                (func (export "run") (param i32)))
+            (core instance $i (instantiate $m))
+            (type $long (record (field "{}" u8)))
+            (export $named "long" (type $long))
+            (type $inner (tuple {}))
+            (type $outer (tuple {}))
+            (func $run (param "n" $outer)
+                (canon lift (core func $i "run") (memory $i "memory") (realloc (func $i "realloc"))))
+            (instance $it (export "long" (type $named)) (export "run" (func $run)))
+            (export "piper:step/step-runner@0.1.0" (instance $it)))"#,
+        "a".repeat(99_000),
+        many("$named", 300),
+        many("$inner", 300),
+    );
+    let component = wat::parse_str(text).expect("the test's component can be read");
+    let begun = Instant::now();
+    let said = refusal(&component);
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    let expected = "the component does not fit the contract: `run` of `piper:step/step-runner@0.1.0` is `func(tuple<tuple<record {aaa";
+    assert!(said.starts_with(expected), "{said}");
+    assert!(
+        said.contains("aaa…`, and the contract has `func(record {name: "),
+        "{said}"
+    );
+    assert!(said.len() < 2_000, "{said}");
+}
+
+#[test_case("0.1.1", "0.1.0"; "the contracts own version is bad")]
+#[test_case("0.1.0", "0.1.1"; "a later one is bad")]
+fn every_version_of_an_interface_must_fit(first: &str, second: &str) {
+    // Of neither is anything right, so that both are named.
+    let text = format!(
+        r#"(component (instance $empty)
+            (export "piper:step/step-runner@{first}" (instance $empty))
+            (export "piper:step/step-runner@{second}" (instance $empty)))"#
+    );
+    let said = refusal(&wat::parse_str(text).unwrap());
+    for version in [first, second] {
+        let lacks = format!("`piper:step/step-runner@{version}` lacks `run`");
+        assert!(said.contains(&lacks), "{said}");
+    }
+}
+
+#[test]
+fn a_long_name_and_many_misfits_are_not_told_in_full() {
+    let exports: String = (0..200)
+        .map(|number| {
+            let metadata = "a".repeat(10_000);
+            format!(
+                r#"(export "piper:step/step-runner@0.1.{number}+{metadata}" (instance $empty))"#
+            )
+        })
+        .collect();
+    let said =
+        refusal(&wat::parse_str(format!("(component (instance $empty) {exports})")).unwrap());
+    assert!(said.contains("aaa…` lacks `run`"), "{said}");
+    assert!(said.len() < 20_000, "{}", said.len());
 }
 
 #[test]
