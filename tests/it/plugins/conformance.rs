@@ -74,7 +74,7 @@ fn what_a_test_did_not_see_is_counted_and_how_to_see_it_is_said() {
     env.write("odd.wasm", component(manifest));
     let done = plugin(&env, &["test", "./odd.wasm"]).finish();
     assert!(
-        done.out().contains("step-runner `everything` answers when it is called as the manifest says\n    as far as it came: it was refused commands, files, requests, secrets, state\n"),
+        done.out().contains("step-runner `everything` answers when it is called as the manifest says\n    as far as it came: it was refused builds, commands, files, mail, repositories, requests, secrets, state\n"),
         "{}",
         done.out()
     );

@@ -6,8 +6,8 @@ use piper_core::log::mask::Masker;
 use piper_plugin_host::{
     Failure,
     service::{
-        Answer, Command, Exec, FileInfo, Files, Gate, Http, HttpRequest, HttpResponse, Patience,
-        Process, Secrets, Services, StateEntry, StateStore, StreamBody,
+        Answer, Builds, Command, Exec, FileInfo, Files, Gate, Http, HttpRequest, HttpResponse,
+        Mail, Patience, Process, Secrets, Services, StateEntry, StateStore, StreamBody, Vcs,
     },
 };
 use std::{
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 pub(super) struct Refusals(Arc<Mutex<BTreeSet<&'static str>>>);
 
 impl Refusals {
-    /// Everything that can be refused.
+    /// Everything that can be refused; what a step may always do, nobody refuses.
     pub(super) fn services(&self) -> Services {
         let all = Arc::new(self.clone());
         Services {
@@ -30,8 +30,11 @@ impl Refusals {
             files: Some(all.clone()),
             secrets: Some(all.clone()),
             state: Some(all.clone()),
-            exec: Some(all),
-            ..Services::default()
+            exec: Some(all.clone()),
+            mail: Some(all.clone()),
+            builds: Some(all.clone()),
+            vcs: Some(all),
+            step: None,
         }
     }
 
@@ -62,6 +65,14 @@ impl Refusals {
 
     fn state<'a, T: Send + 'a>(&self) -> Answer<'a, T> {
         self.refuse("policy.state", "state")
+    }
+
+    fn builds<'a, T: Send + 'a>(&self) -> Answer<'a, T> {
+        self.refuse("policy.builds", "builds")
+    }
+
+    fn repositories<'a, T: Send + 'a>(&self) -> Answer<'a, T> {
+        self.refuse("policy.vcs", "repositories")
     }
 }
 
@@ -172,5 +183,97 @@ impl Exec for Refusals {
 
     fn ended(&self) -> Answer<'_, ()> {
         Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+impl Mail for Refusals {
+    fn send(&self, _: String, _: String, _: Vec<String>, _: Vec<u8>) -> Answer<'_, ()> {
+        self.refuse("policy.mail", "mail")
+    }
+}
+
+impl Builds for Refusals {
+    fn get(&self, _: String) -> Answer<'_, String> {
+        self.builds()
+    }
+
+    fn log_tail(&self, _: String, _: Option<String>, _: u32) -> Answer<'_, Vec<u8>> {
+        self.builds()
+    }
+}
+
+impl Vcs for Refusals {
+    fn heads(&self, _: String) -> Answer<'_, String> {
+        self.repositories()
+    }
+
+    fn changes(&self, _: String, _: Option<String>, _: String, _: u32) -> Answer<'_, String> {
+        self.repositories()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_effect_that_a_plugin_may_ask_for_is_refused_and_noted() {
+        let refusals = Refusals::default();
+        // All of them by name: one that is new must be refused, too.
+        let Services {
+            http,
+            files,
+            secrets,
+            state,
+            exec,
+            mail,
+            builds,
+            vcs,
+            step: _,
+        } = refusals.services();
+        let word = String::new;
+        let code = |failure: Option<Failure>| failure.unwrap().code;
+        let codes = [
+            code(http.unwrap().exchange(HttpRequest::default()).await.err()),
+            code(files.unwrap().stat(word()).await.err()),
+            code(secrets.unwrap().reveal(word()).await.err()),
+            code(state.unwrap().get(word()).await.err()),
+            code(exec.unwrap().start(Command::default()).await.err()),
+            code(
+                mail.unwrap()
+                    .send(word(), word(), Vec::new(), Vec::new())
+                    .await
+                    .err(),
+            ),
+            code(builds.unwrap().get(word()).await.err()),
+            code(vcs.unwrap().heads(word()).await.err()),
+        ];
+        assert_eq!(
+            codes.map(|code| code.trim_start_matches("policy.").to_owned()),
+            [
+                "http-host",
+                "fs",
+                "secret",
+                "state",
+                "exec",
+                "mail",
+                "builds",
+                "vcs"
+            ]
+        );
+        let seen: Vec<_> = refusals.seen().into_iter().collect();
+        assert_eq!(
+            seen,
+            [
+                "builds",
+                "commands",
+                "files",
+                "mail",
+                "repositories",
+                "requests",
+                "secrets",
+                "state"
+            ]
+        );
     }
 }
