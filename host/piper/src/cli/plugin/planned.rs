@@ -4,8 +4,9 @@
 
 use piper_core::{
     codes, pipeline,
-    plan::{Request, expand, resolve},
+    plan::{Plan, Request, expand, resolve},
     problem::{Code, Problem, Source},
+    project::Project,
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
@@ -21,35 +22,43 @@ pub(super) fn mistakes(plugin: &str, answer: &str) -> Vec<Problem> {
     let secrets: BTreeSet<&str> = secrets.filter_map(Value::as_str).collect();
     let source = Arc::new(Source {
         path: "piper.toml".into(),
-        // JSON's strings and lists of strings are TOML's.
         text: format!(
             "[steps.planned]\nuses = {}\nsecrets = {}\n",
-            json!(plugin),
-            json!(secrets)
+            in_toml(&json!(plugin)),
+            in_toml(&json!(secrets))
         ),
     });
-    let request = Request {
-        target: Some("planned".to_owned()),
-        ..Request::default()
-    };
-    let loaded = pipeline::load(Arc::clone(&source));
-    let plans = loaded
-        .project
-        .as_ref()
-        .map(|project| resolve(project, &request, ""));
-    let (Some(project), Some(Ok(plans))) = (&loaded.project, plans) else {
+    let (project, plans) = match plans(&source) {
+        Ok(planned) => planned,
         // A secret whose name is none, or none that can be had.
-        return bare(loaded.problems);
+        Err(problems) => return bare(problems),
     };
     let mut mistakes = Vec::new();
     for plan in plans {
         let mut answer = Some(answer.to_owned());
         // Planners that it plans are judged by themselves.
-        let expanded = expand(project, &source, plan, |_, _| Ok(answer.take()));
+        let expanded = expand(&project, &source, plan, |_, _| Ok(answer.take()));
         mistakes.extend(expanded.err().into_iter().flatten());
     }
     mistakes.retain(|mistake| !OF_A_PROJECT.contains(&mistake.code));
     bare(mistakes)
+}
+
+/// The plans of a project's step `planned`, or all that is wrong with it.
+fn plans(source: &Arc<Source>) -> Result<(Project, Vec<Plan>), Vec<Problem>> {
+    let request = Request {
+        target: Some("planned".to_owned()),
+        ..Request::default()
+    };
+    let loaded = pipeline::load(Arc::clone(source));
+    let project = loaded.project.ok_or(loaded.problems)?;
+    let plans = resolve(&project, &request, "")?;
+    Ok((project, plans))
+}
+
+/// A string or a list of strings: JSON's are TOML's, but for the one control character that JSON does not escape.
+fn in_toml(value: &Value) -> String {
+    value.to_string().replace('\u{7f}', "\\u007F")
 }
 
 /// A mistake in a line.
@@ -96,5 +105,32 @@ mod tests {
                 "{mistake:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_secret_with_a_control_character_in_its_name_is_named() {
+        let answer = json!({"steps": {"a": {"run": "x", "secrets": ["A\u{7f}"]}}});
+        let mistakes = mistakes("odd", &answer.to_string());
+        let codes: Vec<_> = mistakes.iter().map(|one| one.code).collect();
+        assert_eq!(codes, [codes::BAD_VARIABLE], "{mistakes:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_resolved_is_not_taken_for_what_can_be_built() {
+        let source = Source {
+            path: "piper.toml".into(),
+            text: "[steps.other]\nrun = \"x\"\n".to_owned(),
+        };
+        let problems = plans(&Arc::new(source)).unwrap_err();
+        let codes: Vec<_> = problems.iter().map(|one| one.code).collect();
+        assert_eq!(codes, [codes::UNKNOWN_TARGET]);
+    }
+
+    #[test]
+    fn every_character_comes_through_the_file() {
+        let all: String = (0..=0x2ff).filter_map(char::from_u32).collect();
+        let text = format!("all = {}", in_toml(&json!(all)));
+        let read: toml::Table = text.parse().unwrap();
+        assert_eq!(read["all"].as_str(), Some(all.as_str()));
     }
 }
