@@ -19,6 +19,7 @@ use piper_plugin_host::policy::{
     lock::{self, Lock, Locked},
 };
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -128,15 +129,19 @@ impl Catalogue {
     }
 }
 
-/// The turn to change this file, which is made with this mode if it is not there.
+/// The turn to change this file, which is made with this mode if it is not there. What others left who were killed in theirs is removed.
 fn turn(file: &Path, mode: u32) -> Result<Turn, Error> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    files::make_folder(folder, mode)
-        .and_then(|()| Turn::take(file))
+    // Two links to one file are one turn, and drafts lie beside what is replaced.
+    let place = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let folder = place.parent().unwrap_or(Path::new("."));
+    let turn = files::make_folder(folder, mode)
+        .and_then(|()| Turn::take(&place))
         .map_err(|source| Error::Write {
             path: file.to_owned(),
             source,
-        })
+        })?;
+    files::sweep(&place);
+    Ok(turn)
 }
 
 fn loaded(file: &Path, text: &str) -> Result<Grants, Error> {
@@ -168,7 +173,7 @@ mod tests {
     use super::*;
     use crate::plugins::Places;
     use piper_plugin_host::policy::source::{PluginDigest, PluginSource};
-    use std::{fs, thread};
+    use std::{os::unix::fs::symlink, thread};
 
     fn name(text: &str) -> PluginName {
         PluginName::parse(text).unwrap()
@@ -233,6 +238,43 @@ mod tests {
             text(folder.path()),
             "[plugins.es]\n\n[plugins.other]\nallow.state = true\n"
         );
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_by_the_next_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config");
+        let elsewhere = folder.path().join("elsewhere");
+        fs::create_dir(&config).unwrap();
+        fs::create_dir(&elsewhere).unwrap();
+        let real = elsewhere.join("real.toml");
+        fs::write(&real, "").unwrap();
+        symlink(&real, config.join("plugins.toml")).unwrap();
+        let drafts = [
+            elsewhere.join(".real.toml.piper-a1B2c3"),
+            folder.path().join(".piper.lock.piper-a1B2c3"),
+        ];
+        let others = [
+            elsewhere.join(".other.toml.piper-a1B2c3"),
+            folder.path().join(".piper-config"),
+            folder.path().join("piper.lock.piper-a1B2c3"),
+        ];
+        for file in drafts.iter().chain(&others) {
+            fs::write(file, "half").unwrap();
+        }
+        let mut catalogue = open(folder.path());
+        let es = name("es");
+        catalogue
+            .change(&es, &[Change::State], Kept::Stays)
+            .unwrap();
+        let locked = Locked {
+            source: PluginSource::parse("a.wasm").unwrap(),
+            digest: PluginDigest([7; 32]),
+        };
+        catalogue.pin(&es, locked).unwrap();
+        assert!(fs::read_to_string(&real).unwrap().contains("es"));
+        assert!(drafts.iter().all(|draft| !draft.exists()), "{drafts:?}");
+        assert!(others.iter().all(|other| other.exists()), "{others:?}");
     }
 
     #[test]

@@ -10,10 +10,14 @@ use piper_core::{
 };
 use piper_plugin_host::policy::command::quote;
 use std::{
+    ffi::{OsStr, OsString},
     fs::{self, DirBuilder, Metadata, Permissions},
     io::{self, Read, Write},
     iter,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -179,7 +183,7 @@ fn place_whole(path: &PathBuf, bytes: &[u8], mode: u32) -> io::Result<()> {
     make_folder(folder, mode)?;
     let mode = fs::metadata(path).map_or(mode, |meta| meta.mode() & 0o777);
     let mut file = tempfile::Builder::new()
-        .prefix(".piper-")
+        .prefix(&draft_prefix(path))
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder)?;
     file.write_all(bytes)?;
@@ -187,6 +191,27 @@ fn place_whole(path: &PathBuf, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
+}
+
+/// How the names of files begin that are to become the one at this path.
+fn draft_prefix(path: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(".piper-");
+    prefix
+}
+
+/// Removes what others left that were killed while they wrote the file at this path. Nobody may be writing it: who calls this has the
+/// right to change it ([`Turn`](super::turn::Turn)).
+pub(super) fn sweep(path: &Path) {
+    let prefix = draft_prefix(path);
+    let is_draft = |name: &OsStr| name.as_bytes().starts_with(prefix.as_bytes());
+    let entries = path.parent().and_then(|folder| fs::read_dir(folder).ok());
+    let entries = entries.into_iter().flatten().flatten();
+    for draft in entries.filter(|entry| is_draft(&entry.file_name())) {
+        // What stays is in nobody's way.
+        let _ = fs::remove_file(draft.path());
+    }
 }
 
 /// Makes the folder of a file of this mode: others may look into it if they may read the file, and never write, whatever the umask is.
@@ -292,5 +317,20 @@ mod tests {
         let code = |path: &Path| read(path, 4, Authority::Anybody).unwrap_err().code;
         assert_eq!(code(&file), codes::TOO_LARGE);
         assert_eq!(code(folder.path()), codes::UNREADABLE);
+    }
+
+    #[test]
+    fn what_is_swept_is_what_a_killed_writer_leaves() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plugins.toml");
+        let draft = tempfile::Builder::new()
+            .prefix(&draft_prefix(&file))
+            .tempfile_in(folder.path())
+            .unwrap();
+        let (_, left) = draft.keep().unwrap();
+        write(&file, b"x", 0o600).unwrap();
+        sweep(&file);
+        assert!(!left.exists());
+        assert!(file.exists());
     }
 }
