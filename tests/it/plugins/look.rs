@@ -20,8 +20,10 @@ fn a_component_is_shown_with_what_it_is_and_asks_for() {
         "  state                                  remember (optional)\n",
         "May do here\n  nothing\n",
         "--files workspace=write\n",
-        "step-planner: 128MiB of memory, 1s of CPU, 10s in all\n",
-        "step-runner: 128MiB of memory, 5s of CPU, as long as its step may take\n",
+        "  memory              128 MiB\n  cpu                 1 s (step-planner, config-check), 5 s (step-runner, ",
+        "10 s (step-planner, trigger-webhook, notifier, config-check), as long as its step may take (step-runner), 30 s (",
+        "\n  http-response       16 MiB\n",
+        "\n  log-rate            200 a second\n",
         "piper:base/http@0.1.0\n",
         "of WASI, which toolchains import whether they are called or not\n",
     ] {
@@ -72,6 +74,52 @@ fn what_is_granted_and_what_is_missing_is_in_the_json() {
         (&seen["origin"], &seen["limits"][0]["cpu_ms"]),
         (&"project".into(), &9000.into())
     );
+    let limits = seen["limits"][0].as_object().unwrap();
+    assert_eq!(limits.len(), 28, "all 27, and the kind: {limits:?}");
+    assert_eq!(limits["http_total_ms"], 60_000);
+    assert_eq!(limits["http_response"], 16 << 20);
+}
+
+#[test]
+fn a_check_says_the_main_limits_and_where_the_others_are() {
+    let env = project();
+    for (plugin_, others) in [("./odd.wasm", "./odd.wasm"), ("odd.wasm", "./odd.wasm")] {
+        let done = plugin(&env, &["check", plugin_]).finish();
+        let out = done.out();
+        for said in [
+            "  a call of step-planner: 128 MiB of memory, 1 s of CPU, 10 s in all\n",
+            "  a call of step-runner: 128 MiB of memory, 5 s of CPU, as long as its step may take\n",
+            &format!("\n  the other limits: piper plugin inspect {others} shows them"),
+        ] {
+            assert!(out.contains(said), "{said:?} in:\n{out}");
+        }
+        assert!(!out.contains("http-response"), "{out}");
+    }
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    let done = plugin(&env, &["check", "odd"]).finish();
+    let others = "\n  the other limits: piper plugin inspect odd shows them";
+    assert!(done.out().contains(others), "{}", done.out());
+}
+
+#[test]
+fn a_secret_that_was_written_by_hand_and_is_not_declared_is_warned_of() {
+    let env = project();
+    plugin(&env, &["add", "odd.wasm"]).finish().succeeds();
+    let digest = digest_of(&env);
+    let table = format!(
+        "[plugins.odd]\ndigest = \"{digest}\"\nconfig = {{ url = \"https://logs.example.com\" }}\nsecrets.api-kye = {{ from = \"env:KEY\" }}\n"
+    );
+    write_grants(&env, &table);
+    for command in ["inspect", "check"] {
+        plugin(&env, &[command, "odd"])
+            .finish()
+            .succeeds()
+            .complains("plugin `odd` declares no secret `api-kye`")
+            .complains("did you mean `api-key`?");
+    }
+    write_grants(&env, &table.replace("api-kye", "api-key"));
+    let done = plugin(&env, &["check", "odd"]).finish().succeeds();
+    assert!(!done.err().contains("declares no secret"), "{}", done.err());
 }
 
 fn digest_of(env: &TestEnv) -> String {

@@ -2,7 +2,7 @@
 //!
 //! Compiles and links it, and calls nothing: what a plugin does when it is called is `piper plugin test`'s business.
 
-use super::{CliError, GlobalArgs};
+use super::{CliError, GlobalArgs, permissions};
 use crate::{
     cli::past,
     exit_code,
@@ -13,6 +13,7 @@ use crate::{
         files,
         limits::{self, Subject},
         settings::{self, Schema},
+        standing::Standing,
         used::readable,
     },
     ui::{OutputFormat, Ui, problem, sanitize::words},
@@ -29,13 +30,14 @@ use piper_plugin_host::{
     Limits, Plugin,
     kind::Kind,
     policy::{
+        command::quote,
         grant,
-        limit::{Limit, Row, TABLE},
+        limit::Limit,
         manifest::{self, Loaded, Manifest, Role},
     },
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, path::PathBuf, sync::Arc};
 
 /// The manifest that a plugin's author writes.
 pub(super) const MANIFEST: &str = "piper-plugin.toml";
@@ -104,6 +106,9 @@ fn component_in(
     let standing = catalogue
         .zip(manifest)
         .and_then(|(catalogue, manifest)| catalogue.standing(component, manifest).ok());
+    if let Some((manifest, standing)) = manifest.zip(standing.as_ref()) {
+        problems.extend(undeclared_secrets(component.title(), manifest, standing));
+    }
     let granted = standing.as_ref().map(|standing| standing.grant.limits);
     let granted = granted.unwrap_or_default();
     let file = catalogue.map_or_else(|| "plugins.toml".to_owned(), super::grants_file);
@@ -118,8 +123,18 @@ fn component_in(
         plugin: &plugin,
         manifest,
         granted: &granted,
+        reference: &reference(component),
     };
     report(&component.source, &problems, Some(found), ui)
+}
+
+/// How a component is named on a command line: one without a name by a path that nobody takes for a name.
+fn reference(component: &Component) -> Cow<'_, str> {
+    match &component.name {
+        Some(name) => name.as_str().into(),
+        None if component.source.contains('/') => component.source.as_str().into(),
+        None => format!("./{}", component.source).into(),
+    }
 }
 
 /// What was checked, if it is a component.
@@ -128,6 +143,8 @@ struct Found<'a> {
     plugin: &'a Plugin,
     manifest: Option<&'a Manifest>,
     granted: &'a grant::Limits,
+    /// What names it on a command line.
+    reference: &'a str,
 }
 
 /// All that is wrong with a component that can be loaded.
@@ -238,7 +255,7 @@ fn idle_permissions(title: &str, manifest: &Manifest, kinds: &[Kind]) -> Vec<Pro
         let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
         names.join(", ")
     };
-    let asked = super::permissions::asked(manifest);
+    let asked = permissions::asked(manifest);
     let asked: BTreeSet<&str> = asked.iter().map(|ask| ask.kind).collect();
     let idle = asked
         .into_iter()
@@ -373,6 +390,21 @@ fn unknown_config(title: &str, manifest: &Manifest, schema: Option<&str>) -> Vec
     unknown.map(problem).collect()
 }
 
+/// Secrets that were written down for a plugin which never heard of them, mostly by a slip that leaves the one that was meant missing.
+pub(super) fn undeclared_secrets(
+    title: &str,
+    manifest: &Manifest,
+    standing: &Standing,
+) -> Vec<Problem> {
+    let granted = standing.grant.secrets.keys();
+    let problems = granted.filter_map(|name| permissions::undeclared_secret(title, manifest, name));
+    let warning = |problem: Problem| Problem {
+        severity: Severity::Warning,
+        ..problem
+    };
+    problems.map(warning).collect()
+}
+
 /// Whether the schemas of options are there if one is named, stand by kind and name, and can be used.
 fn options_schemas(title: &str, manifest: &Manifest, schemas: Option<&str>) -> Vec<Problem> {
     let refuse = |message: String, help: &str| {
@@ -471,9 +503,10 @@ fn summary(
         plugin,
         manifest,
         granted,
+        reference,
     }) = found
     {
-        let asks = manifest.map(|manifest| super::permissions::text(manifest, past::style(ui.out)));
+        let asks = manifest.map(|manifest| permissions::text(manifest, past::style(ui.out)));
         match asks {
             Some(asks) if asks.is_empty() => lines.push("  asks for nothing".to_owned()),
             Some(asks) => lines.extend(asks.into_iter().map(|ask| format!("  asks for {ask}"))),
@@ -481,6 +514,10 @@ fn summary(
         }
         let limits = limit_lines(plugin.kinds(), granted).into_iter();
         lines.extend(limits.map(|line| format!("  a call of {line}")));
+        lines.push(format!(
+            "  the other limits: piper plugin inspect {} shows them",
+            quote(reference)
+        ));
         let stubs = plugin.stubs().iter();
         lines.extend(stubs.map(|stub| {
             format!(
@@ -499,42 +536,22 @@ fn summary(
     lines.join("\n")
 }
 
-/// What a call of each kind may use up, and what a call of any.
-pub(super) fn limit_lines(kinds: &[Kind], granted: &grant::Limits) -> Vec<String> {
-    let all: Vec<(Kind, Limits)> = kinds
-        .iter()
-        .map(|kind| (*kind, limits::of(*kind, granted)))
-        .collect();
-    let Some((_, usual)) = all.first() else {
-        return Vec::new();
-    };
-    let shown = |of: &Limits, limit: Limit| {
-        let value = limit.row().unit.written(of.value(limit));
-        value.replace('"', "")
-    };
-    let line = |(kind, of): &(Kind, Limits)| {
+/// The wall time of a step.
+pub(super) const OF_ITS_STEP: &str = "as long as its step may take";
+
+/// What a call of each kind may use up at most, a line each: of memory and of time.
+fn limit_lines(kinds: &[Kind], granted: &grant::Limits) -> Vec<String> {
+    let line = |kind: &Kind| {
+        let of = limits::of(*kind, granted);
+        let shown = |limit: Limit| limit.row().unit.shown(of.value(limit));
         let wall = match kind {
-            Kind::StepRunner => "as long as its step may take".to_owned(),
-            _ => format!("{} in all", shown(of, Limit::Wall)),
+            Kind::StepRunner => OF_ITS_STEP.to_owned(),
+            _ => format!("{} in all", shown(Limit::Wall)),
         };
-        let (memory, cpu) = (shown(of, Limit::Memory), shown(of, Limit::Cpu));
+        let (memory, cpu) = (shown(Limit::Memory), shown(Limit::Cpu));
         format!("{kind}: {memory} of memory, {cpu} of CPU, {wall}")
     };
-    let named = |row: &Row| {
-        let differs = |(_, of): &&(Kind, Limits)| of.value(row.limit) != usual.value(row.limit);
-        let others = all.iter().filter(differs);
-        let others = others.map(|(kind, of)| format!(" ({kind} {})", shown(of, row.limit)));
-        let others: String = others.collect();
-        format!("{} {}{others}", row.key, shown(usual, row.limit))
-    };
-    let first = [Limit::Memory, Limit::Cpu, Limit::Wall];
-    let others = TABLE.iter().filter(|row| !first.contains(&row.limit));
-    let others: Vec<String> = others.map(named).collect();
-    let lines = all.iter().map(line);
-    let others = others.chunks(6);
-    lines
-        .chain(others.map(|some| format!("any kind: {}", some.join(", "))))
-        .collect()
+    kinds.iter().map(line).collect()
 }
 
 /// The names of a plugin's kinds.

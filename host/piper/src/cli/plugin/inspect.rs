@@ -16,10 +16,15 @@ use crate::{
 use clap::Args;
 use piper_core::problem::Problem;
 use piper_plugin_host::{
-    Plugin,
-    policy::{grant, manifest::Manifest},
+    Limits, Plugin,
+    kind::Kind,
+    policy::{
+        grant,
+        limit::{Limit, Row, TABLE, Unit},
+        manifest::Manifest,
+    },
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Show what a plugin is, what it asks for and why, and what it is granted
 #[derive(Debug, Args)]
@@ -54,6 +59,13 @@ pub(super) fn run(args: &InspectArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8
         },
         None => None,
     };
+    if let Some((manifest, standing)) = manifest.as_ref().zip(standing.as_ref()) {
+        problems.extend(check::undeclared_secrets(
+            component.title(),
+            manifest,
+            standing,
+        ));
+    }
     let seen = Seen {
         component: &component,
         plugin: &plugin,
@@ -152,7 +164,7 @@ impl Seen<'_> {
         }
         section(
             "May use up, each call",
-            check::limit_lines(self.plugin.kinds(), &self.limits()),
+            limit_lines(self.plugin.kinds(), &self.limits()),
         );
         section(
             "Imports (a hint: what it may do is above)",
@@ -202,13 +214,9 @@ impl Seen<'_> {
         });
         let granted = self.limits();
         let limits = self.plugin.kinds().iter().map(|kind| {
-            let limits = limits::of(*kind, &granted);
-            json!({
-                "kind": kind.name(),
-                "memory": limits.memory,
-                "cpu_ms": limits.cpu.as_millis() as u64,
-                "wall_ms": limits.wall.as_millis() as u64,
-            })
+            let mut all = limits_json(&limits::of(*kind, &granted));
+            all.insert("kind".to_owned(), kind.name().into());
+            Value::Object(all)
         });
         let permissions = self.manifest.as_ref().zip(self.standing.as_ref());
         json!({
@@ -346,6 +354,56 @@ fn unused(standing: &Standing, file: &str) -> Vec<String> {
         lines.push(format!("it can be taken out of {file}"));
     }
     lines
+}
+
+/// Every limit with what it allows, key and value in columns; where the kinds differ, with those that have it.
+fn limit_lines(kinds: &[Kind], granted: &grant::Limits) -> Vec<String> {
+    let all: Vec<(Kind, Limits)> = kinds
+        .iter()
+        .map(|kind| (*kind, limits::of(*kind, granted)))
+        .collect();
+    let column = TABLE.iter().map(|row| row.key.len()).max().unwrap_or(0);
+    let line = |row: &Row| {
+        let mut values: Vec<(String, Vec<&str>)> = Vec::new();
+        for (kind, of) in &all {
+            let value = match (kind, row.limit) {
+                (Kind::StepRunner, Limit::Wall) => check::OF_ITS_STEP.to_owned(),
+                _ => row.unit.shown(of.value(row.limit)),
+            };
+            match values.iter_mut().find(|(same, _)| *same == value) {
+                Some((_, kinds)) => kinds.push(kind.name()),
+                None => values.push((value, vec![kind.name()])),
+            }
+        }
+        let value = match &values[..] {
+            [(value, _)] => value.clone(),
+            values => {
+                let values = values.iter();
+                let values: Vec<String> = values
+                    .map(|(value, kinds)| format!("{value} ({})", kinds.join(", ")))
+                    .collect();
+                values.join(", ")
+            }
+        };
+        format!("{:column$}  {value}", row.key)
+    };
+    match all.is_empty() {
+        true => Vec::new(),
+        false => TABLE.iter().map(line).collect(),
+    }
+}
+
+/// Every limit for programs, by its key in the words of JSON: `http-total` is `http_total_ms`.
+fn limits_json(limits: &Limits) -> Map<String, Value> {
+    let member = |row: &Row| {
+        let unit = match row.unit {
+            Unit::Time => "_ms",
+            Unit::Size | Unit::Count | Unit::Rate => "",
+        };
+        let key = format!("{}{unit}", row.key.replace('-', "_"));
+        (key, limits.value(row.limit).into())
+    };
+    TABLE.iter().map(member).collect()
 }
 
 /// What a plugin imports of piper, and that it imports others.

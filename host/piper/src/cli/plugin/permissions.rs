@@ -7,6 +7,7 @@ use crate::{
         style::{Paint, Style, width},
     },
 };
+use piper_core::{codes, problem::Problem, suggest};
 use piper_plugin_host::policy::{
     command::quote,
     manifest::{Asked, Manifest},
@@ -156,6 +157,23 @@ pub(super) fn json(manifest: &Manifest, standing: &Standing) -> Value {
         "unused": unused.collect::<Vec<_>>(),
         "unavailable": unavailable.collect::<Vec<_>>(),
     })
+}
+
+/// What is wrong with a secret of which the plugin has never heard: it lies there for nobody, and what was meant is still missing.
+pub(super) fn undeclared_secret(plugin: &str, manifest: &Manifest, name: &str) -> Option<Problem> {
+    let secrets = manifest.permissions.secrets.iter();
+    let declared: Vec<&str> = secrets.map(|asked| asked.what.name.as_str()).collect();
+    if declared.contains(&name) {
+        return None;
+    }
+    let message = format!("plugin `{plugin}` declares no secret `{}`", words(name));
+    let near = suggest::closest(name, declared.iter().copied());
+    let help = match (near, &declared[..]) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, []) => "it declares none".to_owned(),
+        (None, declared) => format!("it declares `{}`", declared.join("`, `")),
+    };
+    Some(Problem::error(codes::UNDECLARED_SECRET, message).help(help))
 }
 
 /// An option of `piper plugin grant`, to be pasted.

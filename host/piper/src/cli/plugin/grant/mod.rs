@@ -21,7 +21,7 @@ use crate::{
     ui::{OutputFormat, Ui, sanitize::words},
 };
 use clap::Args;
-use piper_core::{codes, id::PluginName, problem::Problem, suggest};
+use piper_core::{codes, id::PluginName, problem::Problem};
 use piper_plugin_host::policy::{
     grant::{Change, Difference, PluginGrant},
     manifest::Manifest,
@@ -167,32 +167,19 @@ fn revoke(args: &GrantArgs, catalogue: &mut Catalogue, ui: &Ui) -> Result<u8, Cl
     Ok(exit_code::SUCCESS)
 }
 
-/// Refuses secrets of which the plugin has never heard: they would lie there for nobody, and what was meant would still be missing.
+/// Refuses secrets of which the plugin has never heard.
 fn undeclared_secrets(
     args: &GrantArgs,
     manifest: &Manifest,
     plugin: &PluginName,
 ) -> Result<(), CliError> {
-    let secrets = manifest.permissions.secrets.iter();
-    let declared: Vec<&str> = secrets.map(|asked| asked.what.name.as_str()).collect();
     let said = [&args.secret, &args.to, &args.uses].into_iter().flatten();
     let said: BTreeSet<&str> = said
         .filter_map(|value| Some(value.split_once('=')?.0))
         .collect();
-    let unknown = said.into_iter().filter(|name| !declared.contains(name));
-    let problems: Vec<Problem> = unknown
-        .map(|name| {
-            let message = format!("plugin `{plugin}` declares no secret `{}`", words(name));
-            let help = match (
-                suggest::closest(name, declared.iter().copied()),
-                &declared[..],
-            ) {
-                (Some(near), _) => format!("did you mean `{near}`?"),
-                (None, []) => "it declares none".to_owned(),
-                (None, declared) => format!("it declares `{}`", declared.join("`, `")),
-            };
-            Problem::error(codes::UNDECLARED_SECRET, message).help(help)
-        })
+    let problems: Vec<Problem> = said
+        .into_iter()
+        .filter_map(|name| permissions::undeclared_secret(plugin.as_str(), manifest, name))
         .collect();
     match problems.is_empty() {
         true => Ok(()),
