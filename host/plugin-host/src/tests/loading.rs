@@ -2,13 +2,9 @@
 
 use super::guests::{call, invocation, logged, odd, plugin};
 use crate::{FailureKind, Host, HostOptions, kind::Kind, load::Error};
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 use test_case::test_case;
+use tokio::time::Instant;
 
 fn host() -> Host {
     Host::new(HostOptions::default())
