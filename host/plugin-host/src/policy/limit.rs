@@ -410,8 +410,8 @@ pub struct Reached {
     pub limit: Limit,
     /// What it allows, in its unit.
     pub value: u64,
-    /// What was wanted, in its unit; 0 if that is not known.
-    pub wanted: u64,
+    /// What was wanted, if that is known.
+    pub wanted: Option<u64>,
 }
 
 impl Reached {
@@ -420,7 +420,7 @@ impl Reached {
         Self {
             limit,
             value,
-            wanted: 0,
+            wanted: None,
         }
     }
 
@@ -437,14 +437,17 @@ impl Reached {
     /// The same with what was wanted.
     #[must_use]
     pub fn wanting(self, wanted: u64) -> Self {
-        Self { wanted, ..self }
+        Self {
+            wanted: Some(wanted),
+            ..self
+        }
     }
 
     /// The line that allows twice as much, or what was wanted if that is more; none if no line does.
     pub fn line(&self) -> Option<String> {
         let row = self.limit.row();
-        let twice = self.value.saturating_mul(2).min(row.ceiling);
-        let more = twice.max(self.wanted);
+        let wanted = self.wanted.unwrap_or(0);
+        let more = self.value.saturating_mul(2).min(row.ceiling).max(wanted);
         let line = || format!("limits.{} = {}", row.key, row.unit.written(more));
         (more > self.value && more <= row.ceiling).then(line)
     }
