@@ -139,19 +139,29 @@ impl PluginLog {
         if !self.receiver.is_enabled(level) || !inner.admit(now) {
             return;
         }
-        let dropped = std::mem::take(&mut inner.dropped);
         drop(inner);
-        if dropped > 0 {
-            self.receiver.line(Line {
-                level: Level::Warn,
-                message: format!(
-                    "{dropped} lines of this plugin were dropped ({})",
-                    self.rate
-                ),
-                fields: Vec::new(),
-            });
-        }
+        self.tell_dropped();
         self.receiver.line(line);
+    }
+
+    /// Says how many lines are missing since it was last said, if any are.
+    fn tell_dropped(&self) {
+        let dropped = std::mem::take(&mut self.inner().dropped);
+        if dropped == 0 {
+            return;
+        }
+        let mut message = format!(
+            "{dropped} lines of this plugin were dropped ({})",
+            self.rate
+        );
+        if let Some(line) = self.rate.line() {
+            message.push_str(&format!("; `{line}` in its table allows more"));
+        }
+        self.receiver.line(Line {
+            level: Level::Warn,
+            message,
+            fields: Vec::new(),
+        });
     }
 
     /// A text as it may be shown. It is masked twice: what is stripped may have parted a secret, or been a part of one.
@@ -190,13 +200,14 @@ impl PluginLog {
         self.write(level, &String::from_utf8_lossy(&line), Vec::new());
     }
 
-    /// Ends the lines that have no end, at the end of a call.
+    /// Ends the lines that have no end and says what is missing, at the end of a call.
     pub(crate) fn flush(&self) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             if !self.inner().streams[stream as usize].is_empty() {
                 self.end_line(stream);
             }
         }
+        self.tell_dropped();
     }
 
     /// The last lines, oldest first, also those that nobody wanted.
@@ -295,13 +306,18 @@ mod tests {
         let first = kept.0.lock().unwrap()[0].clone();
         assert_eq!(
             first,
-            "500 lines of this plugin were dropped (log-rate: 200 a second)"
+            "500 lines of this plugin were dropped (log-rate: 200 a second); `limits.log-rate = 400` in its table allows more"
         );
         assert_eq!(
             count(),
             201,
             "what was earned in a second, and what is said of the others"
         );
+        log.flush();
+        let last = kept.0.lock().unwrap().pop();
+        assert!(last.is_some_and(|last| last.starts_with("300 lines of this plugin were dropped")));
+        log.flush();
+        assert_eq!(count(), 0, "it is said once");
     }
 
     #[test_case("plain", "plain")]

@@ -164,8 +164,12 @@ async fn a_sink_gets_its_time_anew_with_each_write() {
 async fn a_flood_of_lines_is_counted_and_dropped() {
     let (kept, invocation) = logged();
     plugin().run(&invocation, call("flood")).await.unwrap();
-    let lines = kept.messages().len();
+    let messages = kept.messages();
+    let lines = messages.len();
     assert!((1_000..2_000).contains(&lines), "{lines} lines arrived");
+    let last = messages.last().unwrap();
+    let told = "lines of this plugin were dropped (log-rate: 200 a second); `limits.log-rate = 400` in its table allows more";
+    assert!(last.ends_with(told), "{last}");
 }
 
 #[tokio::test]
