@@ -247,7 +247,7 @@ impl Plugin {
                     Ok(undelivered.map(|undelivered| {
                         let failed = undelivered.into_iter().map(|one| Undelivered {
                             index: one.index,
-                            why: told.explain(mask.failure(one.why)),
+                            why: told.named(mask.failure(one.why)),
                         });
                         failed.collect::<Vec<_>>()
                     }))

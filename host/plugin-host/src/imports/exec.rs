@@ -177,38 +177,28 @@ impl HostProcess for Sandbox {
     }
 
     async fn stdout(&mut self, draft: Resource<Draft>, max: u32) -> Answered<Output> {
-        Ok(match self.process(&draft)? {
-            Ok(process) => self
-                .brake
-                .clone()
-                .wait(process.stdout(max))
-                .await
-                .map(output),
+        let written = match self.process(&draft)? {
+            Ok(process) => self.brake.clone().wait(process.stdout(max)).await,
             Err(failure) => Err(failure),
-        }
-        .map_err(Into::into))
+        };
+        Ok(self.told.answer(written.map(output)))
     }
 
     async fn stderr(&mut self, draft: Resource<Draft>, max: u32) -> Answered<Output> {
-        Ok(match self.process(&draft)? {
-            Ok(process) => self
-                .brake
-                .clone()
-                .wait(process.stderr(max))
-                .await
-                .map(output),
+        let written = match self.process(&draft)? {
+            Ok(process) => self.brake.clone().wait(process.stderr(max)).await,
             Err(failure) => Err(failure),
-        }
-        .map_err(Into::into))
+        };
+        Ok(self.told.answer(written.map(output)))
     }
 
     async fn kill(&mut self, draft: Resource<Draft>) -> Answered<()> {
-        Ok(match self.process(&draft)? {
+        let killed = match self.process(&draft)? {
             // Ending a process is what a stopped call still has to do.
             Ok(process) => process.kill().await,
             Err(failure) => Err(failure),
-        }
-        .map_err(Into::into))
+        };
+        Ok(self.told.answer(killed))
     }
 
     async fn wait(&mut self, draft: Resource<Draft>) -> Answered<Exit> {
@@ -216,13 +206,12 @@ impl HostProcess for Sandbox {
             Ok(process) => self.brake.clone().wait(process.wait()).await,
             Err(failure) => Err(failure),
         };
-        Ok(exit
-            .map(|exit| Exit {
-                status: exit.status,
-                reason: exit.reason.to_owned(),
-                duration_ms: u32::try_from(exit.duration.as_millis()).unwrap_or(u32::MAX),
-            })
-            .map_err(Into::into))
+        let exit = exit.map(|exit| Exit {
+            status: exit.status,
+            reason: exit.reason.to_owned(),
+            duration_ms: u32::try_from(exit.duration.as_millis()).unwrap_or(u32::MAX),
+        });
+        Ok(self.told.answer(exit))
     }
 
     async fn drop(&mut self, draft: Resource<Draft>) -> Result<()> {

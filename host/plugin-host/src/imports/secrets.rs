@@ -29,7 +29,8 @@ impl Host for Sandbox {
         if messages.is_empty() {
             let message =
                 "`hmac` needs a message: without one, the answer would be the secret itself";
-            return Ok(Err(Failure::invalid("secret.no-message", message).into()));
+            let refused = Failure::invalid("secret.no-message", message);
+            return Ok(self.told.answer(Err(refused)));
         }
         ask!(self, secrets, "policy.secret", "secrets", |secrets| {
             secrets.hmac(name, algorithm, key_prefix, messages)

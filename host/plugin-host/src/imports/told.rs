@@ -5,48 +5,91 @@
 
 use crate::{
     failure::{Failure, FailureKind},
+    policy::limit::Reached,
     wit::v0_1::types,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-/// The last failure that was handed to the guest in this call. Cheap to clone.
+/// What the guest was answered in this call. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Told(Arc<Mutex<Option<Failure>>>);
+pub(crate) struct Told(Arc<Mutex<Memory>>);
+
+#[derive(Default)]
+struct Memory {
+    /// The limit of the last failure of each code. The codes are the host's, so they are few.
+    limits: BTreeMap<String, Reached>,
+    /// The limit that the very last answer named, if it was a refusal for good.
+    last: Option<Reached>,
+}
 
 impl Told {
     /// Hands an answer to the guest.
     pub(crate) fn answer<T>(&self, answer: Result<T, Failure>) -> Result<T, types::Failure> {
-        answer.map_err(|failure| {
-            self.note(&failure);
-            failure.into()
-        })
+        match answer {
+            Ok(answer) => {
+                self.worked();
+                Ok(answer)
+            }
+            Err(failure) => {
+                self.note(&failure);
+                Err(failure.into())
+            }
+        }
+    }
+
+    /// Something worked since: what was refused before is no reason unless the guest names it.
+    pub(crate) fn worked(&self) {
+        self.memory().last = None;
     }
 
     /// Keeps in mind what the guest is told in other words.
     pub(crate) fn note(&self, failure: &Failure) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.clone());
+        let mut memory = self.memory();
+        memory.last = failure
+            .limit
+            .filter(|_| failure.kind == FailureKind::Permanent);
+        match failure.limit {
+            Some(limit) => drop(memory.limits.insert(failure.code.clone(), limit)),
+            None => drop(memory.limits.remove(&failure.code)),
+        }
     }
 
     /// Forgets it, for the next call of a long-lived instance.
     pub(crate) fn begin_call(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.memory() = Memory::default();
     }
 
-    /// The failure of a call, with the limit that it comes from. What is worth another attempt is what a plugin goes by in its daily
-    /// work, so such a refusal is the reason only if the plugin says the same.
-    pub(crate) fn explain(&self, failure: Failure) -> Failure {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_reason =
-            |last: &&Failure| last.kind == FailureKind::Permanent || last.code == failure.code;
-        let limit = last.as_ref().filter(is_reason).and_then(|last| last.limit);
+    /// A failure with the limit that it comes from, if the guest says so by its code.
+    pub(crate) fn named(&self, failure: Failure) -> Failure {
+        let limit = self.memory().limits.get(&failure.code).copied();
         Failure { limit, ..failure }
+    }
+
+    /// The failure of a call, with the limit that it comes from: the one that it names, or else what was refused for good and was the
+    /// last answer of all. What is worth another attempt is what a plugin goes by in its daily work, and what a plugin finds invalid
+    /// or forbidden it judged itself.
+    pub(crate) fn explain(&self, failure: Failure) -> Failure {
+        let failure = self.named(failure);
+        let last = self.memory().last;
+        let last = last.filter(|_| failure.kind == FailureKind::Permanent);
+        Failure {
+            limit: failure.limit.or(last),
+            ..failure
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::limit::{Limit, Reached};
+    use crate::policy::limit::Limit;
     use test_case::test_case;
 
     fn refused(limit: Limit, kind: FailureKind) -> Failure {
@@ -72,5 +115,21 @@ mod tests {
         assert_eq!(limit.map(|reached| reached.limit), expected);
         memory.begin_call();
         assert_eq!(memory.explain(failure).limit, None);
+    }
+
+    #[test]
+    fn what_a_guest_caught_is_the_reason_only_of_what_it_names() {
+        let memory = Told::default();
+        let refuse = || memory.note(&refused(Limit::HttpResponse, FailureKind::Permanent));
+        let limit = |kind, code| memory.explain(Failure::new(kind, code, "own words")).limit;
+        refuse();
+        assert_eq!(limit(FailureKind::Invalid, "config"), None, "it judged");
+        memory.answer(Ok(())).unwrap();
+        assert_eq!(limit(FailureKind::Permanent, "own"), None, "it went on");
+        let named = limit(FailureKind::Permanent, "limit.body").map(|reached| reached.limit);
+        assert_eq!(named, Some(Limit::HttpResponse));
+        refuse();
+        let one = Failure::new(FailureKind::Permanent, "own", "one of many");
+        assert_eq!(memory.named(one).limit, None);
     }
 }

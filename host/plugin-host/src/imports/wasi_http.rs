@@ -60,7 +60,7 @@ impl WasiHttpHooks for Hooks {
         let Some(gate) = self.gate.clone() else {
             return Box::new(async { Err(Error::HttpRequestDenied) });
         };
-        let told = self.told.clone();
+        let (told, worked) = (self.told.clone(), self.told.clone());
         let refuse = move |failure: Failure| {
             told.note(&failure);
             to_wasi(failure)
@@ -83,6 +83,7 @@ impl WasiHttpHooks for Hooks {
         Box::new(async move {
             let response = brake.wait(gate.send(request, patience)).await;
             let response = response.map_err(&refuse)?;
+            worked.worked();
             // The slot is free again when the guest is done with the body.
             let body = response.map(|body| {
                 body.map_err(move |failure| {
