@@ -92,10 +92,9 @@ impl Crash {
         call: &'static str,
         message: impl Into<String>,
     ) -> Self {
-        let code = reached.limit.row().code;
         Self {
             limit: Some(reached),
-            ..Self::new(code.expect("it ends calls"), call, message)
+            ..Self::new(reached.limit.row().code(), call, message)
         }
     }
 

@@ -53,14 +53,10 @@ impl Failure {
 
     /// A limit was reached: `message` says how, and its key and its number are added.
     pub(crate) fn limited(kind: FailureKind, reached: Reached, message: &str) -> Self {
-        let code = reached.limit.row().code;
+        let code = reached.limit.row().code();
         Self {
             limit: Some(reached),
-            ..Self::new(
-                kind,
-                code.expect("whoever comes up against it is told"),
-                format!("{message} ({reached})"),
-            )
+            ..Self::new(kind, code, format!("{message} ({reached})"))
         }
     }
 
@@ -121,6 +117,25 @@ impl CallError {
         match self {
             Self::Failed(failure) => &failure.code,
             Self::Crashed(crash) => crash.code,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::limit::TABLE;
+
+    #[test]
+    fn every_limit_can_be_said_to_be_reached() {
+        for row in &TABLE {
+            let reached = Reached::new(row.limit, row.usual);
+            let failure = Failure::limited(FailureKind::Permanent, reached, "no more");
+            let crash = Crash::limited(reached, "run", "no more");
+            assert_eq!(
+                (failure.code.as_str(), crash.code),
+                (row.code(), row.code())
+            );
         }
     }
 }

@@ -373,27 +373,60 @@ impl Row {
         let other = self.others.iter().find(|(its, _)| *its == role);
         other.map_or(self.usual, |(_, value)| *value)
     }
+
+    /// The code of the failure or the crash when it is reached; where nothing fails, what is said of all limits.
+    pub fn code(&self) -> &'static str {
+        self.code.unwrap_or("limit")
+    }
+
+    /// The most that the operator may set, as a number of bytes or of things in memory.
+    pub fn most(&self) -> usize {
+        usize::try_from(self.ceiling).unwrap_or(usize::MAX)
+    }
+}
+
+/// The units of sizes, largest first.
+const UNITS: [(u64, &str); 4] = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB"), (1, "B")];
+
+/// The largest unit for which this holds.
+fn unit_of(size: u64, fits: impl Fn(u64) -> bool) -> (u64, &'static str) {
+    let fitting = UNITS.into_iter().find(|(unit, _)| size > 0 && fits(*unit));
+    fitting.unwrap_or((1, "B"))
 }
 
 impl Unit {
-    /// A value as the operator's file has it: `"16MiB"`, `"30s"`, `8`.
+    /// A value as the operator's file has it: `"16MiB"`, `"30s"`, `8`. Nothing of it is lost.
     pub fn written(self, value: u64) -> String {
         match self {
-            Self::Size | Self::Time => format!("\"{}\"", self.shown(value).replace(' ', "")),
+            Self::Size => {
+                let (unit, name) = unit_of(value, |unit| value.is_multiple_of(unit));
+                format!("\"{}{name}\"", value / unit)
+            }
+            Self::Time => format!("\"{}\"", self.shown(value).replace(' ', "")),
             Self::Count | Self::Rate => value.to_string(),
         }
     }
 
-    /// A value for people: `16 MiB`, `30 s`, `8`, `10 a second`.
+    /// At least this much, in whole units, so that it is short to write: 2.4 GiB become 3.
+    fn rounded_up(self, value: u64) -> u64 {
+        let unit = match self {
+            Self::Size => unit_of(value, |unit| value >= unit).0,
+            Self::Time if value > SECOND => SECOND,
+            Self::Time | Self::Count | Self::Rate => 1,
+        };
+        value.checked_next_multiple_of(unit).unwrap_or(value)
+    }
+
+    /// A value for people: `16 MiB`, `30 s`, `8`, `10 a second`. Sizes are rounded up to a tenth of their unit.
     pub fn shown(self, value: u64) -> String {
         match self {
             Self::Size => {
-                let units = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
-                let whole = units
-                    .into_iter()
-                    .find(|(unit, _)| value.is_multiple_of(*unit));
-                let (unit, name) = whole.unwrap_or((1, "B"));
-                format!("{} {name}", value / unit)
+                let (unit, name) = unit_of(value, |unit| value >= unit);
+                let tenths = (u128::from(value) * 10).div_ceil(unit.into());
+                match tenths % 10 {
+                    0 => format!("{} {name}", tenths / 10),
+                    tenth => format!("{}.{tenth} {name}", tenths / 10),
+                }
             }
             Self::Time if value.is_multiple_of(SECOND) => format!("{} s", value / SECOND),
             Self::Time => format!("{value} ms"),
@@ -448,6 +481,7 @@ impl Reached {
         let row = self.limit.row();
         let wanted = self.wanted.unwrap_or(0);
         let more = self.value.saturating_mul(2).min(row.ceiling).max(wanted);
+        let more = row.unit.rounded_up(more);
         let line = || format!("limits.{} = {}", row.key, row.unit.written(more));
         (more > self.value && more <= row.ceiling).then(line)
     }
@@ -493,6 +527,8 @@ mod tests {
     #[test_case(Limit::Wall, 30_000, "wall: 30 s", Some("limits.wall = \"60s\""))]
     #[test_case(Limit::Cpu, 250, "cpu: 250 ms", Some("limits.cpu = \"500ms\""))]
     #[test_case(Limit::State, 100, "state: 100 B", Some("limits.state = \"200B\""))]
+    #[test_case(Limit::State, 1536 << 10, "state: 1.5 MiB", Some("limits.state = \"3MiB\""))]
+    #[test_case(Limit::State, 41_234_567, "state: 39.4 MiB", Some("limits.state = \"79MiB\""); "nothing round")]
     #[test_case(Limit::Outputs, 64, "outputs: 64", Some("limits.outputs = 128"))]
     #[test_case(
         Limit::StateWrites,
@@ -517,6 +553,25 @@ mod tests {
     fn a_line_allows_what_was_wanted(wanted: u64, line: Option<&str>) {
         let reached = Reached::new(Limit::Outputs, 64).wanting(wanted);
         assert_eq!(reached.line().as_deref(), line);
+    }
+
+    #[test]
+    fn what_is_wanted_is_rounded_up_and_never_above_the_ceiling() {
+        let reached = Reached::new(Limit::Cache, GIB).wanting(2_576_980_378);
+        assert_eq!(reached.line().as_deref(), Some("limits.cache = \"3GiB\""));
+        for row in &TABLE {
+            let reached = Reached::new(row.limit, 1).wanting(row.ceiling - 1);
+            assert!(row.unit.rounded_up(row.ceiling - 1) <= row.ceiling);
+            assert!(reached.line().is_some(), "{}", row.key);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_what_was_meant() {
+        assert_eq!(Unit::Size.written(41_234_567), "\"41234567B\"");
+        assert_eq!(Unit::Size.written(1536 << 10), "\"1536KiB\"");
+        assert_eq!(Unit::Size.written(0), "\"0B\"");
+        assert_eq!(Unit::Size.shown(u64::MAX), "17179869184 GiB");
     }
 
     #[test]
