@@ -18,9 +18,9 @@ const FRAMES: usize = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Overrun {
     #[error("it used more than its {} of memory", Unit::Size.shown(*limit as u64))]
-    Memory { limit: usize },
+    Memory { limit: usize, wanted: usize },
     #[error("it used more than {limit} elements of tables")]
-    Table { limit: usize },
+    Table { limit: usize, wanted: usize },
     #[error("it computed for more than {} ms", limit.as_millis())]
     Cpu { limit: Duration },
     #[error("it took more than {} ms", limit.as_millis())]
@@ -77,8 +77,12 @@ impl Crash {
     /// What an overrun means.
     pub(crate) fn overrun(overrun: Overrun, call: &'static str) -> Self {
         let reached = match overrun {
-            Overrun::Memory { limit } => Reached::of(Limit::Memory, limit),
-            Overrun::Table { limit } => Reached::of(Limit::TableElements, limit),
+            Overrun::Memory { limit, wanted } => {
+                Reached::of(Limit::Memory, limit).wanting(wanted as u64)
+            }
+            Overrun::Table { limit, wanted } => {
+                Reached::of(Limit::TableElements, limit).wanting(wanted as u64)
+            }
             Overrun::Cpu { limit } => Reached::after(Limit::Cpu, limit),
             Overrun::Time { limit } => Reached::after(Limit::Wall, limit),
             Overrun::Cancelled => return Self::new("call.cancelled", call, overrun.to_string()),

@@ -289,7 +289,11 @@ impl ResourceLimiter for Space {
         let after = self.memory.saturating_add(desired.saturating_sub(current));
         let limit = self.memory_limit;
         if after > limit {
-            return Err(Overrun::Memory { limit }.into());
+            return Err(Overrun::Memory {
+                limit,
+                wanted: after,
+            }
+            .into());
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
@@ -308,7 +312,11 @@ impl ResourceLimiter for Space {
         let after = self.elements.saturating_add(grown);
         let limit = self.element_limit;
         if after > limit {
-            return Err(Overrun::Table { limit }.into());
+            return Err(Overrun::Table {
+                limit,
+                wanted: after,
+            }
+            .into());
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
@@ -333,6 +341,7 @@ impl ResourceLimiter for Space {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crash::Crash;
 
     #[test]
     fn memories_count_together() {
@@ -343,8 +352,12 @@ mod tests {
         assert!(space.memory_growing(0, 4 * MIB, None).unwrap());
         assert!(space.memory_growing(0, 4 * MIB, None).unwrap());
         assert!(space.memory_growing(4 * MIB, 6 * MIB, None).unwrap());
-        let error = space.memory_growing(0, 64 * KIB, None).unwrap_err();
-        assert!(error.is::<Overrun>());
+        let error = space.memory_growing(0, 20 * MIB, None).unwrap_err();
+        let crash = Crash::overrun(*error.downcast_ref().unwrap(), "run");
+        assert_eq!(
+            crash.limit.unwrap().line().unwrap(),
+            "limits.memory = \"30MiB\""
+        );
     }
 
     #[test]
@@ -359,7 +372,9 @@ mod tests {
         let limits = Limits::default();
         let mut space = Space::new(&limits);
         assert!(space.table_growing(0, limits.table_elements, None).unwrap());
-        assert!(space.table_growing(0, 1, None).is_err());
+        let error = space.table_growing(0, 200_000, None).unwrap_err();
+        let crash = Crash::overrun(*error.downcast_ref().unwrap(), "run");
+        assert_eq!(crash.limit.unwrap().wanted, Some(300_000));
     }
 
     #[test]

@@ -53,8 +53,9 @@ impl Sandbox {
         })
     }
 
-    fn used_up(&self, limit: Limit, message: &str) -> Failure {
-        Failure::limited(FailureKind::Permanent, self.limits.reached(limit), message)
+    fn used_up(&self, limit: Limit, wanted: usize, message: &str) -> Failure {
+        let reached = self.limits.reached(limit).wanting(wanted as u64);
+        Failure::limited(FailureKind::Permanent, reached, message)
     }
 
     fn output(&mut self, name: String, value: String) -> Result<(), Failure> {
@@ -68,11 +69,13 @@ impl Sandbox {
         }
         if value.len() > self.limits.output_size {
             let message = format!("the output `{name}` has {} bytes", value.len());
-            return Err(self.used_up(Limit::OutputSize, &message));
+            return Err(self.used_up(Limit::OutputSize, value.len(), &message));
         }
         let is_new = !self.used.outputs.contains(&name);
-        if is_new && self.used.outputs.len() >= self.limits.outputs {
-            return Err(self.used_up(Limit::Outputs, "the step may set no more outputs"));
+        let outputs = self.used.outputs.len();
+        if is_new && outputs >= self.limits.outputs {
+            let message = "the step may set no more outputs";
+            return Err(self.used_up(Limit::Outputs, outputs + 1, message));
         }
         if self.mask.text(value.clone()) != value {
             let message = format!(
@@ -120,7 +123,7 @@ impl Sandbox {
         let after = before.unwrap_or_default() + items.len();
         if after > most {
             let message = format!("the step may report no more items of the kind `{kind}`");
-            return Err(self.used_up(limit, &message));
+            return Err(self.used_up(limit, after, &message));
         }
         self.used.reports.insert(kind.clone(), after);
         let items = items.into_iter().map(|item| self.mask.json(item)).collect();

@@ -59,7 +59,7 @@ pub(super) struct Outbound {
     body: StreamBody,
     /// What is still to come, if that is known.
     left: Option<u64>,
-    /// What may come in all, if it is not.
+    /// What may come in all.
     most: u64,
     /// What of it did not yet.
     room: u64,
@@ -108,7 +108,7 @@ impl Outbound {
         self.room = self
             .room
             .checked_sub(length)
-            .ok_or_else(|| too_long_a_request(self.most))?;
+            .ok_or_else(|| too_long_a_request(self.most, None))?;
         match &mut self.scan {
             Some(scan) => scan.look_at(data),
             None => Ok(()),
@@ -167,8 +167,12 @@ impl Body for Outbound {
     }
 }
 
-pub(super) fn too_long_a_request(most: u64) -> Failure {
-    let reached = Reached::new(Limit::HttpRequest, most);
+/// `length` is what the whole body has, if that is known.
+pub(super) fn too_long_a_request(most: u64, length: Option<u64>) -> Failure {
+    let reached = Reached {
+        wanted: length,
+        ..Reached::new(Limit::HttpRequest, most)
+    };
     let message = "the request's body is longer than this plugin may send; a body from a file may be of any size";
     Failure::limited(FailureKind::Permanent, reached, message)
 }
@@ -413,8 +417,11 @@ impl Body for Received {
             return self.abandon(late);
         }
         // A declared length says at once that it is too much.
-        if self.body.size_hint().lower() > self.room {
-            let failure = too_long_an_answer(&self.origin, self.allowance.bytes);
+        let follows = self.body.size_hint().lower();
+        if follows > self.room {
+            let most = self.allowance.bytes;
+            let length = most.saturating_sub(self.room).saturating_add(follows);
+            let failure = too_long_an_answer(&self.origin, most, Some(length));
             return self.abandon(failure);
         }
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
@@ -437,7 +444,7 @@ impl Body for Received {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 let Some(left) = self.room.checked_sub(length) else {
-                    let failure = too_long_an_answer(&self.origin, self.allowance.bytes);
+                    let failure = too_long_an_answer(&self.origin, self.allowance.bytes, None);
                     return self.abandon(failure);
                 };
                 self.room = left;
@@ -458,8 +465,12 @@ impl Body for Received {
     }
 }
 
-fn too_long_an_answer(origin: &Origin, most: u64) -> Failure {
-    let reached = Reached::new(Limit::HttpResponse, most);
+/// `length` is what the whole answer has, if the server said so.
+fn too_long_an_answer(origin: &Origin, most: u64, length: Option<u64>) -> Failure {
+    let reached = Reached {
+        wanted: length,
+        ..Reached::new(Limit::HttpResponse, most)
+    };
     let message = format!(
         "the answer of {origin} is longer than this plugin may receive; an answer that goes to a file may be of any size"
     );

@@ -276,8 +276,9 @@ impl Egress {
         Ok(match content {
             Content::Bytes(bytes) => {
                 let mut bytes = filled_in.unwrap_or(bytes);
-                if bytes.len() as u64 > most {
-                    return Err(body::too_long_a_request(most));
+                let length = bytes.len() as u64;
+                if length > most {
+                    return Err(body::too_long_a_request(most, Some(length)));
                 }
                 if gzip {
                     bytes = blocking(move || Ok(compress(&bytes))).await?;
@@ -292,6 +293,9 @@ impl Egress {
             Content::File(file) => {
                 let length = http_body::Body::size_hint(&file).exact();
                 Outbound::new(file.boxed_unsync(), length, u64::MAX, None, progress)
+            }
+            Content::Stream(_, Some(length)) if length > most => {
+                return Err(body::too_long_a_request(most, Some(length)));
             }
             Content::Stream(stream, length) => {
                 let scan = Some(Arc::clone(&self.secrets));

@@ -702,22 +702,25 @@ async fn an_answer_without_end_is_cut_off() {
     })
     .await;
     for (address, expected, limit) in [
-        (endless, "limit.body", Some("http-response: 1 MiB")),
-        (declared, "limit.body", Some("http-response: 1 MiB")),
+        (endless, "limit.body", Some(("http-response: 1 MiB", None))),
+        (
+            declared,
+            "limit.body",
+            Some(("http-response: 1 MiB", Some(99_999_999_999))),
+        ),
         (headers, "limit.headers", None),
     ] {
         let url = format!("http://{address}");
         let failure = exchange(&services(&url, hasty()), get(&*url)).await;
         let failure = failure.unwrap_err();
         assert_eq!(failure.code, expected);
-        assert_eq!(
-            failure.limit.map(|limit| limit.to_string()).as_deref(),
-            limit
-        );
-        assert!(
-            failure.message.contains(limit.unwrap_or_default()),
-            "{failure}"
-        );
+        let reached = failure.limit.map(|limit| (limit.to_string(), limit.wanted));
+        let reached = reached
+            .as_ref()
+            .map(|(limit, wanted)| (limit.as_str(), *wanted));
+        assert_eq!(reached, limit);
+        let (limit, _) = limit.unwrap_or_default();
+        assert!(failure.message.contains(limit), "{failure}");
     }
 }
 
@@ -754,7 +757,17 @@ async fn too_long_a_body_is_not_sent() {
     let server = Server::start(ok).await;
     let services = services(&server.url(), Setting::default());
     let request = post(server.url(), &vec![0; (16 << 20) + 1]);
-    assert_eq!(code(&services, request).await, "limit.body");
+    let failure = exchange(&services, request).await.unwrap_err();
+    assert_eq!(failure.code, "limit.body");
+    assert_eq!(failure.limit.unwrap().wanted, Some((16 << 20) + 1));
+    let url = server.url();
+    let declared = through_gate(&services, &url, Some("40000000"), pieces(&["abc"])).await;
+    let reached = declared.unwrap_err().limit.unwrap();
+    assert_eq!(
+        reached.line().unwrap(),
+        "limits.http-request = \"39MiB\"",
+        "what is wanted is known"
+    );
     assert!(server.is_untouched());
 }
 
