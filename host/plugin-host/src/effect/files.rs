@@ -9,7 +9,7 @@ mod quota;
 
 pub(crate) use self::quota::Quotas;
 
-use self::quota::Quota;
+use self::quota::{ENTRY, Quota};
 use super::blocking;
 use crate::{
     failure::{Failure, FailureKind},
@@ -178,9 +178,11 @@ impl Folders {
     /// Begins a file anew, and the folders above it.
     pub(crate) fn create(&self, path: &str) -> Result<File, Failure> {
         let (root, below) = self.find(path, Want::Write)?;
-        root.make_parents(&below)
-            .map_err(|error| failure(path, &error))?;
-        let file = root.open_to_write(path, &below, true)?;
+        let file = self.making(path, quota::missing(&root.dir, below.as_str()), || {
+            root.make_parents(&below)
+                .map_err(|error| failure(path, &error))?;
+            root.open_to_write(path, &below, true)
+        })?;
         let size = file.metadata().map_or(0, |metadata| metadata.len());
         file.set_len(0).map_err(|error| failure(path, &error))?;
         self.give_back(path, size);
@@ -201,16 +203,20 @@ impl Folders {
             root.make_parents(&below)?;
             root.dir.open_dir(parent)
         };
-        let dir = open().map_err(|error| failure(path, &error))?;
-        root.is_open_to_plugins(path, &dir)?;
-        let prepare = || {
+        let prepare = |dir: &Dir| {
             let random = getrandom::u64().map_err(io::Error::other)?;
             let draft = format!(".piper-{random:016x}");
             let mut options = OpenOptions::new();
             let file = dir.open_with(&draft, options.write(true).create_new(true))?;
             io::Result::Ok((draft, file.into_std()))
         };
-        let (draft, file) = prepare().map_err(|error| failure(path, &error))?;
+        let (dir, (draft, file)) =
+            self.making(path, quota::missing(&root.dir, parent) + ENTRY, || {
+                let dir = open().map_err(|error| failure(path, &error))?;
+                root.is_open_to_plugins(path, &dir)?;
+                let prepared = prepare(&dir).map_err(|error| failure(path, &error))?;
+                Ok((dir, prepared))
+            })?;
         Ok(Draft {
             folders: self.clone(),
             path: path.to_owned(),
@@ -270,6 +276,22 @@ impl Folders {
     fn quota(&self, path: &str) -> Option<(&Root, &Quota)> {
         let (_, root, _) = self.place(path);
         root.and_then(|root| Some((root, &**root.quota.as_ref()?)))
+    }
+
+    /// Makes files and folders that cost so many bytes.
+    fn making<T>(
+        &self,
+        path: &str,
+        cost: u64,
+        make: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.reserve(path, cost)?;
+        let made = make();
+        if cost > 0 && made.is_err() {
+            // Which of them are there now is for the disk to say.
+            self.count_anew();
+        }
+        made
     }
 
     /// Counts bytes that a file is about to grow by.
@@ -486,7 +508,7 @@ impl Draft {
             .rename(&self.draft, &self.dir, &self.file_name)
             .map_err(|error| failure(&self.path, &error))?;
         self.draft.clear();
-        let replaced = replaced.map_or(0, |metadata| metadata.len());
+        let replaced = replaced.map_or(0, |metadata| metadata.len() + ENTRY);
         self.folders.give_back(&self.path, replaced);
         Ok(())
     }
@@ -497,7 +519,7 @@ impl Drop for Draft {
         if !self.draft.is_empty() {
             // What cannot be removed stays, and counts; nobody is left to be told.
             if self.dir.remove_file(&self.draft).is_ok() {
-                self.folders.give_back(&self.path, self.written);
+                self.folders.give_back(&self.path, self.written + ENTRY);
             }
         }
     }

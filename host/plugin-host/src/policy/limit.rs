@@ -344,7 +344,7 @@ pub static TABLE: [Row; 27] = {
             Size,
             (GIB, 64 * GIB),
             "fs.full",
-            "the files in `/cache`, of all its calls together: a full disk",
+            "the files in `/cache`, of all its calls together, and 4 KiB for each of them and of its folders: a full disk",
         ),
         Row {
             code: None,

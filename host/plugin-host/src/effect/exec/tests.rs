@@ -61,7 +61,8 @@ impl Shell {
                 workspace: Some(workspace.path().to_owned()),
                 cache: Some(Cache {
                     path: cache.path().to_owned(),
-                    quota: 1_000,
+                    // Bytes, and what three files cost besides.
+                    quota: 1_000 + 3 * 4_096,
                 }),
                 ..Places::default()
             },

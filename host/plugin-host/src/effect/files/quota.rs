@@ -16,6 +16,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+/// What each file and folder costs besides its bytes: a disk has only so many of them too.
+pub(super) const ENTRY: u64 = 4096;
+
 /// The quotas of all folders that stay, by their paths. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Quotas(Arc<Mutex<HashMap<PathBuf, Arc<Quota>>>>);
@@ -73,12 +76,21 @@ impl Quota {
     }
 }
 
-/// The bytes of all files below a folder.
+/// What it costs to make a path below a folder, as far as it is not there.
+pub(super) fn missing(dir: &Dir, path: &str) -> u64 {
+    let parts = Path::new(path).ancestors();
+    let missing = parts
+        .take_while(|part| !part.as_os_str().is_empty() && dir.symlink_metadata(part).is_err());
+    missing.count() as u64 * ENTRY
+}
+
+/// The cost of all that is below a folder.
 fn size(dir: &Dir, depth: usize) -> io::Result<u64> {
     let mut sum = 0;
     for entry in dir.entries()? {
         let entry = entry?;
         let kind = entry.file_type()?;
+        sum += ENTRY;
         if kind.is_dir() && depth < DEEPEST {
             sum += size(&entry.open_dir()?, depth + 1)?;
         } else if kind.is_file() {

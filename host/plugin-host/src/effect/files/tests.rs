@@ -48,7 +48,7 @@ impl Place {
             out: Some(self.path("out")),
             cache: Some(Cache {
                 path: self.path("cache"),
-                quota: 1_000,
+                quota: 10 * ENTRY,
             }),
         };
         Folders::open(&places, granted, quotas).unwrap().unwrap()
@@ -487,20 +487,22 @@ async fn an_unknown_digest_is_none() {
 #[tokio::test]
 async fn a_cache_has_a_quota() {
     let place = Place::new();
-    place.put("cache/old/file", &"x".repeat(400));
+    let entry = ENTRY as usize;
+    place.put("cache/old/file", &"x".repeat(entry));
     let folders = place.folders(Access::None);
     let write =
         |path: &str, offset, bytes: usize| folders.write(path.into(), offset, vec![b'y'; bytes]);
-    write("/cache/new", 0, 500).await.unwrap();
-    let full = write("/cache/other", 0, 101).await.unwrap_err();
+    write("/cache/new", 0, 3 * entry).await.unwrap();
+    let full = write("/cache/other", 0, 2 * entry + 1).await.unwrap_err();
     assert_eq!(
         (full.kind, full.code.as_str()),
         (FailureKind::Permanent, "fs.full")
     );
-    assert!(write("/cache/new", 400, 201).await.is_err());
-    write("/cache/new", 400, 200).await.unwrap();
+    let at = 2 * ENTRY;
+    assert!(write("/cache/new", at, 3 * entry + 1).await.is_err());
+    write("/cache/new", at, 3 * entry).await.unwrap();
     // Begun anew, a file gives back what it had.
-    write("/cache/new", 0, 600).await.unwrap();
+    write("/cache/new", 0, 4 * entry).await.unwrap();
     let draft = folders.begin("/cache/saved").unwrap();
     assert_eq!(draft.write(b"z").map(drop).unwrap_err().code, "fs.full");
     let mut names: Vec<_> = std::fs::read_dir(place.path("cache"))
@@ -515,19 +517,40 @@ async fn a_cache_has_a_quota() {
 async fn what_a_cache_loses_can_be_used_again() {
     let place = Place::new();
     let folders = place.folders(Access::None);
-    let begun = |bytes: usize| {
+    let begun = |entries: usize| {
         let draft = folders.begin("/cache/a").unwrap();
-        draft.write(&vec![b'x'; bytes])
+        draft.write(&vec![b'x'; entries * ENTRY as usize])
     };
     for _ in 0..9 {
-        drop(begun(900).unwrap());
+        drop(begun(9).unwrap());
     }
     for _ in 0..9 {
-        begun(450).unwrap().finish().unwrap();
+        begun(4).unwrap().finish().unwrap();
     }
-    assert_eq!(place.text("cache/a").len(), 450);
-    let begun = begun(550).unwrap();
+    assert_eq!(place.text("cache/a").len(), 4 * ENTRY as usize);
+    let begun = begun(4).unwrap();
     assert_eq!(begun.write(b"x").map(drop).unwrap_err().code, "fs.full");
+}
+
+#[tokio::test]
+async fn empty_files_and_folders_are_not_free() {
+    let place = Place::new();
+    let folders = place.folders(Access::None);
+    let write = async |path: &str| {
+        let written = folders.write(path.into(), 0, Vec::new()).await;
+        written.map_err(|failure| failure.code)
+    };
+    write("/cache/a/b/c/d").await.unwrap();
+    write("/cache/a/b/c/d").await.unwrap();
+    write("/cache/a/f/g/h").await.unwrap();
+    let full = Err("fs.full".to_owned());
+    assert_eq!(write("/cache/i/j/k/l").await, full);
+    assert!(!place.path("cache/i").exists());
+    write("/cache/i/j/k").await.unwrap();
+    assert_eq!(write("/cache/l").await, full);
+    folders.count_anew();
+    assert_eq!(write("/cache/l").await, full, "as the disk has it");
+    assert!(folders.begin("/cache/l").is_err());
 }
 
 #[tokio::test]
@@ -567,11 +590,12 @@ async fn two_instances_of_a_plugin_have_one_quota() {
         .write("/cache/b".into(), 0, b"x".to_vec())
         .await
         .unwrap();
-    one.write("/cache/a".into(), 1, vec![b'x'; 600])
+    one.write("/cache/a".into(), 1, vec![b'x'; 6 * ENTRY as usize])
         .await
         .unwrap();
-    let full = other.write("/cache/b".into(), 1, vec![b'x'; 600]).await;
+    let more = vec![b'x'; 6 * ENTRY as usize];
+    let full = other.write("/cache/b".into(), 1, more).await;
     let full = full.unwrap_err();
     assert_eq!(full.code, "fs.full");
-    assert!(full.message.ends_with("(cache: 1000 B)"), "{full}");
+    assert!(full.message.ends_with("(cache: 40 KiB)"), "{full}");
 }
