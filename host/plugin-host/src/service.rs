@@ -3,6 +3,8 @@
 //! An effect that was not granted is absent, and calling it is refused. Implementations check the grant's details (which host, which
 //! path, which name) and their own limits; that a call is being stopped they need not know, because whoever waits for them stops waiting.
 
+pub use crate::imports::held::Room;
+
 use crate::failure::Failure;
 use piper_core::log::mask::Masker;
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -54,7 +56,7 @@ pub enum HttpBody {
 }
 
 /// An HTTP request as a plugin put it together; nothing in it has been checked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct HttpRequest {
     /// The method.
     pub method: String,
@@ -70,6 +72,8 @@ pub struct HttpRequest {
     pub save_to: Option<String>,
     /// An end to the whole exchange.
     pub timeout: Option<Duration>,
+    /// What of the answer may be held while it comes.
+    pub room: Room,
 }
 
 /// An HTTP response.

@@ -43,8 +43,8 @@ use tokio::{
 };
 use wasmtime_wasi::runtime::spawn;
 
-/// How much of what a command writes is kept until somebody reads it.
-const KEPT: usize = 1 << 20;
+/// How much of each stream that a command writes is kept until somebody reads it.
+pub(crate) const KEPT: usize = 1 << 20;
 
 /// The most that it is given to read, unless that comes from a file.
 const INPUT: usize = 1 << 20;

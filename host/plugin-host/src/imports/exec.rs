@@ -5,6 +5,7 @@ use super::{
     held::{Charge, ITEM},
 };
 use crate::{
+    effect::exec::KEPT,
     failure::{Failure, FailureKind},
     instance::Sandbox,
     policy::limit::Limit,
@@ -162,7 +163,14 @@ impl HostProcess for Sandbox {
     }
 
     async fn start(&mut self, draft: Resource<Draft>) -> Answered<()> {
-        let process = match self.table.get_mut(&draft)?.take() {
+        let begun = self.table.get_mut(&draft)?;
+        let taken = begun.take().and_then(|command| {
+            // What is kept of its output, for as long as somebody may read it.
+            let streams = 1 + usize::from(command.stdout_file.is_none());
+            self.held.add(&mut begun.charge, streams * KEPT)?;
+            Ok(command)
+        });
+        let process = match taken {
             Ok(command) => self.start_command(command).await,
             Err(failure) => Err(failure),
         };

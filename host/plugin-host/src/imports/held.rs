@@ -8,14 +8,14 @@ use crate::{
     failure::{Failure, FailureKind},
     policy::limit::{Limit, Reached},
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What a header, a variable or a word costs besides its text.
 pub(super) const ITEM: usize = 128;
 
 /// What may be held. Cheap to clone.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Budget {
     limit: usize,
     left: Arc<Semaphore>,
@@ -24,6 +24,37 @@ pub(crate) struct Budget {
 /// Bytes that are held; dropping it gives them back.
 #[derive(Debug, Default)]
 pub(super) struct Charge(Option<OwnedSemaphorePermit>);
+
+/// Room for one answer while it comes; whatever nobody counts has all the room there is. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Room(Option<Arc<Share>>);
+
+#[derive(Debug)]
+struct Share {
+    budget: Budget,
+    taken: Mutex<(Charge, usize)>,
+}
+
+impl Room {
+    pub(crate) fn new(budget: &Budget) -> Self {
+        Self(Some(Arc::new(Share {
+            budget: budget.clone(),
+            taken: Mutex::default(),
+        })))
+    }
+
+    /// Makes it hold so many bytes in all, if it holds fewer.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<(), Failure> {
+        let Some(share) = &self.0 else {
+            return Ok(());
+        };
+        let mut taken = share.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (charge, held) = &mut *taken;
+        share.budget.add(charge, bytes.saturating_sub(*held))?;
+        *held = bytes.max(*held);
+        Ok(())
+    }
+}
 
 impl Budget {
     pub(crate) fn new(limit: usize) -> Self {
@@ -57,6 +88,20 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_takes_its_room_piece_by_piece() {
+        let budget = Budget::new(10);
+        let (one, other) = (Room::new(&budget), Room::new(&budget));
+        one.hold(4).unwrap();
+        one.hold(6).unwrap();
+        one.hold(3).unwrap();
+        assert_eq!(other.hold(5).unwrap_err().code, "limit.held");
+        other.hold(4).unwrap();
+        drop(one);
+        other.hold(10).unwrap();
+        Room::default().hold(usize::MAX).unwrap();
+    }
 
     #[test]
     fn what_is_dropped_can_be_held_again() {

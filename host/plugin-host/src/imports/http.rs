@@ -2,7 +2,7 @@
 
 use super::{
     Answered, granted,
-    held::{Charge, ITEM},
+    held::{Charge, ITEM, Room},
 };
 use crate::{
     failure::{Failure, FailureKind},
@@ -75,7 +75,7 @@ pub struct UnderWay {
 struct Parked {
     response: Result<HttpResponse, Failure>,
     _slot: OwnedSemaphorePermit,
-    _charge: Charge,
+    _room: Room,
 }
 
 impl Sandbox {
@@ -89,25 +89,25 @@ impl Sandbox {
 
     fn start_exchange(
         &mut self,
-        request: HttpRequest,
+        mut request: HttpRequest,
         charge: Charge,
     ) -> Result<UnderWay, Failure> {
         let http = granted(self.services.http.as_ref(), "policy.http-host", "HTTP")?;
         let slot = self.requests.begin()?;
         let brake = self.brake.clone();
-        let held = self.held.clone();
+        let room = Room::new(&self.held);
+        request.room = room.clone();
         let task = spawn(async move {
             let response = brake.wait(http.exchange(request)).await;
             drop(charge);
-            let mut charge = Charge::default();
             let response = response.and_then(|response| {
-                held.add(&mut charge, size(&response))?;
+                room.hold(size(&response))?;
                 Ok(response)
             });
             Parked {
                 response,
                 _slot: slot,
-                _charge: charge,
+                _room: room,
             }
         });
         Ok(UnderWay { task: Some(task) })

@@ -31,7 +31,9 @@ use crate::{
         limit::{Limit, Reached},
         secrets,
     },
-    service::{Answer, Gate, Http, HttpBody, HttpRequest, HttpResponse, Patience, StreamBody},
+    service::{
+        Answer, Gate, Http, HttpBody, HttpRequest, HttpResponse, Patience, Room, StreamBody,
+    },
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
@@ -496,6 +498,7 @@ impl Egress {
             gzip,
             save_to,
             timeout,
+            room,
         } = request;
         let mut headers: Vec<(String, Vec<u8>)> = headers
             .into_iter()
@@ -534,7 +537,7 @@ impl Egress {
                 self.save(body.without_end(deadline), path).await?;
                 Vec::new()
             }
-            _ => body.collect().await?.to_bytes().into(),
+            _ => collect(body, &room).await?,
         };
         Ok(HttpResponse {
             status: head.status.as_u16(),
@@ -591,6 +594,18 @@ impl Egress {
         }
         blocking(move || draft.write(&piece)?.finish()).await
     }
+}
+
+/// The whole of an answer, in one piece, if there is room for it.
+async fn collect(mut body: Received, room: &Room) -> Result<Vec<u8>, Failure> {
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            room.hold(whole.len() + data.len())?;
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(whole)
 }
 
 fn latin1(bytes: &[u8]) -> String {

@@ -7,6 +7,7 @@ use crate::{
         files::Places,
         tests::{Names, bind, effective, effects},
     },
+    imports::held::Budget,
     policy::egress::tests::LOOPBACKS,
     service::Services,
 };
@@ -722,6 +723,22 @@ async fn an_answer_without_end_is_cut_off() {
         let (limit, _) = limit.unwrap_or_default();
         assert!(failure.message.contains(limit), "{failure}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_is_held_only_as_far_as_there_is_room() {
+    let endless = odd(|mut stream| async move {
+        let head = b"HTTP/1.1 200 OK\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        while stream.write_all(&[b'x'; 64 * 1024]).await.is_ok() {}
+    })
+    .await;
+    let url = format!("http://{endless}");
+    let request = HttpRequest {
+        room: Room::new(&Budget::new(200_000)),
+        ..get(&*url)
+    };
+    assert_eq!(code(&services(&url, hasty()), request).await, "limit.held");
 }
 
 #[test_case("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", "http.broken"; "a body that ends early")]

@@ -38,6 +38,21 @@ pub(super) async fn commands_that_are_never_started_cost_no_more_than_their_shar
     assert_eq!(said, "limit.held policy.exec", "then all is given back");
 }
 
+#[tokio::test]
+async fn a_command_begins_only_if_its_output_can_be_held() {
+    for (held, expected) in [(3 * MIB, "policy.exec"), (MIB, "limit.held")] {
+        let tight = Invocation {
+            limits: Limits {
+                held,
+                ..Limits::default()
+            },
+            ..invocation()
+        };
+        let said = said(&tight, "draft commands").await;
+        assert_eq!(said, format!("limit.held {expected}"));
+    }
+}
+
 /// Answers everything with so many bytes.
 struct Generous(usize);
 
