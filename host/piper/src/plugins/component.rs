@@ -17,7 +17,7 @@ use piper_plugin_host::{
     Host, Plugin,
     load::{self, Description, Error as LoadError},
     policy::{
-        limit::Limit,
+        limit::{Limit, Reached, Unit},
         manifest::{self, Loaded},
         source::PluginDigest,
     },
@@ -26,6 +26,7 @@ use sha2::{Digest as _, Sha256};
 use std::{
     borrow::Cow,
     cell::OnceCell,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -161,8 +162,19 @@ impl Component {
                 let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
                 Error::Machine(format!("{error}{cause}"))
             }
-            LoadError::TooLarge { .. }
-            | LoadError::NotWasm
+            LoadError::TooLarge { bytes, limit } => {
+                let reached = Reached::of(Limit::ComponentSize, *limit).wanting(*bytes as u64);
+                let message = format!(
+                    "`{}`: the component has {}, and {} are allowed",
+                    self.title(),
+                    Unit::Size.shown(*bytes as u64),
+                    Unit::Size.shown(*limit as u64)
+                );
+                Problem::error(codes::NOT_LOADABLE, message)
+                    .help(if_too_large(reached))
+                    .into()
+            }
+            LoadError::NotWasm
             | LoadError::CoreModule
             | LoadError::Damaged(_)
             | LoadError::TooMuch(_)
@@ -191,20 +203,27 @@ pub fn at(path: &Path, limit: u64) -> Result<Component, Error> {
                 .help("a plugin is built with `piper plugin build`")
         })?,
         Err(problem) if problem.code == codes::TOO_LARGE => {
-            let row = Limit::ComponentSize.row();
-            let help = match limit < row.ceiling {
-                true => format!(
-                    "make it smaller, or write `limits.{} = {}` into its table of plugins.toml",
-                    row.key,
-                    row.unit.written(row.ceiling)
-                ),
-                false => "make it smaller: no plugin may be larger".to_owned(),
-            };
-            return Err(problem.help(help).into());
+            let reached = Reached::new(Limit::ComponentSize, limit);
+            let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
+            return Err(problem.help(if_too_large(reached.wanting(size))).into());
         }
         Err(problem) => return Err((*problem).into()),
     };
     Ok(Component::new(None, Origin::File, source, bytes))
+}
+
+/// What to do about a component that is too large. Whether it has a name is not asked: a file may have been named on the command line.
+fn if_too_large(reached: Reached) -> String {
+    match reached.line() {
+        Some(line) => format!(
+            "make it smaller, or write `{line}` into the table of its name in plugins.toml; `piper plugin add` gives a name to a file that has none"
+        ),
+        None => {
+            let row = reached.limit.row();
+            let most = row.unit.shown(row.ceiling);
+            format!("make it smaller: no plugin may have more than {most}")
+        }
+    }
 }
 
 /// The digest of a component's bytes.
@@ -215,4 +234,44 @@ pub fn digest(bytes: &[u8]) -> PluginDigest {
 /// The first twelve digits of a digest: enough to tell plugins apart by eye.
 pub fn short(digest: PluginDigest) -> String {
     digest.to_string()["sha256:".len()..][..12].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_that_is_too_large_names_the_line_that_is_enough_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("big.wasm");
+        let file = fs::File::create(&path).unwrap();
+        let help = |limit| match at(&path, limit).unwrap_err() {
+            Error::Problems(problems) => problems[0].help[0].clone(),
+            other => panic!("{other:?}"),
+        };
+        file.set_len(100 << 20).unwrap();
+        let line = "write `limits.component-size = \"100MiB\"` into the table of its name";
+        assert!(help(32 << 20).contains(line), "{}", help(32 << 20));
+        file.set_len(200 << 20).unwrap();
+        let none = "make it smaller: no plugin may have more than 128 MiB";
+        assert_eq!([help(32 << 20), help(128 << 20)], [none, none]);
+    }
+
+    #[test]
+    fn at_the_ceiling_nobody_is_told_to_raise_a_limit() {
+        let component = Component::new(None, Origin::File, "big.wasm".into(), Vec::new());
+        let limit = Limit::ComponentSize.row().most();
+        let error = component.refused(&LoadError::TooLarge {
+            bytes: limit + 1,
+            limit,
+        });
+        let Error::Problems(problems) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(
+            problems[0].message,
+            "`big.wasm`: the component has 128.1 MiB, and 128 MiB are allowed"
+        );
+        assert!(problems[0].help[0].starts_with("make it smaller: no"));
+    }
 }

@@ -8,7 +8,7 @@ use piper_plugin_host::{
     kind::Kind,
     policy::{
         grant,
-        limit::{Limit, Reached},
+        limit::{Limit, Reached, Unit},
     },
 };
 use std::time::Duration;
@@ -98,9 +98,7 @@ pub fn line_to_change(limit: Reached, table: Option<&str>, file: &str) -> String
             ),
             false => "as high as it can be".to_owned(),
         };
-        return format!(
-            "its limit is {limit}, {most}: the plugin must do with less, or do it in several calls"
-        );
+        return format!("its limit is {limit}, {most}: {}", instead(limit.limit));
     };
     match table {
         Some(table) => {
@@ -109,6 +107,20 @@ pub fn line_to_change(limit: Reached, table: Option<&str>, file: &str) -> String
         None => format!(
             "its limit is {limit}, the usual one of a file; `piper plugin add` gives it a name, and `{line}` in the table of that name in {file} allows more"
         ),
+    }
+}
+
+/// What helps where no line does.
+fn instead(limit: Limit) -> &'static str {
+    match (limit, limit.row().unit) {
+        (Limit::ComponentSize, _) => "the component must become smaller",
+        (Limit::Cpu, _) => "the plugin must compute less, or do it in several calls",
+        (Limit::Wall, _) => {
+            "the plugin and whom it waits for must be faster, or it must do less in one call"
+        }
+        (_, Unit::Time) => "the other end must answer faster, or be asked for less at once",
+        (_, Unit::Rate) => "the plugin must do it less often",
+        (_, Unit::Size | Unit::Count) => "the plugin must do with less, or do it in several calls",
     }
 }
 
@@ -165,6 +177,22 @@ mod tests {
     fn the_limit_and_the_line_to_change_are_named(table: Option<&str>, value: u64, expected: &str) {
         let limit = Limit::Cpu;
         let line = line_to_change(Reached::new(limit, value), table, "plugins.toml");
+        assert!(line.contains(expected), "{line}");
+    }
+
+    #[test_case(
+        Limit::HttpConnect,
+        "as high as it can be: the other end must answer faster"
+    )]
+    #[test_case(Limit::Cpu, "as high as it can be: the plugin must compute less")]
+    #[test_case(
+        Limit::StateWrites,
+        "as high as it can be: the plugin must do it less often"
+    )]
+    #[test_case(Limit::Memory, "as high as it can be: the plugin must do with less")]
+    fn where_no_line_helps_something_else_is_advised(limit: Limit, expected: &str) {
+        let reached = Reached::new(limit, limit.row().ceiling);
+        let line = line_to_change(reached, None, "plugins.toml");
         assert!(line.contains(expected), "{line}");
     }
 
