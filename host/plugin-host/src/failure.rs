@@ -95,6 +95,12 @@ pub enum CallError {
     Crashed(#[from] Crash),
 }
 
+impl From<Box<Crash>> for CallError {
+    fn from(crash: Box<Crash>) -> Self {
+        Self::Crashed(*crash)
+    }
+}
+
 impl CallError {
     /// What to do about it.
     pub fn kind(&self) -> FailureKind {

@@ -374,7 +374,7 @@ mod tests {
         assert!(space.table_growing(0, limits.table_elements, None).unwrap());
         let error = space.table_growing(0, 200_000, None).unwrap_err();
         let crash = Crash::overrun(*error.downcast_ref().unwrap(), "run");
-        assert_eq!(crash.limit.unwrap().wanted, Some(300_000));
+        assert_eq!(crash.limit.unwrap().wanted(), Some(300_000));
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl Plugin {
     /// # Errors
     ///
     /// When a memory or a table of it begins with more than it may have: no call of it would do anything but crash.
-    pub fn fits(&self, limits: &Limits, call: &'static str) -> Result<(), Crash> {
+    pub fn fits(&self, limits: &Limits, call: &'static str) -> Result<(), Box<Crash>> {
         for Reached { limit, value, .. } in self.0.facts.begins_with {
             let reached = limits.reached(limit).wanting(value);
             if value > reached.value {
@@ -185,7 +185,7 @@ impl Plugin {
                     _ => "one of its tables",
                 };
                 let message = format!("{what} begins with {wanted}, and it may have {most}");
-                return Err(Crash::limited(reached, call, message));
+                return Err(Crash::limited(reached, call, message).into());
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 //! The decoder of the operator's file, the limits of a call, what is said when one is reached, what `piper plugin check` lists and the
 //! table in the SDK's README all read [`TABLE`]. Where a limit holds is not said here, and nothing is measured.
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroU64, time::Duration};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -443,8 +443,8 @@ pub struct Reached {
     pub limit: Limit,
     /// What it allows, in its unit.
     pub value: u64,
-    /// What was wanted, if that is known.
-    pub wanted: Option<u64>,
+    /// What was wanted, if that is known: small, because each failure has room for it.
+    wanted: Option<NonZeroU64>,
 }
 
 impl Reached {
@@ -467,11 +467,16 @@ impl Reached {
         Self::new(limit, u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// The same with what was wanted.
+    /// What was wanted, if that is known.
+    pub fn wanted(&self) -> Option<u64> {
+        self.wanted.map(NonZeroU64::get)
+    }
+
+    /// The same with what was wanted, if that is known.
     #[must_use]
-    pub fn wanting(self, wanted: u64) -> Self {
+    pub fn wanting(self, wanted: impl Into<Option<u64>>) -> Self {
         Self {
-            wanted: Some(wanted),
+            wanted: wanted.into().and_then(NonZeroU64::new),
             ..self
         }
     }
@@ -479,7 +484,7 @@ impl Reached {
     /// The line that allows twice as much, or what was wanted if that is more; none if no line does.
     pub fn line(&self) -> Option<String> {
         let row = self.limit.row();
-        let wanted = self.wanted.unwrap_or(0);
+        let wanted = self.wanted().unwrap_or(0);
         let more = self.value.saturating_mul(2).min(row.ceiling).max(wanted);
         let more = row.unit.rounded_up(more);
         let line = || format!("limits.{} = {}", row.key, row.unit.written(more));

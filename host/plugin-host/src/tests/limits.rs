@@ -212,7 +212,7 @@ async fn a_memory_that_begins_above_its_limit_is_refused_before_anything_runs() 
     );
     let limit = crash.limit.expect("it is a limit");
     assert_eq!((limit.limit, limit.value), (Limit::Memory, 64 << 10));
-    let enough = limit.wanted.unwrap().div_ceil(1 << 20);
+    let enough = limit.wanted().unwrap().div_ceil(1 << 20);
     let line = format!("limits.memory = \"{enough}MiB\"");
     assert_eq!(limit.line(), Some(line));
     assert_eq!(

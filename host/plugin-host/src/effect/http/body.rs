@@ -169,10 +169,7 @@ impl Body for Outbound {
 
 /// `length` is what the whole body has, if that is known.
 pub(super) fn too_long_a_request(most: u64, length: Option<u64>) -> Failure {
-    let reached = Reached {
-        wanted: length,
-        ..Reached::new(Limit::HttpRequest, most)
-    };
+    let reached = Reached::new(Limit::HttpRequest, most).wanting(length);
     let message = "the request's body is longer than this plugin may send; a body from a file may be of any size";
     Failure::limited(FailureKind::Permanent, reached, message)
 }
@@ -467,10 +464,7 @@ impl Body for Received {
 
 /// `length` is what the whole answer has, if the server said so.
 fn too_long_an_answer(origin: &Origin, most: u64, length: Option<u64>) -> Failure {
-    let reached = Reached {
-        wanted: length,
-        ..Reached::new(Limit::HttpResponse, most)
-    };
+    let reached = Reached::new(Limit::HttpResponse, most).wanting(length);
     let message = format!(
         "the answer of {origin} is longer than this plugin may receive; an answer that goes to a file may be of any size"
     );

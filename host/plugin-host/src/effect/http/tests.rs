@@ -715,7 +715,9 @@ async fn an_answer_without_end_is_cut_off() {
         let failure = exchange(&services(&url, hasty()), get(&*url)).await;
         let failure = failure.unwrap_err();
         assert_eq!(failure.code, expected);
-        let reached = failure.limit.map(|limit| (limit.to_string(), limit.wanted));
+        let reached = failure
+            .limit
+            .map(|limit| (limit.to_string(), limit.wanted()));
         let reached = reached
             .as_ref()
             .map(|(limit, wanted)| (limit.as_str(), *wanted));
@@ -776,7 +778,7 @@ async fn too_long_a_body_is_not_sent() {
     let request = post(server.url(), &vec![0; (16 << 20) + 1]);
     let failure = exchange(&services, request).await.unwrap_err();
     assert_eq!(failure.code, "limit.body");
-    assert_eq!(failure.limit.unwrap().wanted, Some((16 << 20) + 1));
+    assert_eq!(failure.limit.unwrap().wanted(), Some((16 << 20) + 1));
     let url = server.url();
     let declared = through_gate(&services, &url, Some("40000000"), pieces(&["abc"])).await;
     let reached = declared.unwrap_err().limit.unwrap();
