@@ -200,7 +200,6 @@ const RESIDENT: usize = 128 * 1024;
 
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    let ceiling = |limit: Limit| usize::try_from(limit.row().ceiling).unwrap_or(usize::MAX);
     let each = |limit: usize| u32::try_from(limit).expect("limits of instances are small numbers");
     // What all slots may hold on average is less than what one may hold at most: an ordinary component has two memories and a handful
     // of instances. When the pool is empty a call fails as `host.busy`, which is tried again.
@@ -214,8 +213,8 @@ fn pool() -> PoolingAllocationConfig {
         .max_memories_per_module(each(limits::MEMORIES))
         .max_tables_per_component(each(limits::TABLES))
         .max_tables_per_module(each(limits::TABLES))
-        .table_elements(ceiling(Limit::TableElements))
-        .max_memory_size(ceiling(Limit::Memory))
+        .table_elements(Limit::TableElements.row().most())
+        .max_memory_size(Limit::Memory.row().most())
         .linear_memory_keep_resident(RESIDENT)
         .table_keep_resident(RESIDENT)
         // Wipes what was touched, not the lowest addresses: a stack ends at 1 MiB. Linux has it since 6.7; before, it is as if not set.

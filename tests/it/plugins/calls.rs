@@ -87,7 +87,7 @@ fn a_call_that_overruns_a_limit_names_the_line_to_change() {
         .finish()
         .exits(1);
     done.complains("plugin `odd`: its `run` ended: it computed for more than 100 ms (limit.cpu)")
-        .complains("`limits.cpu = \"200ms\"` into `[plugins.odd]` of ")
+        .complains("`limits.cpu = \"200ms\"` in `[plugins.odd]` of ")
         .says("");
 }
 

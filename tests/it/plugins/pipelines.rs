@@ -510,12 +510,12 @@ fn a_plugin_whose_memory_begins_above_its_limit_is_refused_before_anything_runs(
         .complains("plugin `odd` cannot be run: its memory begins with ")
         .complains(", and it may have 64 KiB (limit.memory)")
         .complains("piper.toml:3:")
-        .complains("its limit is memory: 64 KiB; to allow more, write `limits.memory = \"");
+        .complains("its limit is memory: 64 KiB; to allow more, set `limits.memory = \"");
     assert!(!env.path("ran").exists());
     let told = refused.err();
-    let (_, line) = told.split_once("to allow more, write `").unwrap();
+    let (_, line) = told.split_once("to allow more, set `").unwrap();
     let (line, table) = line.split_once('`').unwrap();
-    assert!(table.starts_with(" into `[plugins.odd]` of "), "{table}");
+    assert!(table.starts_with(" in `[plugins.odd]` of "), "{table}");
     for command in [&["check", "odd"][..], &["call", "odd", "step-runner"]] {
         let done = plugin(&env, command).finish();
         done.complains(", and it may have 64 KiB (limit.memory)")
@@ -542,7 +542,7 @@ fn the_steps_of_a_plugin_write_its_state_as_often_as_one() {
         "plugin `odd`: its `run` failed: ",
         "(quota.state)",
         "its limit is state-writes: 1 a second",
-        "`limits.state-writes = 2` into `[plugins.odd]` of ",
+        "`limits.state-writes = 2` in `[plugins.odd]` of ",
     ] {
         assert!(reason.contains(said), "{said:?} in {reason}");
     }

@@ -84,7 +84,7 @@ pub fn host(places: &Places) -> Host {
 pub(crate) fn host_of(places: &Places, calls: usize) -> Host {
     Host::new(HostOptions {
         cache: places.cache.clone(),
-        component_bytes: usize::try_from(Limit::ComponentSize.row().ceiling).unwrap_or(usize::MAX),
+        component_bytes: Limit::ComponentSize.row().most(),
         has_pool: calls >= MANY,
     })
 }

@@ -29,7 +29,7 @@ use wasmtime::{ResourcesRequired, component::Component};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It is larger than the operator allows.
-    #[error("the component has {}, and {} are allowed: make it smaller, or raise `limits.component-size` for it", Unit::Size.shown(*bytes as u64), Unit::Size.shown(*limit as u64))]
+    #[error("the component has {}, and no more than {} is looked at: make it smaller", Unit::Size.shown(*bytes as u64), Unit::Size.shown(*limit as u64))]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -206,26 +206,26 @@ fn check_needs(component: &Component) -> Result<(), Error> {
     let Some(needs) = component.resources_required() else {
         return Ok(());
     };
-    let most = |what: &str, has: u64, limit: usize| match has > limit as u64 {
-        true => Err(Error::TooMuch(format!(
-            "{has} {what}, and {limit} are allowed"
-        ))),
+    let most = |what: &str, has: u64, limit: usize, unit: Unit| match has > limit as u64 {
+        true => {
+            let [has, most] = [has, limit as u64].map(|value| unit.shown(value));
+            Err(Error::TooMuch(format!(
+                "{has} {what}, and {most} are allowed"
+            )))
+        }
         false => Ok(()),
     };
-    let ceiling = |limit: Limit| usize::try_from(limit.row().ceiling).unwrap_or(usize::MAX);
-    most("memories", needs.num_memories.into(), limits::MEMORIES)?;
-    most("tables", needs.num_tables.into(), limits::TABLES)?;
-    let elements = needs.max_initial_table_size.unwrap_or(0);
-    most(
-        "elements in a table",
-        elements,
-        ceiling(Limit::TableElements),
-    )?;
-    let bytes = needs
-        .max_initial_memory_size
-        .unwrap_or(0)
-        .saturating_mul(PAGE);
-    most("bytes of memory", bytes, ceiling(Limit::Memory))
+    let (memories, tables) = (needs.num_memories.into(), needs.num_tables.into());
+    most("memories", memories, limits::MEMORIES, Unit::Count)?;
+    most("tables", tables, limits::TABLES, Unit::Count)?;
+    for Reached { limit, value, .. } in begins_with(component) {
+        let (row, what) = match limit {
+            Limit::Memory => (limit.row(), "in one memory"),
+            _ => (limit.row(), "elements in one table"),
+        };
+        most(what, value, row.most(), row.unit)?;
+    }
+    Ok(())
 }
 
 /// What the largest of its memories and tables begin with. All of them may have more together, which is seen when they are made.

@@ -277,15 +277,15 @@ pub static TABLE: [Row; 27] = {
             L::Outputs,
             "outputs",
             Count,
-            (64, 1_000),
+            (64, 64),
             "limit.outputs",
-            "outputs of one step: a step that fills the record of its build",
+            "outputs of one step, whoever runs it: a step that fills the record of its build",
         ),
         row(
             L::OutputSize,
             "output-size",
             Size,
-            (4 * KIB, 64 * KIB),
+            (4 * KIB, 4 * KIB),
             "limit.outputs",
             "one output: likewise",
         ),
@@ -534,7 +534,7 @@ mod tests {
     #[test_case(Limit::State, 100, "state: 100 B", Some("limits.state = \"200B\""))]
     #[test_case(Limit::State, 1536 << 10, "state: 1.5 MiB", Some("limits.state = \"3MiB\""))]
     #[test_case(Limit::State, 41_234_567, "state: 39.4 MiB", Some("limits.state = \"79MiB\""); "nothing round")]
-    #[test_case(Limit::Outputs, 64, "outputs: 64", Some("limits.outputs = 128"))]
+    #[test_case(Limit::Processes, 64, "processes: 64", Some("limits.processes = 128"))]
     #[test_case(
         Limit::StateWrites,
         10,
@@ -552,11 +552,11 @@ mod tests {
         assert_eq!(reached.line().as_deref(), line);
     }
 
-    #[test_case(100, Some("limits.outputs = 128"); "less than twice as much")]
-    #[test_case(700, Some("limits.outputs = 700"); "more")]
+    #[test_case(100, Some("limits.processes = 128"); "less than twice as much")]
+    #[test_case(700, Some("limits.processes = 700"); "more")]
     #[test_case(1_001, None; "more than there can be")]
     fn a_line_allows_what_was_wanted(wanted: u64, line: Option<&str>) {
-        let reached = Reached::new(Limit::Outputs, 64).wanting(wanted);
+        let reached = Reached::new(Limit::Processes, 64).wanting(wanted);
         assert_eq!(reached.line().as_deref(), line);
     }
 

@@ -192,7 +192,7 @@ fn what_is_too_large_is_not_even_looked_at() {
     let said = host.load(&vec![0; (1 << 20) + 1]).unwrap_err().to_string();
     assert_eq!(
         said,
-        "the component has 1.1 MiB, and 1 MiB are allowed: make it smaller, or raise `limits.component-size` for it"
+        "the component has 1.1 MiB, and no more than 1 MiB is looked at: make it smaller"
     );
 }
 
