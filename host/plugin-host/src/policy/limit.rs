@@ -11,35 +11,61 @@ const GIB: u64 = 1 << 30;
 const SECOND: u64 = 1_000;
 
 /// A limit by name; its row in [`TABLE`] has the rest.
-#[expect(missing_docs, reason = "each is said in its row of the table")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Limit {
+    /// `component-size`.
     ComponentSize,
+    /// `memory`.
     Memory,
+    /// `cpu`.
     Cpu,
+    /// `wall`.
     Wall,
+    /// `host-data`.
     HostData,
+    /// `held`.
     Held,
+    /// `table-elements`.
     TableElements,
+    /// `handles`.
     Handles,
+    /// `http-concurrent`.
     HttpConcurrent,
+    /// `http-requests`.
     HttpRequests,
+    /// `http-connect`.
     HttpConnect,
+    /// `http-first-byte`.
     HttpFirstByte,
+    /// `http-between-bytes`.
     HttpBetweenBytes,
+    /// `http-total`.
     HttpTotal,
+    /// `http-request`.
     HttpRequest,
+    /// `http-response`.
     HttpResponse,
+    /// `processes`.
     Processes,
+    /// `outputs`.
     Outputs,
+    /// `output-size`.
     OutputSize,
+    /// `annotations`.
     Annotations,
+    /// `reports`.
     Reports,
+    /// `state`.
     State,
+    /// `state-keys`.
     StateKeys,
+    /// `state-value`.
     StateValue,
+    /// `state-writes`.
     StateWrites,
+    /// `cache`.
     Cache,
+    /// `log-rate`.
     LogRate,
 }
 
