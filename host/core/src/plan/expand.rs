@@ -13,8 +13,16 @@ use crate::{
     project::{DEFAULT_GRACE, Matrix, Project, Retry, Settings, Value, When},
 };
 use indexmap::IndexMap;
-use serde::Deserialize;
-use std::{collections::BTreeSet, fmt::Write as _, ops::Range, sync::Arc};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write as _},
+    ops::Range,
+    sync::Arc,
+};
 
 /// How many planners may stand behind each other: one that plans itself would plan for ever.
 const MOST_ROUNDS: usize = 4;
@@ -83,7 +91,36 @@ pub fn expand(
 /// What is asked of a planner.
 #[derive(Deserialize)]
 struct Answer {
+    #[serde(deserialize_with = "each_once")]
     steps: IndexMap<String, serde_json::Value>,
+}
+
+/// A map none of whose keys stands twice. JSON leaves open what is meant then, and one of two steps would be lost.
+fn each_once<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<IndexMap<String, serde_json::Value>, D::Error> {
+    struct Steps;
+
+    impl<'de> Visitor<'de> for Steps {
+        type Value = IndexMap<String, serde_json::Value>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut steps = IndexMap::new();
+            while let Some((name, step)) = map.next_entry::<String, serde_json::Value>()? {
+                if steps.contains_key(&name) {
+                    return Err(A::Error::custom(format!("the step {name:?} stands twice")));
+                }
+                steps.insert(name, step);
+            }
+            Ok(steps)
+        }
+    }
+
+    from.deserialize_map(Steps)
 }
 
 /// The step that an answer is for.
