@@ -41,6 +41,19 @@ pub(super) fn place(below: Option<&str>, item: &mut Value) -> Option<String> {
     Some(format!("an annotation is shown without a place: {why}"))
 }
 
+/// Makes a notice of an item whose level is none, and says so.
+pub(super) fn level(item: &mut Value) -> Option<String> {
+    let level = item.get_mut("level")?;
+    if matches!(level.as_str(), Some("error" | "warning" | "notice")) {
+        return None;
+    }
+    let was = std::mem::replace(level, Value::from("notice"));
+    Some(format!(
+        "an annotation is shown as a notice: its `level` is {}, and not \"error\", \"warning\" or \"notice\"",
+        words(&was.to_string())
+    ))
+}
+
 /// Takes away the first number of a line or a column that is none, and all others with it.
 fn number(item: &mut Map<String, Value>) -> Option<String> {
     let is_one = |value: &Value| {
@@ -168,6 +181,22 @@ mod tests {
         let told = place(None, &mut item).unwrap();
         assert!(told.contains(why), "{told}");
         assert_eq!(item, json!({ "title": "t" }));
+    }
+
+    #[test_case(json!({ "level": "praise" }), Some("its `level` is \"praise\", and not"); "a word that is none")]
+    #[test_case(json!({ "level": 3 }), Some("its `level` is 3, and not"); "a number")]
+    #[test_case(json!({ "level": "notice" }), None; "a level")]
+    fn a_level_that_is_none_is_a_notice_and_told(mut item: Value, why: Option<&str>) {
+        let told = level(&mut item);
+        assert_eq!(told.is_some(), why.is_some());
+        assert!(told.unwrap_or_default().contains(why.unwrap_or_default()));
+        assert_eq!(item, json!({ "level": "notice" }));
+    }
+
+    #[test]
+    fn an_annotation_without_a_level_is_a_notice() {
+        assert_eq!(level(&mut json!({ "message": "m" })), None);
+        assert_eq!(read("a", 1, &json!({})).unwrap().level, Level::Notice);
     }
 
     #[test_case(json!(0); "the line before the first")]

@@ -351,7 +351,8 @@ impl StepContext for Said {
         if kind == "annotation" {
             let (step, r#try) = (&self.step, self.r#try);
             for item in &mut items {
-                if let Some(why) = annotation::place(self.below.as_deref(), item) {
+                let place = annotation::place(self.below.as_deref(), item);
+                for why in place.into_iter().chain(annotation::level(item)) {
                     self.write(true, format!("warning: {why}\n").as_bytes());
                 }
                 if let Some(annotation) = annotation::read(step, r#try, item) {
