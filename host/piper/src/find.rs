@@ -123,7 +123,7 @@ fn read(path: &Path, user: u32) -> Result<Vec<u8>, Box<Problem>> {
         return Err(unreadable("it is not a plain file"));
     }
     check_owner(path, &meta, user)?;
-    let bytes = read_at_most(&file, LARGEST).map_err(|error| unreadable(&reason(&error)))?;
+    let bytes = read_at_most(&file, &meta, LARGEST).map_err(|error| unreadable(&reason(&error)))?;
     bytes.ok_or_else(|| {
         Problem::error(
             codes::TOO_LARGE,
@@ -158,8 +158,14 @@ fn check_owner(path: &Path, meta: &Metadata, user: u32) -> Result<(), Box<Proble
 }
 
 /// The whole file, or nothing if it is larger than `limit`, also when it grows meanwhile.
-fn read_at_most(file: &File, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
+pub(crate) fn read_at_most(
+    file: &File,
+    meta: &Metadata,
+    limit: u64,
+) -> io::Result<Option<Vec<u8>>> {
+    // Room for all of it and a byte more, which is not there: two reads and no copy.
+    let size = usize::try_from(meta.len().min(limit)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(size + 1);
     file.take(limit + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }

@@ -3,7 +3,7 @@
 //! What is in them is understood elsewhere.
 
 use super::{Error, shown};
-use crate::find::open;
+use crate::find::{open, read_at_most};
 use piper_core::{
     codes,
     problem::{Problem, Source},
@@ -12,7 +12,7 @@ use piper_plugin_host::policy::command::quote;
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, DirBuilder, Metadata, Permissions},
-    io::{self, Read, Write},
+    io::{self, Write},
     iter,
     os::unix::{
         ffi::OsStrExt,
@@ -94,19 +94,16 @@ pub fn read(
         // Whoever may change a folder on the way may put another file there, also where a link leads.
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let folders = [folder(path), folder(&real)].into_iter().flatten();
-        for (path, meta) in iter::once((path.to_owned(), meta)).chain(folders) {
+        for (path, meta) in iter::once((path.to_owned(), meta.clone())).chain(folders) {
             believed(&path, Owned::of(&meta), user())?;
         }
     }
-    let mut bytes = Vec::new();
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| unreadable(error.to_string()))?;
-    if bytes.len() as u64 > limit {
+    let bytes = read_at_most(&file, &meta, limit).map_err(|error| unreadable(error.to_string()))?;
+    if bytes.is_none() {
         let message = format!("`{}` is larger than {} MiB", shown(path), limit >> 20);
         return Err(Box::new(Problem::error(codes::TOO_LARGE, message)));
     }
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 /// Who can change something.
