@@ -10,6 +10,7 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
+    io,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -23,6 +24,7 @@ use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
     component::Component,
 };
+use wasmtime_wasi::WasiCtx;
 
 /// How many instances may live at once, sinks included. More calls wait: each instance reserves address space and may take up to its
 /// limit of memory.
@@ -116,6 +118,10 @@ impl Host {
                 for (digest, place) in sought {
                     place.get_or_init(|| cache.find(&running.engine, digest));
                 }
+                // What is left is not waited for until the first call. If it fails, whoever loads a plugin is told.
+                let _ = running.pulse.begin();
+                // The first of a process asks the processor what it can do, which takes long on a virtual machine.
+                drop(WasiCtx::builder());
             });
     }
 
@@ -161,7 +167,7 @@ impl Running {
         };
         Ok(Self {
             links: Mutex::new(Links::new(&engine)),
-            pulse: Pulse::start(engine.clone())?,
+            pulse: Pulse::new(engine.clone()),
             slots: Arc::new(Semaphore::new(SLOTS as usize)),
             engine,
         })
@@ -224,8 +230,9 @@ fn pool() -> PoolingAllocationConfig {
 
 /// Advances the engine's epoch while calls run, and sleeps when none does.
 pub(crate) struct Pulse {
+    engine: Engine,
     beat: Arc<Beat>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -241,16 +248,23 @@ struct Beat {
 const DROWSY: u32 = 100;
 
 impl Pulse {
-    fn start(engine: Engine) -> std::io::Result<Self> {
-        let beat = Arc::new(Beat::default());
-        let thread = thread::Builder::new().name("plugin-epoch".into()).spawn({
-            let beat = Arc::clone(&beat);
-            move || tick(&beat, &engine)
-        })?;
-        Ok(Self {
-            beat,
-            thread: Some(thread),
-        })
+    fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            beat: Arc::default(),
+            thread: Mutex::default(),
+        }
+    }
+
+    /// Starts the thread, if that was not done yet; before the first call.
+    pub(crate) fn begin(&self) -> io::Result<()> {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if thread.is_none() {
+            let (beat, engine) = (Arc::clone(&self.beat), self.engine.clone());
+            let builder = thread::Builder::new().name("plugin-epoch".into());
+            *thread = Some(builder.spawn(move || tick(&beat, &engine))?);
+        }
+        Ok(())
     }
 
     /// Keeps the epoch going until the guard is dropped.
@@ -263,7 +277,8 @@ impl Pulse {
     }
 
     fn wake(&self) {
-        if let Some(thread) = &self.thread {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = &*thread {
             thread.thread().unpark();
         }
     }
@@ -300,7 +315,11 @@ impl Drop for Pulse {
     fn drop(&mut self) {
         self.beat.is_over.store(true, Ordering::SeqCst);
         self.wake();
-        if let Some(thread) = self.thread.take() {
+        let thread = self
+            .thread
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
             // The thread cannot panic; if it did, there would be nobody left to tell.
             let _ = thread.join();
         }
@@ -327,7 +346,8 @@ mod tests {
     #[test]
     fn the_epoch_rests_when_nothing_runs_and_goes_on_with_the_next_call() {
         let engine = Engine::new(&config(None)).unwrap();
-        let pulse = Pulse::start(engine).unwrap();
+        let pulse = Pulse::new(engine);
+        pulse.begin().unwrap();
         let is_asleep = || pulse.beat.is_asleep.load(Ordering::SeqCst);
         wait_until(is_asleep);
         let call = pulse.run();

@@ -56,7 +56,7 @@ impl Cache {
     fn file(&self, engine: &Engine, digest: PluginDigest) -> PathBuf {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        fit::CONTRACT.hash(&mut hasher);
+        fit::CONTRACT_HASH.hash(&mut hasher);
         linker::names().for_each(|name| name.hash(&mut hasher));
         let compatibility = hasher.finish();
         let digest = crate::plugin::hex(&digest.0);

@@ -18,7 +18,17 @@ use wasmtime::{
 
 /// What each kind's interface has, one line a function: the interface, the function, its type in full.
 /// Test: `the_table_of_exports_is_what_the_contract_says`.
-pub(super) const CONTRACT: &str = include_str!("exports.txt");
+const CONTRACT: &str = include_str!("exports.txt");
+
+/// A number that another contract does not have, made when piper is compiled: FNV-1a of the table.
+pub(super) const CONTRACT_HASH: u64 = {
+    let (mut hash, mut at) = (0xcbf2_9ce4_8422_2325_u64, 0);
+    while at < CONTRACT.len() {
+        hash = (hash ^ CONTRACT.as_bytes()[at] as u64).wrapping_mul(0x100_0000_01b3);
+        at += 1;
+    }
+    hash
+};
 
 /// The functions of a kind, each with its type.
 fn wanted(kind: Kind) -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -151,6 +151,9 @@ impl Host {
         };
         check_needs(&compiled)?;
         let (template, stubs) = template(running, &compiled, kinds)?;
+        let no_clock =
+            |error: io::Error| Error::Engine(format!("no thread for their clock: {error}"));
+        running.pulse.begin().map_err(no_clock)?;
         let facts = Facts {
             digest,
             size: component.len(),
