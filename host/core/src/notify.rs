@@ -11,9 +11,11 @@ use crate::{
     record::BuildSummary,
     time::Timestamp,
     wire::v1::{
-        self, Exit, Outcome, Previous, Snapshot, SnapshotEnd, SnapshotFailure, SnapshotStep,
+        self, Annotation, Exit, Outcome, Previous, Snapshot, SnapshotEnd, SnapshotFailure,
+        SnapshotStep,
     },
 };
+use serde::Serialize;
 
 /// A table of `[notify]`: who is told of which builds.
 #[derive(Debug, Clone, PartialEq)]
@@ -192,6 +194,8 @@ pub fn messages<'a>(
 
 /// How much an event says of steps, in bytes of JSON; with the log, six bytes for each at worst, its body stays below 256 KiB.
 const MOST_STEPS: usize = 128 << 10;
+/// How much an event says of annotations, in bytes of JSON.
+const MOST_ANNOTATIONS: usize = 16 << 10;
 /// How much of a step's log an event has, in bytes.
 const MOST_TAIL: usize = 16 << 10;
 /// How long a reason in an event is, in bytes.
@@ -210,7 +214,7 @@ pub struct Facts<'a> {
     pub trace: &'a str,
     /// The build before it: see [`previous`].
     pub previous: Option<(&'a BuildSummary, Outcome)>,
-    /// What happened in it so far; only ends of steps and of the build count.
+    /// What happened in it so far; only ends of steps and of the build count, and annotations.
     pub events: &'a [v1::Event],
     /// The last that the failing step printed: see [`failing_step`].
     pub log_tail: Option<&'a [u8]>,
@@ -251,6 +255,7 @@ impl Facts<'_> {
         let (summary, plan) = (self.summary, self.plan);
         let texts = |pairs: &mut dyn Iterator<Item = (String, String)>| pairs.collect();
         let (steps, steps_left_out) = self.steps();
+        let (annotations, annotations_left_out) = self.annotations();
         let tail = failing_step(self.events).zip(self.log_tail);
         Snapshot {
             v: 1,
@@ -274,6 +279,8 @@ impl Facts<'_> {
             }),
             steps,
             steps_left_out,
+            annotations,
+            annotations_left_out,
             failure: tail.map(|(step, tail)| SnapshotFailure {
                 step: step.to_owned(),
                 log_tail: last_lines(tail),
@@ -285,23 +292,45 @@ impl Facts<'_> {
     fn steps(&self) -> (Vec<SnapshotStep>, usize) {
         let mut steps: Vec<SnapshotStep> = self.events.iter().filter_map(step).collect();
         let all = steps.len();
-        let size =
-            |step: &SnapshotStep| serde_json::to_string(step).map_or(0, |json| json.len() + 1);
         if steps.iter().map(size).sum::<usize>() > MOST_STEPS {
             steps.retain(|step| step.outcome != v1::StepOutcome::Succeeded || step.flaky);
             // What failed must not be left out for what was only skipped after it.
             let skipped = |step: &SnapshotStep| step.outcome == v1::StepOutcome::Skipped;
             steps.sort_by_key(skipped);
-            let sizes = steps.iter().scan(0, |sum, step| {
-                *sum += size(step);
-                Some(*sum)
-            });
-            let fitting = sizes.take_while(|sum| *sum <= MOST_STEPS).count();
-            steps.truncate(fitting);
+            keep_fitting(&mut steps, MOST_STEPS);
         }
         let left_out = all - steps.len();
         (steps, left_out)
     }
+
+    /// What the steps point at, errors first, and how much of it is left out.
+    fn annotations(&self) -> (Vec<Annotation>, usize) {
+        let annotations = self.events.iter().filter_map(|event| match event {
+            v1::Event::Annotation(annotation) => Some((**annotation).clone()),
+            _ => None,
+        });
+        let mut annotations: Vec<Annotation> = annotations.collect();
+        let all = annotations.len();
+        annotations.sort_by_key(|annotation| annotation.level);
+        keep_fitting(&mut annotations, MOST_ANNOTATIONS);
+        let left_out = all - annotations.len();
+        (annotations, left_out)
+    }
+}
+
+/// How long an item of a list is in JSON, in bytes.
+fn size(item: &impl Serialize) -> usize {
+    serde_json::to_string(item).map_or(0, |json| json.len() + 1)
+}
+
+/// Keeps as many of the first items as fit into so many bytes of JSON.
+fn keep_fitting(items: &mut Vec<impl Serialize>, most: usize) {
+    let sizes = items.iter().scan(0, |sum, item| {
+        *sum += size(item);
+        Some(*sum)
+    });
+    let fitting = sizes.take_while(|sum| *sum <= most).count();
+    items.truncate(fitting);
 }
 
 fn end(event: &v1::Event, at: Timestamp) -> Option<SnapshotEnd> {

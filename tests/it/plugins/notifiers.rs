@@ -74,7 +74,14 @@ pub(super) fn webhook_grants(origin: &str) -> String {
 #[test]
 fn a_webhook_hears_of_a_failure_signed_and_again_if_it_was_busy() {
     let env = TestEnv::new(
-        "[steps]\nbad = 'echo one; echo why; exit 3'\n[pipelines]\nbuild = { steps = [\"bad\"] }\n[notify.team]\nuses = \"webhook\"\n",
+        "[steps]\nbad = 'echo one; echo why; exit 3'\n\
+         [steps.tests]\nuses = \"junit\"\nwith = { files = [\"r.xml\"], fail-on-failure = false }\n\
+         [pipelines]\nbuild = { steps = [\"tests\", \"bad\"] }\n[notify.team]\nuses = \"webhook\"\n",
+    );
+    env.write("b.py", "\n".repeat(7));
+    env.write(
+        "r.xml",
+        "<testsuite name='a'><testcase name='t' file='b.py' line='7'><failure message='no'/></testcase></testsuite>",
     );
     let (origin, receiver) = listen(["503 Busy", "204 Done"]);
     write_grants(&env, &webhook_grants(&origin));
@@ -96,6 +103,15 @@ fn a_webhook_hears_of_a_failure_signed_and_again_if_it_was_busy() {
         assert_eq!(
             body["data"]["failure"],
             json!({ "step": "bad", "log_tail": "one\nwhy" })
+        );
+        let annotation = &body["data"]["annotations"][0];
+        assert_eq!(
+            (
+                &annotation["level"],
+                &annotation["file"],
+                &annotation["line"]
+            ),
+            (&json!("error"), &json!("b.py"), &json!(7))
         );
     }
     let id = |request: &str| {

@@ -252,6 +252,41 @@ fn a_snapshot_of_a_huge_build_keeps_what_failed_and_stays_small() {
     assert!(serde_json::to_string(&body).unwrap().len() < 256 << 10);
 }
 
+#[test]
+fn a_snapshot_has_the_annotations_that_fit_and_errors_come_first() {
+    let (_, plan) = planned("build");
+    let build = summary('b', 1, None);
+    let annotation = |level, message: &str| {
+        v1::Event::Annotation(Box::new(Annotation {
+            step: "lint".to_owned(),
+            r#try: 1,
+            level,
+            message: message.to_owned(),
+            title: None,
+            file: Some("src/a.rs".to_owned()),
+            line: Some(3),
+            column: None,
+            end_line: None,
+        }))
+    };
+    let long = "\u{1}".repeat(2_000);
+    let events = [
+        annotation(v1::Level::Notice, &long),
+        annotation(v1::Level::Warning, "two"),
+        annotation(v1::Level::Error, "one"),
+        annotation(v1::Level::Notice, &long),
+    ];
+    let body = facts(&build, &plan, &events)
+        .event(Moment::Started, Timestamp(0))
+        .body;
+    let told: Vec<&str> = body.annotations.iter().map(|told| &*told.message).collect();
+    assert_eq!(told, ["one", "two", &long]);
+    assert_eq!(body.annotations_left_out, 1);
+    let first = serde_json::to_value(&body.annotations[0]).unwrap();
+    let expected = json!({ "step": "lint", "try": 1, "level": "error", "message": "one", "file": "src/a.rs", "line": 3 });
+    assert_eq!(first, expected);
+}
+
 #[test_case(b"short", "short"; "whole")]
 #[test_case(&[b"x".repeat(MOST_TAIL), b"\nlast\n".to_vec()].concat(), "last\n"; "from a line on")]
 #[test_case(b"a\xffb", "a\u{fffd}b"; "not UTF-8")]

@@ -1,6 +1,6 @@
 //! A build as notifiers are told of it: a snapshot and not a delta, because nobody promises them every event.
 
-use super::{Counts, Exit, Outcome, StepOutcome, is_false};
+use super::{Annotation, Counts, Exit, Outcome, StepOutcome, is_false};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -49,6 +49,12 @@ pub struct Snapshot {
     /// How many steps that are done are not in `steps`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub steps_left_out: usize,
+    /// What its steps point at in the code, errors first, as far as it fits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<Annotation>,
+    /// How many annotations are not in `annotations`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub annotations_left_out: usize,
     /// The step that made the build fail, and what it last printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<SnapshotFailure>,
