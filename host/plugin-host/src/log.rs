@@ -155,7 +155,7 @@ impl PluginLog {
             self.rate
         );
         if let Some(line) = self.rate.line() {
-            message.push_str(&format!("; `{line}` in its table allows more"));
+            message.push_str(&format!("; `{line}` in its table of plugins.toml allows more"));
         }
         self.receiver.line(Line {
             level: Level::Warn,
@@ -306,7 +306,7 @@ mod tests {
         let first = kept.0.lock().unwrap()[0].clone();
         assert_eq!(
             first,
-            "500 lines of this plugin were dropped (log-rate: 200 a second); `limits.log-rate = 400` in its table allows more"
+            "500 lines of this plugin were dropped (log-rate: 200 a second); `limits.log-rate = 400` in its table of plugins.toml allows more"
         );
         assert_eq!(
             count(),

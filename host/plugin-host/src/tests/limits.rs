@@ -168,7 +168,7 @@ async fn a_flood_of_lines_is_counted_and_dropped() {
     let lines = messages.len();
     assert!((1_000..2_000).contains(&lines), "{lines} lines arrived");
     let last = messages.last().unwrap();
-    let told = "lines of this plugin were dropped (log-rate: 200 a second); `limits.log-rate = 400` in its table allows more";
+    let told = "lines of this plugin were dropped (log-rate: 200 a second); `limits.log-rate = 400` in its table of plugins.toml allows more";
     assert!(last.ends_with(told), "{last}");
 }
 
