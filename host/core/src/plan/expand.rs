@@ -15,7 +15,7 @@ use crate::{
 use indexmap::IndexMap;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
+    de::{Error as _, MapAccess, SeqAccess, Visitor},
 };
 use std::{
     collections::BTreeSet,
@@ -95,7 +95,8 @@ struct Answer {
     steps: IndexMap<String, serde_json::Value>,
 }
 
-/// A map none of whose keys stands twice. JSON leaves open what is meant then, and one of two steps would be lost.
+/// The steps of an answer, in their order. No key stands twice, here or below: JSON leaves open what is meant then, and one of two steps
+/// would be lost.
 fn each_once<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<IndexMap<String, serde_json::Value>, D::Error> {
@@ -108,19 +109,81 @@ fn each_once<'de, D: Deserializer<'de>>(
             f.write_str("a map")
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut steps = IndexMap::new();
-            while let Some((name, step)) = map.next_entry::<String, serde_json::Value>()? {
-                if steps.contains_key(&name) {
-                    return Err(A::Error::custom(format!("the step {name:?} stands twice")));
-                }
-                steps.insert(name, step);
-            }
-            Ok(steps)
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            entries(map)
         }
     }
 
     from.deserialize_map(Steps)
+}
+
+/// The entries of a map none of whose keys stands twice.
+fn entries<'de, A: MapAccess<'de>>(
+    mut map: A,
+) -> Result<IndexMap<String, serde_json::Value>, A::Error> {
+    let mut entries = IndexMap::new();
+    while let Some((name, Once(value))) = map.next_entry::<String, Once>()? {
+        if entries.contains_key(&name) {
+            return Err(A::Error::custom(format!("{name:?} stands twice")));
+        }
+        entries.insert(name, value);
+    }
+    Ok(entries)
+}
+
+/// A value in which no key stands twice.
+struct Once(serde_json::Value);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(OnceVisitor).map(Self)
+    }
+}
+
+struct OnceVisitor;
+
+impl<'de> Visitor<'de> for OnceVisitor {
+    type Value = serde_json::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Self::Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(Once(item)) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Self::Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Ok(Self::Value::Object(entries(map)?.into_iter().collect()))
+    }
 }
 
 /// The step that an answer is for.

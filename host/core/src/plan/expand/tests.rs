@@ -225,7 +225,8 @@ fn a_planner_calls_itself_self_and_other_plugins_by_their_names() {
 
 #[test_case("nonsense", "is not {\"steps\""; "not JSON")]
 #[test_case(r#"{"steps": []}"#, "is not {\"steps\""; "a list")]
-#[test_case(r#"{"steps": {"a": "x", "b": "y", "a": "z"}}"#, "the step \"a\" stands twice"; "one name for two")]
+#[test_case(r#"{"steps": {"a": "x", "b": "y", "a": "z"}}"#, "\"a\" stands twice"; "one name for two")]
+#[test_case(r#"{"steps": {"a": {"env": [{"A": "1", "A": "2"}], "run": "x"}}}"#, "\"A\" stands twice"; "one key for two, further in")]
 #[test_case(r#"{"steps": {"a": null}}"#, "null in the step \"a\""; "null")]
 #[test_case(r#"{"steps": {"a b": "x"}}"#, "cannot be the name of a step"; "name")]
 #[test_case(r#"{"steps": {"a": {"run": "x", "timout": "1s"}}}"#, "unknown key `timout`"; "unknown key")]
