@@ -21,7 +21,10 @@ use std::{
     io::Write,
     os::unix::fs::FileExt,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -36,21 +39,39 @@ const PIECE: u64 = 256 * 1024;
 /// How much of what was sent a placeholder may reach back into, in every encoding in which one is looked for.
 const OVERLAP: usize = 512;
 
-/// When something was last sent.
+/// How far a request was sent. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Progress(Arc<Mutex<Instant>>);
+pub(super) struct Progress(Arc<Sending>);
+
+struct Sending {
+    last: Mutex<Instant>,
+    is_whole: AtomicBool,
+}
 
 impl Progress {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+        Self(Arc::new(Sending {
+            last: Mutex::new(Instant::now()),
+            is_whole: AtomicBool::new(false),
+        }))
     }
 
+    /// When something was last sent.
     pub(super) fn last(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn advance(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn finish(&self) {
+        self.0.is_whole.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether all of the body was sent: a server may answer before that, and never take the rest.
+    fn is_whole(&self) -> bool {
+        self.0.is_whole.load(Ordering::Relaxed)
     }
 }
 
@@ -87,6 +108,9 @@ impl Outbound {
             secrets,
             seen: Vec::new(),
         });
+        if length == Some(0) {
+            progress.finish();
+        }
         Self {
             body,
             left: length,
@@ -104,6 +128,9 @@ impl Outbound {
             *left = left.checked_sub(length).ok_or_else(|| {
                 Failure::invalid("http.body", "the body is longer than its `content-length`")
             })?;
+            if *left == 0 {
+                self.progress.finish();
+            }
         }
         self.room = self
             .room
@@ -144,7 +171,10 @@ impl Body for Outbound {
                 "http.body",
                 "the body is shorter than its `content-length`",
             ))),
-            None => None,
+            None => {
+                self.progress.finish();
+                None
+            }
             Some(Err(failure)) => Some(Err(failure)),
             Some(Ok(frame)) => Some(match frame.into_data() {
                 Ok(data) => self.check(&data).map(|()| Frame::data(data)),
@@ -292,7 +322,7 @@ pub(super) fn compress(body: &[u8]) -> Vec<u8> {
     encoder.finish().expect("memory takes everything")
 }
 
-/// The body of an answer. When it was read to its end, the connection is free for the next request.
+/// The body of an answer. When it was read to its end, and the request was sent to its own, the connection is free for the next one.
 pub(super) struct Received {
     body: Incoming,
     source: Option<Source>,
@@ -304,9 +334,12 @@ pub(super) struct Received {
     origin: Origin,
 }
 
-struct Source {
-    connection: Connection,
-    pool: Arc<Pool>,
+/// Where an answer comes from.
+pub(super) struct Source {
+    pub(super) connection: Connection,
+    pub(super) pool: Arc<Pool>,
+    /// Of the request.
+    pub(super) progress: Progress,
 }
 
 /// What a body may cost.
@@ -359,13 +392,12 @@ impl Received {
     pub(super) fn new(
         body: Incoming,
         origin: Origin,
-        connection: Connection,
-        pool: Arc<Pool>,
+        source: Source,
         allowance: Allowance,
     ) -> Self {
         let mut received = Self {
             body,
-            source: Some(Source { connection, pool }),
+            source: Some(source),
             room: allowance.bytes,
             silent_until: Box::pin(sleep_until(allowance.between.begin().at)),
             deadline: allowance.deadline.map(|end| Box::pin(sleep_until(end.at))),
@@ -387,8 +419,10 @@ impl Received {
     }
 
     fn finish(&mut self) {
-        if let Some(Source { connection, pool }) = self.source.take() {
-            pool.give_back(&self.origin, connection);
+        if let Some(source) = self.source.take()
+            && source.progress.is_whole()
+        {
+            source.pool.give_back(&self.origin, source.connection);
         }
     }
 

@@ -25,7 +25,7 @@ use tokio::{
     net::TcpStream,
     sync::OnceCell,
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
@@ -206,6 +206,9 @@ pub(super) struct Pool {
 /// How long a connection is kept: less than any known server keeps one (Node 5 s), so that a request seldom meets its end.
 const KEPT: Duration = Duration::from_secs(4);
 
+/// How long a free connection may take to be ready, which it is as soon as its task had its turn.
+const PROMPT: Duration = Duration::from_millis(100);
+
 /// How many are kept for one origin: as many as a plugin has requests under way, and for how many origins.
 const MOST_KEPT: usize = 8;
 const MOST_ORIGINS: usize = 64;
@@ -216,7 +219,8 @@ impl Pool {
     pub(super) async fn take(&self, origin: &Origin, addresses: &[IpAddr]) -> Option<Connection> {
         loop {
             let mut connection = self.take_any(origin, addresses)?;
-            if connection.sender.ready().await.is_ok() {
+            // One whose last bytes the server does not take would keep us waiting for ever.
+            if let Ok(Ok(())) = timeout(PROMPT, connection.sender.ready()).await {
                 return Some(connection);
             }
         }

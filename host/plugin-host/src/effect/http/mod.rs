@@ -16,7 +16,7 @@ pub use connect::Trust;
 pub use resolve::{Resolve, SystemResolver};
 
 use self::{
-    body::{Allowance, Deadline, FileBody, Outbound, Progress, Received, compress},
+    body::{Allowance, Deadline, FileBody, Outbound, Progress, Received, Source, compress},
     connect::{Connection, Pool, Tls, connect},
     resolve::Resolver,
 };
@@ -218,8 +218,12 @@ impl Egress {
         let (answer, connection) = exchange.carry_out(request).await?;
         let (head, body) = answer.into_parts();
         check_answer(origin, &head)?;
-        let pool = Arc::clone(&self.sender.pool);
-        let body = Received::new(body, origin.clone(), connection, pool, allowance);
+        let source = Source {
+            connection,
+            pool: Arc::clone(&self.sender.pool),
+            progress: exchange.progress,
+        };
+        let body = Received::new(body, origin.clone(), source, allowance);
         Ok(Response::from_parts(head, body))
     }
 

@@ -651,6 +651,27 @@ async fn a_server_that_takes_nothing_costs_no_more_than_patience() {
 }
 
 #[tokio::test]
+async fn a_server_that_answers_before_it_took_all_keeps_the_next_request_from_nothing() {
+    let busy = odd(|mut stream| async move {
+        let answer = b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let url = format!("http://{busy}");
+    let services = services(&url, Setting::default());
+    let large = vec![b'x'; 12 << 20];
+    let both = async {
+        for _ in 0..2 {
+            let answer = exchange(&services, post(&*url, &large)).await.unwrap();
+            assert_eq!(answer.status, 503);
+        }
+    };
+    let both = tokio::time::timeout(Duration::from_secs(10), both).await;
+    both.expect("the second has a connection of its own");
+}
+
+#[tokio::test]
 async fn an_answer_that_drips_ends_at_the_total_and_one_that_stops_at_once() {
     async fn begin(stream: &mut TcpStream) {
         let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";
