@@ -95,7 +95,19 @@ fn is_control(byte: u8) -> bool {
 impl Masker {
     /// Prepares to hide these secrets, each a name and a value, and says which ones it will not hide.
     pub fn new<N: AsRef<str>, V: AsRef<[u8]>>(secrets: &[(N, V)]) -> (Self, Vec<TooShort>) {
+        Self::with_plain(secrets, &[])
+    }
+
+    /// The same, and hides further texts as they are and in JSON, in no other encoding: each costs as much as it is long, and not some
+    /// fifty times that.
+    pub fn with_plain<N: AsRef<str>, V: AsRef<[u8]>>(
+        secrets: &[(N, V)],
+        plain: &[&[u8]],
+    ) -> (Self, Vec<TooShort>) {
         let mut patterns = BTreeSet::new();
+        for text in plain {
+            encodings::add_plain(text, &mut patterns);
+        }
         let mut too_short = Vec::new();
         for (name, value) in secrets {
             if !encodings::add_patterns(value.as_ref(), &mut patterns) {

@@ -63,7 +63,8 @@ pub(crate) struct Held {
 
 struct Inner {
     secrets: secrets::Secrets,
-    masker: Arc<Masker>,
+    /// What hides them, once somebody asked for it.
+    masker: Option<Arc<Masker>>,
 }
 
 impl Held {
@@ -76,12 +77,10 @@ impl Held {
                 Err(error) => drop(unset.insert(name.clone(), error.clone())),
             }
         }
-        let secrets = secrets::Secrets::new(bound);
-        let (masker, _) = secrets.masker();
         Self {
             inner: Mutex::new(Inner {
-                secrets,
-                masker: Arc::new(masker),
+                secrets: secrets::Secrets::new(bound),
+                masker: None,
             }),
             unset,
         }
@@ -202,8 +201,7 @@ impl Secrets for Held {
             let random = random()?;
             let mut inner = self.inner();
             let placeholder = inner.secrets.adopt(&value, &to, random)?;
-            let (masker, _) = inner.secrets.masker();
-            inner.masker = Arc::new(masker);
+            inner.masker = None;
             Ok(placeholder)
         })
     }
@@ -252,7 +250,8 @@ impl Secrets for Held {
     }
 
     fn masker(&self) -> Arc<Masker> {
-        Arc::clone(&self.inner().masker)
+        let Inner { secrets, masker } = &mut *self.inner();
+        Arc::clone(masker.get_or_insert_with(|| Arc::new(secrets.masker().0)))
     }
 }
 

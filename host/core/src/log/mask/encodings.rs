@@ -35,6 +35,16 @@ pub(super) fn add_patterns(value: &[u8], patterns: &mut Patterns) -> bool {
     true
 }
 
+/// Adds a text as it is and in JSON, if it is long enough.
+pub(super) fn add_plain(text: &[u8], patterns: &mut Patterns) {
+    if text.len() >= MIN_SECRET {
+        add_lines(text, patterns);
+        if let Ok(text) = str::from_utf8(text) {
+            add_json(text, patterns);
+        }
+    }
+}
+
 fn trim_line_ends(mut text: &[u8]) -> &[u8] {
     while let [b'\r' | b'\n', rest @ ..] | [rest @ .., b'\r' | b'\n'] = text {
         text = rest;

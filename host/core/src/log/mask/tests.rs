@@ -48,6 +48,13 @@ fn a_secret_is_hidden(secret: &str, text: &str, expected: &str) {
 }
 
 #[test]
+fn a_plain_text_is_hidden_as_it_is_and_in_json_only() {
+    let (masker, _) = Masker::with_plain(&[("A", "secret-1")], &[b"plain/text", b"short"]);
+    let shown = masker.text("plain/text plain\\/text cGxhaW4vdGV4dA== short secret-1".to_owned());
+    assert_eq!(shown, "*** *** cGxhaW4vdGV4dA== short ***");
+}
+
+#[test]
 fn base64_that_is_broken_into_lines_is_hidden() {
     let secret: String = ('!'..='~').cycle().take(200).collect();
     let (masker, _) = Masker::new(&[("KEY", &secret)]);

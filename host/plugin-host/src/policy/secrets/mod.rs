@@ -150,9 +150,18 @@ struct Meaning {
     name: String,
     value: Vec<u8>,
     to: Vec<Origin>,
-    uses: SecretUse,
+    uses: Sent,
     /// Whether nothing may stand beside it.
     whole: bool,
+}
+
+/// Where in a request a placeholder may stand.
+#[derive(Clone)]
+enum Sent {
+    /// Where it was granted.
+    As(SecretUse),
+    /// In any header: it stands for a token that was just received, the server's own.
+    InHeaders,
 }
 
 /// The secrets of one instance, and the placeholders that it was given.
@@ -169,6 +178,10 @@ const MOST_PLACEHOLDERS: usize = 256;
 
 /// The longest token that can be adopted; no server takes a longer header.
 const MAX_ADOPTED: usize = 16 * 1024;
+/// How long all of them may be together, and how long those together that are hidden in every encoding, the first ones: what hides them
+/// is the host's memory, and each of their bytes is some fifty there.
+const ALL_ADOPTED: usize = 32 * 1024;
+const ENCODED_ADOPTED: usize = 2 * 1024;
 
 impl Secrets {
     /// The secrets of a fresh instance, by the plugin's names for them.
@@ -195,7 +208,7 @@ impl Secrets {
             name: shown(name),
             value: bound.value.clone(),
             to: bound.to.clone(),
-            uses: bound.uses.clone(),
+            uses: Sent::As(bound.uses.clone()),
             whole: false,
         };
         self.register(meaning, random)
@@ -231,10 +244,10 @@ impl Secrets {
             name: shown(password),
             value: format!("Basic {}", keys::to_base64(&pair)).into_bytes(),
             to: bound.to.clone(),
-            uses: SecretUse {
+            uses: Sent::As(SecretUse {
                 headers: vec![AUTHORIZATION.to_owned()],
                 ..SecretUse::default()
-            },
+            }),
             whole: true,
         };
         self.register(meaning, random)
@@ -258,11 +271,18 @@ impl Secrets {
             name: "adopted".to_owned(),
             value: value.as_bytes().to_vec(),
             to: vec![origin],
-            uses: SecretUse::default(),
+            uses: Sent::InHeaders,
             whole: false,
         };
+        let is_known = self.adopted.iter().any(|known| known == value.as_bytes());
+        let known: usize = self.adopted.iter().map(Vec::len).sum();
+        if !is_known && known + value.len() > ALL_ADOPTED {
+            return Err(SecretError::Invalid(
+                "the tokens that one instance adopts have at most 32 KiB together",
+            ));
+        }
         let placeholder = self.register(meaning, random)?;
-        if !self.adopted.iter().any(|known| known == value.as_bytes()) {
+        if !is_known {
             self.adopted.push(value.as_bytes().to_vec());
         }
         Ok(placeholder)
@@ -284,14 +304,22 @@ impl Secrets {
         })
     }
 
-    /// What hides all values, adopted ones too, in whatever the plugin says; with those that are too short to be hidden.
+    /// What hides all values, adopted ones too, in whatever the plugin says; with those that are too short to be hidden. Many or long
+    /// adopted ones are hidden as they are and in JSON only.
     pub fn masker(&self) -> (Masker, Vec<TooShort>) {
         let bound = self
             .bound
             .iter()
             .map(|(name, bound)| (name.as_str(), &bound.value));
-        let adopted = self.adopted.iter().map(|value| ("adopted", value));
-        Masker::new(&bound.chain(adopted).collect::<Vec<_>>())
+        let mut sum = 0;
+        let (encoded, plain): (Vec<&Vec<u8>>, Vec<&Vec<u8>>) =
+            self.adopted.iter().partition(|value| {
+                sum += value.len();
+                sum <= ENCODED_ADOPTED
+            });
+        let encoded = encoded.into_iter().map(|value| ("adopted", value));
+        let plain: Vec<&[u8]> = plain.into_iter().map(Vec::as_slice).collect();
+        Masker::with_plain(&bound.chain(encoded).collect::<Vec<_>>(), &plain)
     }
 
     fn bound(&self, name: &str) -> Result<&Bound, SecretError> {

@@ -3,7 +3,7 @@
 //! Everything that is sent is looked at: what is a known placeholder in a granted place towards a granted origin is replaced, and what
 //! is anything else of a placeholder refuses the whole request.
 
-use super::{Meaning, SecretError, Secrets, place};
+use super::{Meaning, SecretError, Secrets, Sent, place};
 use crate::policy::host::Origin;
 use std::borrow::Cow;
 
@@ -87,9 +87,7 @@ impl Secrets {
     fn header(&self, name: &str, value: &[u8], origin: &Origin) -> Result<Vec<u8>, SecretError> {
         let name = name.to_ascii_lowercase();
         self.replace(value, origin, HEADER, |meaning| {
-            // A token that was just received has no grant, so no headers either: it is the server's own, and goes to no other.
-            let is_adopted = meaning.uses == Default::default();
-            if !is_adopted && !meaning.uses.headers.contains(&name) {
+            if matches!(&meaning.uses, Sent::As(uses) if !uses.headers.contains(&name)) {
                 return Err(not_for(meaning, "this header"));
             }
             if meaning.whole && value.len() != place::PREFIX.len() + place::DIGITS {
@@ -113,7 +111,7 @@ impl Secrets {
 
     fn path(&self, path: &str, origin: &Origin) -> Result<String, SecretError> {
         let replaced = self.replace(path.as_bytes(), origin, PATH, |meaning| {
-            if !meaning.uses.path {
+            if !matches!(&meaning.uses, Sent::As(uses) if uses.path) {
                 return Err(not_for(meaning, PATH));
             }
             // The secret of a Slack webhook has slashes, which part it; but it must not lead up and out of the granted path.
@@ -145,7 +143,7 @@ impl Secrets {
             };
         }
         self.replace(body, request.origin, BODY, |meaning| {
-            if !meaning.uses.body {
+            if !matches!(&meaning.uses, Sent::As(uses) if uses.body) {
                 return Err(not_for(meaning, BODY));
             }
             match kind {

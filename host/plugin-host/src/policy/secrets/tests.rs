@@ -283,6 +283,22 @@ fn an_adopted_token_is_masked_and_goes_home_only() {
 }
 
 #[test]
+fn adopted_tokens_are_hidden_however_many_there_are_and_cost_only_so_much() {
+    let mut secrets = Secrets::new(BTreeMap::new());
+    let token = |letter: &str| letter.repeat(15 * 1024);
+    for (random, value) in ["first-token", &token("a"), &token("b")].iter().enumerate() {
+        secrets.adopt(value, HOME, random as u128).unwrap();
+    }
+    assert!(secrets.adopt(&token("c"), HOME, 3).is_err());
+    secrets.adopt(&token("b"), HOME, 4).unwrap();
+    let (masker, _) = secrets.masker();
+    let hidden = |text: &str| masker.text(text.to_owned());
+    assert_eq!(hidden("first-token"), "***");
+    assert_eq!(hidden("Zmlyc3QtdG9rZW4="), "***", "in base64");
+    assert_eq!(hidden(&format!("x{}", token("b"))), "x***");
+}
+
+#[test]
 fn every_value_is_masked_and_a_short_one_is_told() {
     let bound = |value: &[u8]| Bound::new("x", &effective(&["hmac"], None, None), value).unwrap();
     let secrets = Secrets::new(
