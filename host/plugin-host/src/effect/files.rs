@@ -15,7 +15,7 @@ use crate::{
     failure::{Failure, FailureKind},
     policy::{
         fault::shown,
-        files::{Access, FILES, FilesRule, InvalidPath, Patterns, WorkspacePath},
+        files::{Access, DEEPEST, FILES, FilesRule, InvalidPath, Patterns, WorkspacePath},
     },
     service::{Answer, FileInfo, Files},
 };
@@ -30,7 +30,7 @@ use std::{
     os::{fd::AsFd, unix::fs::FileExt},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -40,9 +40,6 @@ const MOST_READ: u64 = 16 * 1024 * 1024;
 
 /// The most paths on a page of `glob`.
 const MOST_FOUND: u32 = 10_000;
-
-/// How deep folders are looked into: each level holds a descriptor.
-const DEEPEST: usize = 200;
 
 /// How much is digested at once.
 const PIECE: usize = 256 * 1024;
@@ -177,16 +174,22 @@ impl Folders {
 
     /// Begins a file anew, and the folders above it.
     pub(crate) fn create(&self, path: &str) -> Result<File, Failure> {
-        let (root, below) = self.find(path, Want::Write)?;
-        let file = self.making(path, quota::missing(&root.dir, below.as_str()), || {
-            root.make_parents(&below)
-                .map_err(|error| failure(path, &error))?;
-            root.open_to_write(path, &below, true)
-        })?;
+        let _turn = self.turn(path);
+        let file = self.open_or_make(path)?;
         let size = file.metadata().map_or(0, |metadata| metadata.len());
         file.set_len(0).map_err(|error| failure(path, &error))?;
         self.give_back(path, size);
         Ok(file)
+    }
+
+    /// Opens a file to write, which is made if need be, with the folders above it.
+    fn open_or_make(&self, path: &str) -> Result<File, Failure> {
+        let (root, below) = self.find(path, Want::Write)?;
+        self.making(path, quota::missing(&root.dir, below.as_str()), || {
+            root.make_parents(&below)
+                .map_err(|error| failure(path, &error))?;
+            root.open_to_write(path, &below, true)
+        })
     }
 
     /// Begins a file that is there only when it is whole.
@@ -237,7 +240,7 @@ impl Folders {
                 "{} is no path of this plugin: {error}",
                 shown(path)
             )),
-            InvalidPath::TooLong | InvalidPath::Nul => {
+            InvalidPath::TooLong | InvalidPath::TooDeep | InvalidPath::Nul => {
                 Failure::invalid("fs.path", format!("{}: {error}", shown(path)))
             }
         })?;
@@ -302,6 +305,11 @@ impl Folders {
         }
     }
 
+    /// The right to change files of a folder that stays, until it is dropped: what is counted is what was there.
+    fn turn(&self, path: &str) -> Option<MutexGuard<'_, ()>> {
+        self.quota(path).map(|(_, quota)| quota.turn())
+    }
+
     /// Takes back from the count what is gone.
     fn give_back(&self, path: &str, bytes: u64) {
         if let Some((_, quota)) = self.quota(path) {
@@ -348,8 +356,9 @@ impl Folders {
     }
 
     fn write_part(&self, path: &str, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
+        let _turn = self.turn(path);
         let file = if offset == 0 {
-            self.create(path)?
+            self.open_or_make(path)?
         } else {
             let (root, below) = self.find(path, Want::Write)?;
             root.open_to_write(path, &below, false)?
@@ -366,12 +375,19 @@ impl Folders {
             return Err(Failure::invalid("fs.offset", message));
         }
         let end = offset.saturating_add(bytes.len() as u64);
+        // Before anything is cut off: what finds no room leaves the file as it was.
         self.reserve(path, end.saturating_sub(size))?;
-        file.write_all_at(bytes, offset).map_err(|error| {
+        let begin = || if offset == 0 { file.set_len(0) } else { Ok(()) };
+        let written = begin().and_then(|()| file.write_all_at(bytes, offset));
+        written.map_err(|error| {
             // How much of it is there is for the disk to say.
             self.count_anew();
             failure(path, &error)
-        })
+        })?;
+        if offset == 0 {
+            self.give_back(path, size.saturating_sub(end));
+        }
+        Ok(())
     }
 
     fn digest_part(
@@ -502,6 +518,8 @@ impl Draft {
 
     /// Puts it in its place.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        let folders = self.folders.clone();
+        let _turn = folders.turn(&self.path);
         let replaced = self.dir.symlink_metadata(&self.file_name).ok();
         let replaced = replaced.filter(|metadata| metadata.is_file());
         self.dir

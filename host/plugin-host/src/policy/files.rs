@@ -94,6 +94,9 @@ impl FilesRule {
 /// The longest path, in bytes; what systems take.
 pub const MAX_PATH: usize = 4096;
 
+/// How many names a path has at most, and how deep folders are looked into: each level holds a descriptor.
+pub(crate) const DEEPEST: usize = 200;
+
 /// The longest name of a file, in bytes.
 const MAX_COMPONENT: usize = 255;
 
@@ -113,6 +116,9 @@ pub enum InvalidPath {
     /// It is longer than systems take.
     #[error("it is too long")]
     TooLong,
+    /// It leads deeper than anything is looked for.
+    #[error("it leads more than {DEEPEST} folders deep")]
+    TooDeep,
     /// It has a NUL byte.
     #[error("it holds a NUL byte")]
     Nul,
@@ -141,6 +147,9 @@ impl WorkspacePath {
             .split('/')
             .filter(|name| !matches!(*name, "" | "."))
             .collect();
+        if names.len() > DEEPEST {
+            return Err(InvalidPath::TooDeep);
+        }
         Ok(Self(names.join("/")))
     }
 
@@ -329,6 +338,13 @@ mod tests {
             WorkspacePath::parse(&"a/".repeat(2049)),
             Err(InvalidPath::TooLong)
         );
+    }
+
+    #[test]
+    fn a_path_is_as_deep_as_is_looked_for() {
+        assert!(WorkspacePath::parse(&"a/".repeat(200)).is_ok());
+        let deeper = WorkspacePath::parse(&"a/".repeat(201));
+        assert_eq!(deeper, Err(InvalidPath::TooDeep));
     }
 
     #[test_case("**/*.xml", "a/b/c.xml", true)]

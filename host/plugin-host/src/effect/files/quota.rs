@@ -3,17 +3,20 @@
 //! One count for all instances of a plugin in one process, whichever step each runs. What is there is counted once and then kept count
 //! of; whoever knows that something else wrote or removed files says so. What another process writes meanwhile is not known of.
 
-use super::{DEEPEST, failure};
+use super::failure;
 use crate::{
     failure::{Failure, FailureKind},
-    policy::limit::{Limit, Reached},
+    policy::{
+        files::DEEPEST,
+        limit::{Limit, Reached},
+    },
 };
 use cap_std::fs::Dir;
 use std::{
     collections::HashMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// What each file and folder costs besides its bytes: a disk has only so many of them too.
@@ -37,6 +40,7 @@ pub(crate) struct Quota {
     bytes: u64,
     /// What is there, counted when something is written first.
     used: Mutex<Option<u64>>,
+    turn: Mutex<()>,
 }
 
 impl Quota {
@@ -44,7 +48,13 @@ impl Quota {
         Self {
             bytes,
             used: Mutex::default(),
+            turn: Mutex::default(),
         }
+    }
+
+    /// The right to cut or replace files, whose sizes are looked at before and counted after it.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts so many bytes more below this folder, if there is room for them.
@@ -91,7 +101,12 @@ fn size(dir: &Dir, depth: usize) -> io::Result<u64> {
         let entry = entry?;
         let kind = entry.file_type()?;
         sum += ENTRY;
-        if kind.is_dir() && depth < DEEPEST {
+        if kind.is_dir() && depth >= DEEPEST {
+            let message =
+                format!("it has folders more than {DEEPEST} deep, which cannot be counted");
+            return Err(io::Error::other(message));
+        }
+        if kind.is_dir() {
             sum += size(&entry.open_dir()?, depth + 1)?;
         } else if kind.is_file() {
             sum += entry.metadata()?.len();

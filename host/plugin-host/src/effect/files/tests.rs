@@ -514,6 +514,30 @@ async fn a_cache_has_a_quota() {
 }
 
 #[tokio::test]
+async fn what_finds_no_room_leaves_the_file_as_it_was() {
+    let place = Place::new();
+    let folders = place.folders(Access::None);
+    let write = |bytes: &[u8]| folders.write("/cache/a".into(), 0, bytes.to_vec());
+    write(b"old").await.unwrap();
+    let full = write(&vec![b'y'; 10 * ENTRY as usize]).await.unwrap_err();
+    assert_eq!(full.code, "fs.full");
+    assert_eq!(place.text("cache/a"), "old");
+}
+
+#[tokio::test]
+async fn nothing_in_a_cache_is_too_deep_to_be_counted() {
+    let place = Place::new();
+    let folders = place.folders(Access::None);
+    let deep = |depth: usize| format!("/cache/{}f", "d/".repeat(depth));
+    let refused = folders.write(deep(200), 0, Vec::new()).await.unwrap_err();
+    assert_eq!(refused.code, "fs.path");
+    // Somebody else makes one.
+    std::fs::create_dir_all(place.path("cache").join("d/".repeat(202))).unwrap();
+    let full = folders.write(deep(0), 0, Vec::new()).await.unwrap_err();
+    assert!(full.message.contains("more than 200 deep"), "{full}");
+}
+
+#[tokio::test]
 async fn what_a_cache_loses_can_be_used_again() {
     let place = Place::new();
     let folders = place.folders(Access::None);
