@@ -17,14 +17,15 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The longest line; the rest is cut. Stops a plugin from filling the disk with few lines.
+/// The longest line, its fields with it; the rest is cut. Stops a plugin from filling the disk with few lines.
 const LINE: usize = 8 * 1024;
 /// How much of a line is looked at: a secret is hidden before the line is cut, so that no half of one is left at the end.
 const SEEN: usize = 4 * LINE;
 /// How many times as many lines as in a second may come at once: what a stack trace with its surroundings has.
 const BURST: u32 = 5;
-/// Fields of one line.
+/// Fields of one line, and how long the name of one may be.
 const FIELDS: usize = 32;
+const NAME: usize = 64;
 /// How many of the last lines are kept for what is said about a crash.
 const TAIL: usize = 10;
 
@@ -125,13 +126,22 @@ impl PluginLog {
 
     /// Writes a line.
     pub(crate) fn write(&self, level: Level, message: &str, fields: Vec<(String, String)>) {
+        let message = self.shown(message, LINE);
+        let mut room = LINE - message.len();
+        let mut shown = |text: &str, most: usize| {
+            let shown = self.shown(text, most.min(room));
+            room -= shown.len();
+            shown
+        };
         let fields = fields.into_iter().take(FIELDS);
+        let fields = fields.map(|(name, value)| (shown(&name, NAME), shown(&value, LINE)));
+        let fields = fields
+            .filter(|(name, value)| !name.is_empty() || !value.is_empty())
+            .collect();
         let line = Line {
             level,
-            message: self.shown(message, LINE),
-            fields: fields
-                .map(|(name, value)| (self.shown(&name, 64), self.shown(&value, LINE)))
-                .collect(),
+            message,
+            fields,
         };
         let now = Monotonic(self.began.elapsed());
         let mut inner = self.inner();
@@ -155,7 +165,9 @@ impl PluginLog {
             self.rate
         );
         if let Some(line) = self.rate.line() {
-            message.push_str(&format!("; `{line}` in its table of plugins.toml allows more"));
+            message.push_str(&format!(
+                "; `{line}` in its table of plugins.toml allows more"
+            ));
         }
         self.receiver.line(Line {
             level: Level::Warn,
