@@ -203,8 +203,12 @@ impl Catalogue {
     /// # Errors
     ///
     /// When it cannot be had.
-    pub fn get(&self, source: &PluginSource) -> Result<Component, Error> {
-        self.from(None, Origin::File, source, None, Pinning::Adding)
+    pub fn get(
+        &self,
+        name: Option<&PluginName>,
+        source: &PluginSource,
+    ) -> Result<Component, Error> {
+        self.from(name, Origin::File, source, None, Pinning::Adding)
     }
 
     /// What the operator wrote about a plugin of this name.
@@ -342,7 +346,7 @@ impl Catalogue {
             PluginSource::Https(url) => {
                 let bytes = match (pinned, pinning) {
                     (Some(pinned), _) => self.kept(url, pinned, self.limit(name))?,
-                    (None, Pinning::Adding) => fetch(url, limit(None))?,
+                    (None, Pinning::Adding) => fetch(url, self.limit(name))?,
                     (None, Pinning::Required) => return Err(not_pinned(&text, origin).into()),
                 };
                 Ok(Component::new(name.cloned(), origin, text, bytes))

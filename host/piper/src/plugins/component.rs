@@ -213,7 +213,7 @@ pub fn at(path: &Path, limit: u64) -> Result<Component, Error> {
 }
 
 /// What to do about a component that is too large. Whether it has a name is not asked: a file may have been named on the command line.
-fn if_too_large(reached: Reached) -> String {
+pub(super) fn if_too_large(reached: Reached) -> String {
     match reached.line() {
         Some(line) => format!(
             "make it smaller, or write `{line}` into the table of its name in plugins.toml; `piper plugin add` gives a name to a file that has none"

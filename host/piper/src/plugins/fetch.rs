@@ -3,8 +3,9 @@
 //! `curl` does it, as other tools do: it has the machine's proxies and certificates, and piper need not carry a second TLS. Nothing
 //! of a response but its body is looked at.
 
-use super::Error;
+use super::{Error, component::if_too_large};
 use piper_engine::process::tool;
+use piper_plugin_host::policy::limit::{Limit, Reached};
 use std::{ffi::OsStr, io, path::Path};
 
 /// How long it may take in all, in seconds: a slow line, not a server that never ends.
@@ -41,7 +42,10 @@ pub(crate) fn fetch(url: &str, limit: u64) -> Result<Vec<u8>, Error> {
     let output = tool::run("curl", &args, Path::new("/"), &[], most).map_err(|error| {
         failed(match error.kind() {
             io::ErrorKind::NotFound => "`curl` is not on the PATH: install it, or download the file yourself and name its path".to_owned(),
-            io::ErrorKind::FileTooLarge => format!("it is larger than {} MiB", limit >> 20),
+            io::ErrorKind::FileTooLarge => {
+                let reached = Reached::new(Limit::ComponentSize, limit);
+                format!("it is larger than {} MiB: {}", limit >> 20, if_too_large(reached))
+            }
             _ => format!("`curl` cannot be run: {error}"),
         })
     })?;

@@ -71,9 +71,10 @@ impl Budget {
             .ok()
             .and_then(|bytes| Arc::clone(&self.left).try_acquire_many_owned(bytes).ok());
         let more = more.ok_or_else(|| {
+            let held = self.limit - self.left.available_permits();
             Failure::limited(
                 FailureKind::Permanent,
-                Reached::of(Limit::Held, self.limit),
+                Reached::of(Limit::Held, self.limit).wanting(held.saturating_add(bytes) as u64),
                 "too much of requests, commands and answers is held for this plugin already: send, take or drop some before the next",
             )
         })?;

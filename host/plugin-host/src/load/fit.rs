@@ -20,7 +20,7 @@ use wasmtime::{
 /// Test: `the_table_of_exports_is_what_the_contract_says`.
 const CONTRACT: &str = include_str!("exports.txt");
 
-/// A number that another contract does not have, made when piper is compiled: FNV-1a of the table.
+/// A number that changes with the contract, made when piper is compiled: FNV-1a of the table.
 pub(super) const CONTRACT_HASH: u64 = {
     let (mut hash, mut at) = (0xcbf2_9ce4_8422_2325_u64, 0);
     while at < CONTRACT.len() {

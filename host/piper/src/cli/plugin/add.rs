@@ -108,8 +108,12 @@ fn found(
         }
     };
     let source = PluginSource::parse(&args.source).map_err(|fault| fault.into_problem())?;
+    let name = args
+        .name
+        .as_deref()
+        .and_then(|name| PluginName::parse(name).ok());
     let PluginSource::Path(path) = &source else {
-        let component = catalogue.get(&source)?;
+        let component = catalogue.get(name.as_ref(), &source)?;
         return Ok((source, component));
     };
     let path = global
@@ -117,10 +121,6 @@ fn found(
         .as_deref()
         .unwrap_or(Path::new(""))
         .join(path);
-    let name = args
-        .name
-        .as_deref()
-        .and_then(|name| PluginName::parse(name).ok());
     let component = component::at(&path, catalogue.limit(name.as_ref()))?;
     Ok((PluginSource::Path(written(&path, root)?), component))
 }

@@ -177,7 +177,9 @@ impl StateError {
     /// The limit that was reached, if it is one that can be set.
     pub fn limit(&self) -> Option<Reached> {
         match self {
-            Self::TooLarge { most, limit, .. } => limit.map(|limit| Reached::of(limit, *most)),
+            Self::TooLarge {
+                size, most, limit, ..
+            } => limit.map(|limit| Reached::of(limit, *most).wanting(*size as u64)),
             Self::Full { limit } | Self::TooOften { limit, .. } => Some(*limit),
             Self::Conflict { .. } | Self::Invalid(_) | Self::Unavailable(_) => None,
         }

@@ -40,11 +40,11 @@ impl Table {
         self.check(put.key, put.expect)?;
         let old = self.rows.get(put.key).map(|row| weight(put.key, row));
         if old.is_none() && self.rows.len() >= limits.keys {
-            return Err(full(Limit::StateKeys, limits.keys));
+            return Err(full(Limit::StateKeys, limits.keys, limits.keys + 1));
         }
         let total = self.total - old.unwrap_or(0) + put.key.len() + put.value.len();
         if total > limits.total {
-            return Err(full(Limit::State, limits.total));
+            return Err(full(Limit::State, limits.total, total));
         }
         Ok(Row {
             entry: Entry {
@@ -147,8 +147,8 @@ impl Table {
     }
 }
 
-fn full(limit: Limit, most: usize) -> StateError {
-    let limit = Reached::of(limit, most);
+fn full(limit: Limit, most: usize, wanted: usize) -> StateError {
+    let limit = Reached::of(limit, most).wanting(wanted as u64);
     StateError::Full { limit }
 }
 
