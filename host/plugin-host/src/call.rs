@@ -168,7 +168,11 @@ impl Brake {
             () = cancel.cancelled() => Stop::Cancelled,
             () = sleep_until(*started + limits.wall.saturating_sub(limits.warning())) => Stop::Time,
         };
-        let until = self.end().min(Instant::now() + limits.warning());
+        let grace = match why {
+            Stop::Cancelled => limits.grace,
+            Stop::Time => limits.warning(),
+        };
+        let until = self.end().min(Instant::now() + grace);
         *end.lock().unwrap_or_else(PoisonError::into_inner) = until;
         stop.send_replace(Some(why));
         timeout_at(until, work).await.map_err(|_| match why {
@@ -248,6 +252,23 @@ impl<F: Future> Future for Counted<F> {
 mod tests {
     use super::*;
     use std::thread;
+
+    #[tokio::test]
+    async fn a_cancelled_call_has_all_of_its_grace_period() {
+        let limits = Limits {
+            grace: Duration::from_secs(10),
+            wall: Duration::from_secs(11),
+            ..Limits::default()
+        };
+        let (brake, cancel) = (Brake::new(&limits), Cancel::new());
+        let work = async {
+            cancel.cancel();
+            brake.stopped().await;
+            brake.remaining()
+        };
+        let left = brake.drive(&cancel, work).await;
+        assert!(left.is_ok_and(|left| left > Duration::from_secs(9)));
+    }
 
     #[tokio::test]
     async fn what_keeps_a_guest_waiting_is_not_what_it_computes() {

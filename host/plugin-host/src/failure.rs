@@ -60,6 +60,14 @@ impl Failure {
         }
     }
 
+    /// A text of `details`: `path`, `help` and `url` are the contract's, `stack` is the SDK's for JavaScript. It is the guest's, masked but
+    /// not cleaned.
+    pub fn detail(&self, name: &str) -> Option<String> {
+        let details: serde_json::Value = serde_json::from_str(self.details.as_deref()?).ok()?;
+        let text = details[name].as_str()?.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
     /// The host's policy said no.
     pub fn denied(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(FailureKind::Denied, code, message)
@@ -131,6 +139,18 @@ impl CallError {
 mod tests {
     use super::*;
     use crate::policy::limit::TABLE;
+    use test_case::test_case;
+
+    #[test_case(Some(r#"{"stack":"run@plugin.js:8\n"}"#), Some("run@plugin.js:8"))]
+    #[test_case(Some(r#"{"stack":""}"#), None; "an empty one")]
+    #[test_case(Some(r#"{"stack":[1]}"#), None; "no text")]
+    #[test_case(Some("{}"), None; "other details")]
+    #[test_case(None, None; "no details")]
+    fn a_detail_is_there_if_it_says_something(details: Option<&str>, expected: Option<&str>) {
+        let mut failure = Failure::new(FailureKind::Permanent, "exception", "no");
+        failure.details = details.map(str::to_owned);
+        assert_eq!(failure.detail("stack").as_deref(), expected);
+    }
 
     #[test]
     fn every_limit_can_be_said_to_be_reached() {

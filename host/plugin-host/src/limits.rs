@@ -250,8 +250,7 @@ impl Limits {
         }
     }
 
-    /// How long before the end of `wall` a call is asked to stop, and how long it may go on when it is cancelled: the grace period, but
-    /// never most of a short call.
+    /// How long before the end of `wall` a call is asked to stop: the grace period, but never most of a short call.
     pub fn warning(&self) -> Duration {
         self.grace.min(self.wall / 4)
     }

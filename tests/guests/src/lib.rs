@@ -67,6 +67,15 @@ fn failure(kind: FailureKind, code: &str, message: &str) -> Failure {
     }
 }
 
+/// What a plugin answers that finds a mistake in its options.
+fn mistake() -> Failure {
+    let details = r#"{"path": "/options/name", "help": "name somebody else"}"#;
+    Failure {
+        details: Some(details.into()),
+        ..failure(FailureKind::Invalid, "odd.name", "nobody is called so")
+    }
+}
+
 fn passed(message: impl Into<String>) -> Result<Verdict, Failure> {
     Ok(Verdict {
         status: "passed".into(),
@@ -267,6 +276,7 @@ impl step_planner::Guest for Odd {
                 Ok(format!("{now:?} {:?} {chance}", before.elapsed()))
             }
             "spin" => spin(),
+            "mistake" => Err(mistake()),
             "everything" => Ok(call.options),
             other => Ok(format!(
                 "{{\"steps\": {{\"{other}\": {{\"run\": \"true\"}}}}}}"
@@ -326,6 +336,7 @@ impl step_runner::Guest for Odd {
                 passed(format!("{lost} are lost"))
             }
             "count" => hostile::count(&call),
+            "mistake" => Err(mistake()),
             "remember" => {
                 for _ in 0..10 {
                     state::put("remembered", b"x", None, None)?;

@@ -20,9 +20,9 @@ name = "everything"
 role = "planner"
 "#;
 
-const RUNNERS: [&str; 12] = [
+const RUNNERS: [&str; 13] = [
     "hello", "echo", "spin", "panic", "allocate", "wait", "sleep", "escape", "flood", "read",
-    "commands", "remember",
+    "commands", "remember", "mistake",
 ];
 
 const SCHEMA: &str = r#"{ "step-runner": { "hello": {
@@ -212,6 +212,27 @@ fn a_plugin_that_nobody_pinned_does_not_run() {
         .complains("error[P0622]: `./ci/odd.wasm` is not pinned")
         .complains("piper.toml:2:14")
         .complains("piper plugin add ./ci/odd.wasm");
+}
+
+#[test]
+fn a_mistake_that_a_plugin_finds_in_its_options_is_told_with_its_place_and_what_helps() {
+    let env = project("[steps]\na = { uses = \"odd/mistake\", with = { name = \"x\" } }\n");
+    piper(&env, &["exec", "a"])
+        .exits(1)
+        .complains("nobody is called so (odd.name), in its option `name`: name somebody else");
+    let planner = "[[step]]\nname = \"planned\"\nrole = \"planner\"\n";
+    let planner = planner.replace("planned", "mistake");
+    let runner = "[[step]]\nname = \"mistake\"\nrole = \"runner\"\n";
+    let env = TestEnv::new("[steps]\na = { uses = \"odd/mistake\", with = { name = \"x\" } }\n");
+    let manifest = manifest("").replace(runner, &planner);
+    let component = guests::with_section(guests::odd(), "piper:manifest", &manifest);
+    env.write("ci/odd.wasm", component);
+    plugin(&env, &["add", "./ci/odd.wasm"]).finish().succeeds();
+    piper(&env, &["plan", "a"])
+        .exits(2)
+        .complains("the option `name` of `odd`: nobody is called so")
+        .complains("piper.toml:2:")
+        .complains("help: name somebody else");
 }
 
 #[test]

@@ -17,12 +17,21 @@ const FILE: usize = 1 << 10;
 /// Members that say where in a file.
 const WHERE: [&str; 3] = ["line", "column", "end-line"];
 
+/// Where a step works.
+#[derive(Debug, Clone)]
+pub(super) struct Workspace {
+    /// The top of the project on this machine.
+    pub(super) top: PathBuf,
+    /// The folder below it that is the plugin's workspace, if that is not the top itself.
+    pub(super) below: Option<String>,
+}
+
 /// Names the file that an item points at from the top of the project, where whoever reads it stands: the plugin knows only its
-/// workspace, which is the folder `below` the top. Takes away a place that is none, and says so.
-pub(super) fn place(below: Option<&str>, item: &mut Value) -> Option<String> {
+/// workspace. Takes away a place that is none, and says so.
+pub(super) fn place(workspace: &Workspace, item: &mut Value) -> Option<String> {
     let item = item.as_object_mut()?;
     let why = match item.get_mut("file") {
-        Some(Value::String(file)) => match placed(below, file) {
+        Some(Value::String(file)) => match placed(workspace, file) {
             Some(placed) => {
                 *file = placed;
                 return number(item);
@@ -70,14 +79,19 @@ fn number(item: &mut Map<String, Value>) -> Option<String> {
     ))
 }
 
-/// A path from the top of the project, unless it leads out of there. One from the root of the machine is of a tool that knows it.
-fn placed(below: Option<&str>, file: &str) -> Option<String> {
-    let inside = match file.strip_prefix("/workspace") {
-        Some(rest) => rest.strip_prefix('/')?,
-        None => file,
+/// A path from the top of the project, unless it leads out of there. One from the root of the machine is of a tool that ran natively.
+fn placed(workspace: &Workspace, file: &str) -> Option<String> {
+    let mut below = workspace.below.as_deref();
+    let inside = if let Some(rest) = file.strip_prefix("/workspace") {
+        Path::new(rest.strip_prefix('/')?)
+    } else if file.starts_with('/') {
+        below = None;
+        Path::new(file).strip_prefix(&workspace.top).ok()?
+    } else {
+        Path::new(file)
     };
     // It is shown in one line, before what the annotation says.
-    if inside.chars().any(char::is_control) || Path::new(inside).file_name().is_none() {
+    if file.chars().any(char::is_control) || inside.file_name().is_none() {
         return None;
     }
     let mut placed = PathBuf::new();
@@ -156,14 +170,21 @@ mod tests {
         assert_eq!(read("a", 1, &json!([1])), None);
     }
 
+    fn workspace(below: Option<&str>) -> Workspace {
+        Workspace {
+            top: "/home/me/hello".into(),
+            below: below.map(str::to_owned),
+        }
+    }
+
     #[test_case(None, "./src//a.rs", "src/a.rs")]
     #[test_case(Some("docs"), "a.rs", "docs/a.rs")]
     #[test_case(Some("docs"), "../src/./a.rs", "src/a.rs")]
     #[test_case(Some("docs"), "/workspace/a.rs", "docs/a.rs"; "from its own root")]
-    #[test_case(Some("docs"), "/usr/include/a.h", "/usr/include/a.h"; "elsewhere")]
+    #[test_case(Some("docs"), "/home/me/hello/src/a.rs", "src/a.rs"; "from the root of the machine")]
     fn files_are_named_from_the_top(below: Option<&str>, file: &str, expected: &str) {
         let mut item = json!({ "file": file });
-        assert_eq!(place(below, &mut item), None);
+        assert_eq!(place(&workspace(below), &mut item), None);
         assert_eq!(item["file"], expected);
     }
 
@@ -172,13 +193,15 @@ mod tests {
     #[test_case(json!({ "file": "/workspace/../a.rs", "title": "t" }), "is no file below the workspace"; "above its own root")]
     #[test_case(json!({ "file": "/../a.rs", "title": "t" }), "is no file below the workspace"; "above the root of all")]
     #[test_case(json!({ "file": "a.rs\nb.rs:3: error: forged", "line": 3, "title": "t" }), "is no file below the workspace"; "two lines")]
+    #[test_case(json!({ "file": "/etc/passwd", "line": 1, "title": "t" }), "`/etc/passwd` is no file below the workspace"; "elsewhere")]
+    #[test_case(json!({ "file": "/home/me/hello/../a.rs", "title": "t" }), "is no file below the workspace"; "above the top, from the root of the machine")]
     #[test_case(json!({ "file": "", "title": "t" }), "`` is no file"; "nothing")]
     #[test_case(json!({ "file": ".", "title": "t" }), "`.` is no file"; "the workspace itself")]
     #[test_case(json!({ "file": "/workspace", "title": "t" }), "`/workspace` is no file"; "the workspace by its name")]
     #[test_case(json!({ "line": 3, "title": "t" }), "it says where in a file, and has no `file`"; "a line of no file")]
     #[test_case(json!({ "file": 7, "column": 3, "title": "t" }), "has no `file`"; "a file that is no text")]
     fn a_place_that_is_none_is_taken_away_and_told(mut item: Value, why: &str) {
-        let told = place(None, &mut item).unwrap();
+        let told = place(&workspace(None), &mut item).unwrap();
         assert!(told.contains(why), "{told}");
         assert_eq!(item, json!({ "title": "t" }));
     }
@@ -206,7 +229,7 @@ mod tests {
     #[test_case(json!(99_999_999_999_999_u64); "too many")]
     fn a_line_that_is_none_is_taken_away_and_told(line: Value) {
         let mut item = json!({ "file": "a.rs", "line": line, "column": 3 });
-        let told = place(None, &mut item).unwrap();
+        let told = place(&workspace(None), &mut item).unwrap();
         assert!(
             told.contains("its `line` is not a number from 1 on"),
             "{told}"

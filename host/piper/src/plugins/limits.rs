@@ -2,6 +2,8 @@
 //!
 //! Which limits there are is said in [`piper_plugin_host::policy::limit`]; nothing is measured here.
 
+use super::used::readable;
+use crate::ui::sanitize::words;
 use piper_core::{codes, plan::PlannedStep, problem::Problem};
 use piper_plugin_host::{
     Crash, Failure, Limits,
@@ -76,7 +78,7 @@ impl Subject {
                 "plugin `{title}`: its `{call}` failed: {failure}; {}",
                 self.line(limit)
             ),
-            None => format!("plugin `{title}`: {failure}"),
+            None => format!("plugin `{title}`: {failure}{}", advice(failure)),
         }
     }
 
@@ -84,6 +86,25 @@ impl Subject {
     pub fn line(&self, limit: Reached) -> String {
         line_to_change(limit, self.table.as_deref(), &self.file)
     }
+}
+
+/// Where the mistake is and what to do about it, as the end of a line, if the plugin says so.
+pub fn advice(failure: &Failure) -> String {
+    let place = failure.detail("path").and_then(|path| {
+        let option = path
+            .strip_prefix("/options/")
+            .map(|_| ("option", "/options"));
+        let config = path
+            .strip_prefix("/config/")
+            .map(|_| ("configuration", "/config"));
+        let (what, above) = option.or(config)?;
+        let name = readable(&path[above.len()..]);
+        Some(format!(", in its {what} `{}`", words(&name)))
+    });
+    let help = failure
+        .detail("help")
+        .map(|help| format!(": {}", words(&help)));
+    place.unwrap_or_default() + &help.unwrap_or_default()
 }
 
 /// The limit that was reached with its number, and the line to change. It goes into the `table` of the plugin (`Standing::table`), if it
@@ -149,6 +170,7 @@ pub fn seconds(time: Duration) -> String {
 mod tests {
     use super::*;
     use piper_plugin_host::policy::limit::TABLE;
+    use serde_json::json;
     use test_case::test_case;
 
     #[test]
@@ -178,6 +200,16 @@ mod tests {
         let limit = Limit::Cpu;
         let line = line_to_change(Reached::new(limit, value), table, "plugins.toml");
         assert!(line.contains(expected), "{line}");
+    }
+
+    #[test_case(json!({ "path": "/options/files/0", "help": "name\nanother" }), ", in its option `files[0]`: name another")]
+    #[test_case(json!({ "path": "/config/url" }), ", in its configuration `url`")]
+    #[test_case(json!({ "path": "/facts", "help": "wait" }), ": wait"; "a place that nobody writes")]
+    #[test_case(json!({}), ""; "nothing")]
+    fn what_a_plugin_advises_is_said(details: serde_json::Value, expected: &str) {
+        let mut failure = Failure::invalid("x", "no");
+        failure.details = Some(details.to_string());
+        assert_eq!(advice(&failure), expected);
     }
 
     #[test_case(

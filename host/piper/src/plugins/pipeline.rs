@@ -330,17 +330,14 @@ impl Plugins {
         let said = wait(plugin.check_config(&invocation, call))
             .map_err(|error| vec![place.uses(cannot_wait(&error))])?
             .map_err(|error| vec![self.broke(place, used, "check", &error)])?;
-        let problems = said.into_iter().map(|problem| {
-            let mistake = |pointer: &str| Mistake {
-                pointer: pointer.to_owned(),
-                is_name: false,
-                message: format!(": {}", words(&problem.message)),
-                help: problem.help.as_deref().map(|help| words(help).into_owned()),
-            };
-            match problem.path.strip_prefix("/options") {
-                Some(pointer) => place.with(used.title(), mistake(pointer)),
-                None => place.config(used, mistake(problem.path.trim_start_matches("/config"))),
-            }
+        let problems = said.iter().map(|problem| {
+            mistaken(
+                place,
+                used,
+                &problem.path,
+                &problem.message,
+                problem.help.as_deref(),
+            )
         });
         match problems.collect::<Vec<_>>() {
             problems if problems.is_empty() => Ok(plugin),
@@ -392,6 +389,15 @@ impl Plugins {
     /// A planner or a check that failed: a mistake at the step's `with`, says the contract.
     fn broke(&self, place: Place<'_>, used: &Used, what: &str, error: &CallError) -> Problem {
         let title = used.title();
+        if let CallError::Failed(failure) = error
+            && let Some(path) = failure.detail("path")
+            && ["/options", "/config"]
+                .iter()
+                .any(|known| path.starts_with(known))
+        {
+            let help = failure.detail("help");
+            return mistaken(place, used, &path, &failure.message, help.as_deref());
+        }
         let message = match error {
             CallError::Failed(failure) => {
                 format!("`{title}` cannot {what}: {}", words(&failure.message))
@@ -403,6 +409,12 @@ impl Plugins {
             ),
         };
         let mut problem = Problem::error(codes::BAD_ANSWER, message);
+        if let CallError::Failed(failure) = error {
+            let help = failure.detail("help");
+            problem
+                .help
+                .extend(help.map(|help| words(&help).into_owned()));
+        }
         let subject = self.subject(used);
         problem
             .help
@@ -580,6 +592,26 @@ fn params(plan: &Plan) -> Value {
 /// The step's table in the project file.
 fn table(step: &PlannedStep) -> String {
     format!("/steps/{}", pointer_part(step.step.as_str()))
+}
+
+/// A mistake in options or configuration that a plugin itself tells of; `path` is a pointer into both.
+fn mistaken(
+    place: Place<'_>,
+    used: &Used,
+    path: &str,
+    message: &str,
+    help: Option<&str>,
+) -> Problem {
+    let mistake = |pointer: &str| Mistake {
+        pointer: pointer.to_owned(),
+        is_name: false,
+        message: format!(": {}", words(message)),
+        help: help.map(|help| words(help).into_owned()),
+    };
+    match path.strip_prefix("/options") {
+        Some(pointer) => place.with(used.title(), mistake(pointer)),
+        None => place.config(used, mistake(path.trim_start_matches("/config"))),
+    }
 }
 
 fn cannot_wait(error: &std::io::Error) -> Problem {

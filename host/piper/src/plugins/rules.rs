@@ -1,6 +1,9 @@
 //! The notifiers of a project's `[notify]` rules, ready to be called.
 
-use super::{limits::Subject, wait};
+use super::{
+    limits::{Subject, advice},
+    wait,
+};
 use crate::ui::sanitize::words;
 use piper_core::{
     codes,
@@ -125,7 +128,7 @@ impl Rule {
         let is_passing = failure.kind == FailureKind::Transient;
         let why = match failure.limit {
             Some(_) => self.subject.failed("notify", &failure),
-            None => failure.to_string(),
+            None => format!("{failure}{}", advice(&failure)),
         };
         Err(Undelivered {
             again: is_passing.then_some(failure.retry_after),

@@ -93,7 +93,10 @@ impl TaskHost for Runner {
             outputs: job.outputs,
             reports,
             step: job.step.label.clone(),
-            below: job.step.cwd.clone(),
+            workspace: annotation::Workspace {
+                top: job.workspace.to_owned(),
+                below: job.step.cwd.clone(),
+            },
             r#try: job.r#try,
             asides: self.asides.clone(),
         });
@@ -171,7 +174,7 @@ impl Prepared {
             }
             Ok(Err(error)) => {
                 if let CallError::Failed(failure) = &error
-                    && let Some(stack) = stack(failure)
+                    && let Some(stack) = failure.detail("stack")
                 {
                     said.print(true, format!("{stack}\n").into_bytes());
                 }
@@ -214,13 +217,6 @@ impl Prepared {
             }
         }
     }
-}
-
-/// Where in the plugin it failed, if its language says so.
-fn stack(failure: &Failure) -> Option<String> {
-    let details: Value = serde_json::from_str(failure.details.as_deref()?).ok()?;
-    let stack = details["stack"].as_str()?.trim();
-    (!stack.is_empty()).then(|| stack.to_owned())
 }
 
 fn ended(verdict: Verdict) -> TaskEnd {
@@ -298,8 +294,7 @@ struct Said {
     outputs: PathBuf,
     reports: Option<PathBuf>,
     step: String,
-    /// The folder of the workspace that it works in, if it is not the workspace itself.
-    below: Option<String>,
+    workspace: annotation::Workspace,
     r#try: u32,
     asides: Asides,
 }
@@ -351,7 +346,7 @@ impl StepContext for Said {
         if kind == "annotation" {
             let (step, r#try) = (&self.step, self.r#try);
             for item in &mut items {
-                let place = annotation::place(self.below.as_deref(), item);
+                let place = annotation::place(&self.workspace, item);
                 for why in place.into_iter().chain(annotation::level(item)) {
                     self.write(true, format!("warning: {why}\n").as_bytes());
                 }
@@ -391,7 +386,6 @@ impl Receiver for Said {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
-    use test_case::test_case;
 
     #[test]
     fn every_label_has_a_folder_of_its_own() {
@@ -399,15 +393,5 @@ mod tests {
         let folders: BTreeSet<String> = labels.iter().map(|label| folder(label)).collect();
         assert_eq!(folders.len(), labels.len());
         assert!(folders.iter().all(|folder| !folder.contains('/')));
-    }
-
-    #[test_case(Some(r#"{"stack":"run@plugin.js:8\n"}"#), Some("run@plugin.js:8"))]
-    #[test_case(Some(r#"{"stack":""}"#), None; "an empty one")]
-    #[test_case(Some("{}"), None; "other details")]
-    #[test_case(None, None; "no details")]
-    fn where_a_plugin_failed_is_shown_if_it_says_so(details: Option<&str>, expected: Option<&str>) {
-        let mut failure = Failure::new(FailureKind::Permanent, "exception", "no");
-        failure.details = details.map(str::to_owned);
-        assert_eq!(stack(&failure).as_deref(), expected);
     }
 }

@@ -165,7 +165,7 @@ impl<'a> Reader<'a> {
                     self.place(host),
                     "every host there is",
                 )
-                .help("name the hosts; if it must be, say `--i-know` to `piper plugin grant`, or `allow.any-host = true` in the file")),
+                .help("name the hosts; if it must be, say `--i-know` to `piper plugin grant`, which writes `allow.any-host = true` beside the rule")),
             };
         }
         if let Some(suffix) = host.strip_prefix("*.") {
