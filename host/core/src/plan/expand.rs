@@ -326,7 +326,14 @@ impl Context<'_> {
                 self.call.uses, self.outer.label, problem.message
             );
             let mut told = self.place(Problem::error(problem.code, message));
-            told.help = problem.help;
+            // What helps in a project file is not always what helps in a plan.
+            told.help = match problem.code {
+                codes::UNKNOWN_STEP => vec![
+                    "a planned step needs others of its own plan; what comes before all of them, the step with the `uses` needs"
+                        .to_owned(),
+                ],
+                _ => problem.help,
+            };
             told
         });
         let mut told: Vec<Problem> = told.collect();

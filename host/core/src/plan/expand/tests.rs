@@ -247,6 +247,14 @@ fn an_answer_that_cannot_be_used_is_shown_at_the_uses_of_its_step(answer: &str, 
 }
 
 #[test]
+fn a_planned_step_that_needs_one_of_the_file_is_told_what_helps() {
+    let answer = r#"{"steps": {"a": {"run": "x", "needs": ["first"]}}}"#;
+    let problems = expanded_of(PROJECT, "list", &[("planner", answer)]).unwrap_err();
+    let help = problems[0].help.join("\n");
+    assert!(help.contains("the step with the `uses` needs"), "{help}");
+}
+
+#[test]
 fn a_when_in_both_places_is_a_problem() {
     let text = PROJECT.replace(
         "uses = \"planner\"",
