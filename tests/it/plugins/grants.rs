@@ -75,6 +75,11 @@ fn a_host_that_only_the_configuration_knows_is_asked_for() {
         .succeeds()
         .complains("`POST {config.url}` cannot be granted yet")
         .complains("`config` of `[plugins.webhook]`");
+    // All that it asks for cannot be granted: a script must know.
+    plugin(&env, &["grant", "webhook", "--yes"])
+        .finish()
+        .exits(2)
+        .complains("`POST {config.url}` cannot be granted yet");
 }
 
 #[test]

@@ -96,7 +96,12 @@ pub(super) fn run(args: &GrantArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
     undeclared_secrets(args, &manifest, &name)?;
     let standing = catalogue.standing(&component, &manifest)?;
     let decision = Decision::new(args, &catalogue, &component, &manifest, &standing)?;
-    warn_of_templates(&catalogue, &manifest, &name, &decision.base, ui);
+    let waits = warn_of_templates(&catalogue, &manifest, &name, &decision.base, ui);
+    // Whoever asks for all of it, a script perhaps, must not believe that it is granted.
+    let done = match waits && Wanted::of_args(args).is_empty() {
+        true => exit_code::USAGE,
+        false => exit_code::SUCCESS,
+    };
     if decision.changes.is_empty() {
         ui.say(&match decision.difference.unusable() {
             Some(asked) => format!(
@@ -108,7 +113,7 @@ pub(super) fn run(args: &GrantArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
             }
             None => format!("plugin `{name}` has all that it asks for"),
         });
-        return Ok(exit_code::SUCCESS);
+        return Ok(done);
     }
     let after = catalogue.preview(&name, &decision.changes)?;
     let shown = Shown {
@@ -131,7 +136,8 @@ pub(super) fn run(args: &GrantArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
         false => Kept::Stays,
     };
     let written = catalogue.change(&name, &decision.changes, kept)?;
-    report(&catalogue, &component, &manifest, &written, ui)
+    report(&catalogue, &component, &manifest, &written, ui)?;
+    Ok(done)
 }
 
 /// Takes away what is written under a name, whether there is a plugin of that name or not.
@@ -295,14 +301,16 @@ impl Decision {
     }
 }
 
-/// Says which requests nobody can grant yet: without the operator's word nobody knows which host that is.
+/// Says which requests nobody can grant yet: without the operator's word nobody knows which host that is. Returns whether the plugin
+/// needs one of them.
 fn warn_of_templates(
     catalogue: &Catalogue,
     manifest: &Manifest,
     name: &PluginName,
     base: &PluginGrant,
     ui: &Ui,
-) {
+) -> bool {
+    let mut waits = false;
     for asked in &manifest.permissions.http {
         let rules = asked.what.resolve(&base.config);
         if rules.is_ok_and(|rules| rules.is_empty()) {
@@ -311,8 +319,10 @@ fn warn_of_templates(
                 words(&asked.what.to_string()),
                 grants_file(catalogue)
             ));
+            waits |= !asked.optional;
         }
     }
+    waits
 }
 
 /// Whether the person at the terminal agrees.
@@ -340,7 +350,7 @@ fn report(
     manifest: &Manifest,
     written: &Written,
     ui: &Ui,
-) -> Result<u8, CliError> {
+) -> Result<(), CliError> {
     let standing = catalogue.standing(component, manifest)?;
     if let Some(aside) = &written.aside {
         ui.say(&format!(
@@ -358,7 +368,7 @@ fn report(
             "permissions": permissions::json(manifest, &standing),
         });
         ui.print(&object.to_string())?;
-        return Ok(exit_code::SUCCESS);
+        return Ok(());
     }
     ui.say(&format!("wrote {}", words(&shown_path(&written.file))));
     if let Some(command) = component
@@ -368,5 +378,5 @@ fn report(
     {
         ui.say(&format!("it still lacks something: {}", words(&command)));
     }
-    Ok(exit_code::SUCCESS)
+    Ok(())
 }
