@@ -609,7 +609,7 @@ pub(super) static NOTIFY: Table = Table {
         key(
             "on",
             Kind::Occasions,
-            "When it is told: \"started\", \"failed\", \"recovered\" (it succeeded after a failure), \"changed\" (it failed or recovered, and the one before it was otherwise; before the first, all was well), \"always\".",
+            "When: \"started\", \"failed\", \"recovered\", \"changed\" (against the build before; at first all is well), \"always\".",
         )
         .default("[\"failed\", \"recovered\"]")
         .elsewhere(&["when", "events", "if"]),
