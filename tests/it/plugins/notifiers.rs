@@ -3,7 +3,7 @@
 use super::{
     cached,
     pipelines::{piper, project},
-    write_grants,
+    plugin, write_grants,
 };
 use crate::support::TestEnv;
 use serde_json::{Value, json};
@@ -119,6 +119,49 @@ fn a_webhook_hears_of_a_failure_signed_and_again_if_it_was_busy() {
         rest.split("\r\n").next().unwrap().to_owned()
     };
     assert_eq!(id(&requests[0]), id(&requests[1]), "one event, one id");
+}
+
+#[test]
+fn two_names_for_one_component_tell_each_its_own_receiver() {
+    let env = TestEnv::new(
+        "[steps]\ngood = 'true'\n[pipelines]\nbuild = { steps = [\"good\"] }\n\
+         [notify.x]\nuses = \"na\"\non = [\"always\"]\n[notify.y]\nuses = \"nb\"\non = [\"always\"]\n\
+         [plugins]\nna = { use = \"./n.wasm\" }\nnb = { use = \"./n.wasm\" }\n",
+    );
+    let webhook = piper_builtin_plugins::find("webhook").unwrap();
+    env.write("n.wasm", webhook.component);
+    let mut receivers = Vec::new();
+    let mut grants = String::new();
+    for (name, key) in [("na", "KEY_A"), ("nb", "KEY_B")] {
+        plugin(&env, &["add", "--name", name, "./n.wasm"])
+            .finish()
+            .succeeds();
+        let (origin, receiver) = listen(["204 Done"]);
+        receivers.push(receiver);
+        let lock = env.read("piper.lock");
+        let digest = lock.split("digest = ").nth(1).unwrap().lines().next();
+        let table = format!("[plugins.{name}]\ndigest = {}", digest.unwrap());
+        grants += &webhook_grants(&origin)
+            .replace("[plugins.webhook]", &table)
+            .replace("env:KEY", &format!("env:{key}"));
+    }
+    write_grants(&env, &grants);
+    let key = |last: &str| format!("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS{last}");
+    cached(env.call(&["exec", "--notify"]))
+        .env("KEY_A", key("w"))
+        .env("KEY_B", key("A"))
+        .finish()
+        .succeeds()
+        .never_says("could not tell");
+    let signatures: Vec<String> = receivers
+        .into_iter()
+        .map(|receiver| {
+            let [request] = receiver.join().unwrap();
+            let (_, rest) = request.split_once("webhook-signature: ").unwrap();
+            rest.split("\r\n").next().unwrap().to_owned()
+        })
+        .collect();
+    assert_ne!(signatures[0], signatures[1], "each has its own key");
 }
 
 #[test]

@@ -61,8 +61,11 @@ pub struct Plugins {
     effects: OnceCell<Effects>,
     catalogue: OnceCell<Rc<Catalogue>>,
     /// By what the project calls them.
-    found: RefCell<BTreeMap<String, Rc<Found>>>,
+    found: RefCell<BTreeMap<used::Key, Rc<Found>>>,
+    /// Code alone, which all names for the same bytes share; what depends on the name is in `found`.
     loaded: RefCell<BTreeMap<PluginDigest, Plugin>>,
+    /// Those of which it was said that what is written of them does not hold yet.
+    waiting: RefCell<BTreeSet<PluginName>>,
     states: RefCell<BTreeMap<(PluginName, PluginDigest), Arc<dyn StateStore>>>,
 }
 
@@ -86,6 +89,7 @@ impl Plugins {
             catalogue: OnceCell::new(),
             found: RefCell::default(),
             loaded: RefCell::default(),
+            waiting: RefCell::default(),
             states: RefCell::default(),
         }
     }
@@ -305,12 +309,9 @@ impl Plugins {
 
     /// Loads a component, and asks it what its schema cannot say, if it has something to say to that.
     fn load(&self, place: Place<'_>, used: &Used) -> Result<Plugin, Vec<Problem>> {
-        let is_first = !self
-            .loaded
-            .borrow()
-            .contains_key(&used.found.component.digest);
         let plugin = self.plugin(place, &used.found.component)?;
-        if is_first && used.found.standing.waits {
+        let name = used.plugin_name();
+        if used.found.standing.waits && self.waiting.borrow_mut().insert(name.clone()) {
             let (title, file) = (used.title(), self.grants_file());
             self.ui.warn(&format!(
                 "what {file} says of `{title}` does not hold yet, because nobody has said that this is the plugin it is for: `piper plugin grant {title}`"
