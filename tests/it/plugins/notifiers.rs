@@ -122,6 +122,31 @@ fn a_webhook_hears_of_a_failure_signed_and_again_if_it_was_busy() {
 }
 
 #[test]
+fn a_secret_of_a_notifier_is_hidden_in_what_steps_print_if_it_is_told() {
+    let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let env = TestEnv::new(&format!(
+        "[steps]\ngood = 'echo found {key}'\n[pipelines]\nbuild = {{ steps = [\"good\"] }}\n\
+         [notify.team]\nuses = \"webhook\"\non = [\"always\"]\n",
+    ));
+    let (origin, receiver) = listen(["204 Done"]);
+    write_grants(&env, &webhook_grants(&origin));
+    let exec = |args: &[&str]| {
+        let done = cached(env.call(args)).env("KEY", key).finish();
+        done.succeeds().out()
+    };
+    let shown = exec(&["exec", "--notify"]);
+    receiver.join().unwrap();
+    assert!(
+        shown.contains("found whsec_***") || shown.contains("found ***"),
+        "{shown}"
+    );
+    assert!(
+        exec(&["exec"]).contains(key),
+        "nobody reads a secret that is not used"
+    );
+}
+
+#[test]
 fn two_names_for_one_component_tell_each_its_own_receiver() {
     let env = TestEnv::new(
         "[steps]\ngood = 'true'\n[pipelines]\nbuild = { steps = [\"good\"] }\n\

@@ -610,6 +610,39 @@ fn a_name_that_is_not_pinned_has_nothing_of_the_one_that_is(pin: &str) {
     piper(&env, &["exec", "two"]).succeeds();
 }
 
+/// What the operator gives to a plugin that asks for [`TOKEN`].
+fn token_grant(env: &TestEnv) -> String {
+    let digest = env.read("piper.lock").split('"').nth(3).unwrap().to_owned();
+    format!("[plugins.odd]\ndigest = \"{digest}\"\nsecrets.token = {{ from = \"env:KEY\" }}\n")
+}
+
+const TOKEN: &str =
+    "[[permission.secret]]\nname = \"token\"\nuse = { hmac = true }\nwhy = \"sign\"\n";
+
+#[test]
+fn a_secret_of_a_plugin_is_hidden_in_what_other_steps_print() {
+    let env = project_with(
+        TOKEN,
+        "[steps]\na = { uses = \"odd/hello\" }\nb = 'cat echoed'\nc = { uses = \"odd/hello\" }\n\
+         [pipelines]\nbuild = { steps = [\"a\", \"b\", \"c\"] }\n",
+    );
+    write_grants(&env, &token_grant(&env));
+    // As if a plugin had written there what a server answered.
+    let key = "hunter2-hunter2";
+    env.write("echoed", format!("you sent {key}\n"));
+    let exec =
+        |args: &[&str], key: &str| cached(env.call(args)).env("KEY", key).finish().succeeds();
+    let done = exec(&["exec", "build"], key);
+    assert!(done.out().contains("you sent ***"), "{}", done.out());
+    let log = env.piper(&["logs", "@"]).succeeds().out();
+    assert!(log.contains("you sent ***"), "{log}");
+    // Nobody who uses the plugin has a part in this build.
+    assert!(exec(&["exec", "b"], key).out().contains(key));
+    let warning = "the secret `token` of plugin `odd` is too short to be hidden in the log";
+    let done = exec(&["exec", "build"], "1234");
+    assert_eq!(done.err().matches(warning).count(), 1, "{}", done.err());
+}
+
 #[test]
 fn what_does_not_hold_yet_is_said_of_each_name_of_a_component() {
     let env = TestEnv::new(
