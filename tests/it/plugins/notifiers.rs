@@ -3,7 +3,7 @@
 use super::{
     cached,
     pipelines::{piper, project},
-    write_grants,
+    plugin, write_grants,
 };
 use crate::support::TestEnv;
 use serde_json::{Value, json};
@@ -119,6 +119,74 @@ fn a_webhook_hears_of_a_failure_signed_and_again_if_it_was_busy() {
         rest.split("\r\n").next().unwrap().to_owned()
     };
     assert_eq!(id(&requests[0]), id(&requests[1]), "one event, one id");
+}
+
+#[test]
+fn a_secret_of_a_notifier_is_hidden_in_what_steps_print_if_it_is_told() {
+    let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let env = TestEnv::new(&format!(
+        "[steps]\ngood = 'echo found {key}'\n[pipelines]\nbuild = {{ steps = [\"good\"] }}\n\
+         [notify.team]\nuses = \"webhook\"\non = [\"always\"]\n",
+    ));
+    let (origin, receiver) = listen(["204 Done"]);
+    write_grants(&env, &webhook_grants(&origin));
+    let exec = |args: &[&str]| {
+        let done = cached(env.call(args)).env("KEY", key).finish();
+        done.succeeds().out()
+    };
+    let shown = exec(&["exec", "--notify"]);
+    receiver.join().unwrap();
+    assert!(
+        shown.contains("found whsec_***") || shown.contains("found ***"),
+        "{shown}"
+    );
+    assert!(
+        exec(&["exec"]).contains(key),
+        "nobody reads a secret that is not used"
+    );
+}
+
+#[test]
+fn two_names_for_one_component_tell_each_its_own_receiver() {
+    let env = TestEnv::new(
+        "[steps]\ngood = 'true'\n[pipelines]\nbuild = { steps = [\"good\"] }\n\
+         [notify.x]\nuses = \"na\"\non = [\"always\"]\n[notify.y]\nuses = \"nb\"\non = [\"always\"]\n\
+         [plugins]\nna = { use = \"./n.wasm\" }\nnb = { use = \"./n.wasm\" }\n",
+    );
+    let webhook = piper_builtin_plugins::find("webhook").unwrap();
+    env.write("n.wasm", webhook.component);
+    let mut receivers = Vec::new();
+    let mut grants = String::new();
+    for (name, key) in [("na", "KEY_A"), ("nb", "KEY_B")] {
+        plugin(&env, &["add", "--name", name, "./n.wasm"])
+            .finish()
+            .succeeds();
+        let (origin, receiver) = listen(["204 Done"]);
+        receivers.push(receiver);
+        let lock = env.read("piper.lock");
+        let digest = lock.split("digest = ").nth(1).unwrap().lines().next();
+        let table = format!("[plugins.{name}]\ndigest = {}", digest.unwrap());
+        grants += &webhook_grants(&origin)
+            .replace("[plugins.webhook]", &table)
+            .replace("env:KEY", &format!("env:{key}"));
+    }
+    write_grants(&env, &grants);
+    let key = |last: &str| format!("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS{last}");
+    cached(env.call(&["exec", "--notify"]))
+        .env("KEY_A", key("w"))
+        .env("KEY_B", key("A"))
+        .finish()
+        .succeeds()
+        .never_says("could not tell");
+    let signatures: Vec<String> = receivers
+        .into_iter()
+        .map(|receiver| {
+            let [request] = receiver.join().unwrap();
+            let (_, rest) = request.split_once("webhook-signature: ").unwrap();
+            rest.split("\r\n").next().unwrap().to_owned()
+        })
+        .collect();
+    assert_ne!(signatures[0], signatures[1], "each has its own key");
 }
 
 #[test]

@@ -569,6 +569,119 @@ fn the_steps_of_a_plugin_write_its_state_as_often_as_one() {
     }
 }
 
+/// A project with two names for one component, which wants state; `pins` are the names by which it is pinned.
+fn two_names(pins: &[&str]) -> TestEnv {
+    let env = TestEnv::new(
+        "[steps]\none = { uses = \"one/remember\" }\ntwo = { uses = \"two/remember\" }\n\
+         [pipelines]\nbuild = { steps = [\"one\", \"two\"] }\n\
+         [plugins]\none = { use = \"./ci/odd.wasm\" }\ntwo = { use = \"./ci/odd.wasm\" }\n",
+    );
+    let asks = "[[permission.state]]\nwhy = \"remember\"\n";
+    env.write("ci/odd.wasm", component(asks));
+    for pin in pins {
+        plugin(&env, &["add", "--name", pin, "./ci/odd.wasm"])
+            .finish()
+            .succeeds();
+    }
+    env
+}
+
+/// What the operator gives to the plugin of this name, if it has the digest that is pinned.
+fn remembers(env: &TestEnv, name: &str) -> String {
+    let lock = env.read("piper.lock");
+    let digest = lock.split("digest = \"").nth(1).unwrap();
+    let digest = digest.split('"').next().unwrap();
+    format!(
+        "[plugins.{name}]\ndigest = \"{digest}\"\nallow.state = true\nlimits.state-writes = 1\n"
+    )
+}
+
+#[test]
+fn what_is_granted_to_one_name_of_a_component_is_not_granted_to_its_other_name() {
+    let env = two_names(&["one", "two"]);
+    write_grants(&env, &remembers(&env, "one"));
+    piper(&env, &["exec", "one"]).succeeds();
+    piper(&env, &["exec", "build"])
+        .exits(2)
+        .complains("error[P0617]: plugin `two` asks for something that is not granted")
+        .complains("piper.toml:3:16")
+        .complains("to grant it: piper plugin grant two")
+        .never_says("plugin add");
+    // Each has its own state, and its own limits.
+    write_grants(&env, &(remembers(&env, "one") + &remembers(&env, "two")));
+    piper(&env, &["exec", "build"]).succeeds();
+}
+
+#[test_case("odd"; "another name")]
+#[test_case("one"; "one that the project uses too")]
+fn a_name_that_is_not_pinned_has_nothing_of_the_one_that_is(pin: &str) {
+    let env = two_names(&[pin]);
+    let pinned = remembers(&env, pin);
+    write_grants(&env, &pinned);
+    piper(&env, &["exec", "two"])
+        .exits(2)
+        .complains("error[P0617]: plugin `two` asks for something that is not granted")
+        .complains("not this one's: piper plugin add --name two ./ci/odd.wasm");
+    for step in [
+        &["add", "--name", "two", "./ci/odd.wasm"][..],
+        &["grant", "two", "--yes", "--state"],
+    ] {
+        plugin(&env, step).finish().succeeds();
+    }
+    piper(&env, &["exec", "two"]).succeeds();
+}
+
+/// What the operator gives to a plugin that asks for [`TOKEN`].
+fn token_grant(env: &TestEnv) -> String {
+    let digest = env.read("piper.lock").split('"').nth(3).unwrap().to_owned();
+    format!("[plugins.odd]\ndigest = \"{digest}\"\nsecrets.token = {{ from = \"env:KEY\" }}\n")
+}
+
+const TOKEN: &str =
+    "[[permission.secret]]\nname = \"token\"\nuse = { hmac = true }\nwhy = \"sign\"\n";
+
+#[test]
+fn a_secret_of_a_plugin_is_hidden_in_what_other_steps_print() {
+    let env = project_with(
+        TOKEN,
+        "[steps]\na = { uses = \"odd/hello\" }\nb = 'cat echoed'\nc = { uses = \"odd/hello\" }\n\
+         [pipelines]\nbuild = { steps = [\"a\", \"b\", \"c\"] }\n",
+    );
+    write_grants(&env, &token_grant(&env));
+    // As if a plugin had written there what a server answered.
+    let key = "hunter2-hunter2";
+    env.write("echoed", format!("you sent {key}\n"));
+    let exec =
+        |args: &[&str], key: &str| cached(env.call(args)).env("KEY", key).finish().succeeds();
+    let done = exec(&["exec", "build"], key);
+    assert!(done.out().contains("you sent ***"), "{}", done.out());
+    let log = env.piper(&["logs", "@"]).succeeds().out();
+    assert!(log.contains("you sent ***"), "{log}");
+    // Nobody who uses the plugin has a part in this build.
+    assert!(exec(&["exec", "b"], key).out().contains(key));
+    let warning = "the secret `token` of plugin `odd` is too short to be hidden in the log";
+    let done = exec(&["exec", "build"], "1234");
+    assert_eq!(done.err().matches(warning).count(), 1, "{}", done.err());
+}
+
+#[test]
+fn what_does_not_hold_yet_is_said_of_each_name_of_a_component() {
+    let env = TestEnv::new(
+        "[steps]\na = { uses = \"one/hello\" }\nb = { uses = \"two/hello\" }\nc = { uses = \"two/hello\" }\n\
+         [pipelines]\nbuild = { steps = [\"a\", \"b\", \"c\"] }\n\
+         [plugins]\none = { use = \"./ci/odd.wasm\" }\ntwo = { use = \"./ci/odd.wasm\" }\n",
+    );
+    env.write("ci/odd.wasm", component(""));
+    plugin(&env, &["add", "./ci/odd.wasm"]).finish().succeeds();
+    let waits = |name| format!("[plugins.{name}]\nlimits.cpu = \"9s\"\n");
+    write_grants(&env, &(waits("one") + &waits("two")));
+    let told = piper(&env, &["exec"]).succeeds().err();
+    for name in ["one", "two"] {
+        let said = format!("says of `{name}` does not hold yet");
+        assert_eq!(told.matches(&said).count(), 1, "{told}");
+    }
+}
+
 #[test]
 fn what_a_step_leaves_is_that_of_its_last_try() {
     let env = TestEnv::new(

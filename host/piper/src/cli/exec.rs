@@ -147,8 +147,10 @@ fn telling(
     loaded: &LoadedProject,
     plan: &Plan,
 ) -> Result<Telling, Vec<Problem>> {
+    let (rules, hidden) = plugins.rules(loaded, plan)?;
     Ok(Telling {
-        notifier: Arc::new(plugins.rules(loaded, plan)?),
+        notifier: Arc::new(rules),
+        hidden,
         project: Arc::new(loaded.project.clone()),
     })
 }

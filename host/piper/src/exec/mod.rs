@@ -5,6 +5,7 @@
 mod asides;
 mod conditions;
 mod error;
+mod hidden;
 mod screen;
 mod telling;
 mod workspace;
@@ -55,6 +56,7 @@ use std::{
 
 pub use asides::Asides;
 pub use error::Error;
+pub use hidden::Hidden;
 pub use telling::Telling;
 use telling::Told;
 pub use workspace::{Origin as WorkspaceOrigin, Workspace};
@@ -88,6 +90,8 @@ pub struct Tasks {
     pub host: Arc<dyn TaskHost>,
     /// Where they tell what is no control event.
     pub asides: Asides,
+    /// Their secrets.
+    pub hidden: Hidden,
 }
 
 /// Runs builds one after another.
@@ -163,18 +167,21 @@ impl<'a> Runner<'a> {
     ) -> Result<Report, Error> {
         let clock = Clock::start();
         let mut order = self.order(plan, secrets, &workspace)?;
-        let asides = tasks
-            .as_ref()
-            .map(|tasks| tasks.asides.clone())
-            .unwrap_or_default();
-        order.tasks = tasks.map(|tasks| tasks.host);
+        let (mut asides, mut hidden) = (Asides::default(), Hidden::default());
+        if let Some(tasks) = tasks {
+            (asides, hidden) = (tasks.asides, tasks.hidden);
+            order.tasks = Some(tasks.host);
+        }
+        if let Some(telling) = &telling {
+            hidden.extend(&telling.hidden);
+        }
         let summary = summary(&order, &workspace, clock.now().wall);
         let file = self.recorder.begin(&summary);
         let folders = Folders::make(&summary, file.as_deref())?;
         let kept = file.clone();
         order.artifacts = folders.artifacts.clone();
         order.cache = folders.cache.clone();
-        let masker = self.masker(&order, &asides);
+        let masker = self.masker(&order, &hidden, &asides);
         let (writer, log) = logs::start(LogOptions {
             file,
             build: order.id,
@@ -248,16 +255,18 @@ impl<'a> Runner<'a> {
     }
 
     /// What hides the secrets of a build; warns of those that it cannot hide.
-    fn masker(&self, order: &Order, asides: &Asides) -> Masker {
-        let (masker, too_short) = Masker::new(
-            &order
-                .secrets
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_encoded_bytes()))
-                .collect::<Vec<_>>(),
-        );
+    fn masker(&self, order: &Order, hidden: &Hidden, asides: &Asides) -> Masker {
+        let of_steps = order.secrets.iter();
+        let of_steps = of_steps.map(|(name, value)| (name.as_str(), value.as_encoded_bytes()));
+        let (masker, too_short) = Masker::new(&of_steps.chain(hidden.iter()).collect::<Vec<_>>());
         for secret in too_short {
             let name = secret.name;
+            if !order.secrets.contains_key(&name) {
+                asides.warn(format!(
+                    "the secret {name} is too short to be hidden in the log; use a longer one"
+                ));
+                continue;
+            }
             let whence = match self.options.secrets.contains_key(&name) {
                 true => "the file of `--secrets`",
                 false => "your environment",

@@ -3,6 +3,7 @@
 //! Nobody waits for a notifier while steps could run: that a build began is told beside it, and only its end is waited for. Nor does one
 //! notifier wait for another.
 
+use super::Hidden;
 use crate::{
     history::{LocalHistory, Place},
     ui::Ui,
@@ -43,6 +44,8 @@ pub struct Telling {
     pub project: Arc<Project>,
     /// Who delivers.
     pub notifier: Arc<dyn Notifier + Send + Sync>,
+    /// The secrets of those who deliver.
+    pub hidden: Hidden,
 }
 
 impl Telling {

@@ -179,23 +179,40 @@ impl Catalogue {
         }
     }
 
-    /// The project's plugin of this source, which its lock must pin: a repository does not run what nobody looked at.
+    /// The project's plugin of this source, which its lock must pin: a repository does not run what nobody looked at. It is known here by
+    /// what the project calls it, and by the name of its pin where the project names the source alone.
     ///
     /// # Errors
     ///
     /// When it is not pinned, is not there, or is not the one that was pinned.
-    pub fn pinned(&self, source: &PluginSource) -> Result<Component, Error> {
+    pub fn pinned(
+        &self,
+        source: &PluginSource,
+        called: Option<&PluginName>,
+    ) -> Result<Component, Error> {
         let same = |other: &PluginSource| match (other, source) {
             (PluginSource::Path(a), PluginSource::Path(b)) => {
                 a.trim_start_matches("./") == b.trim_start_matches("./")
             }
             (a, b) => a == b,
         };
-        let pinned = self.lock.plugins.iter();
-        match pinned.into_iter().find(|(_, locked)| same(&locked.source)) {
-            Some((name, locked)) => self.locked(name, locked),
+        let mut pins = self.lock.plugins.iter();
+        let own = called.and_then(|called| self.lock.plugins.get_key_value(called));
+        let own = own.filter(|(_, locked)| same(&locked.source));
+        match own.or_else(|| pins.find(|(_, locked)| same(&locked.source))) {
+            // One file may have many names, and what was granted to one of them is not another's.
+            Some((name, locked)) => self.locked(called.unwrap_or(name), locked),
             None => Err(not_pinned(&source.to_string(), Origin::Project).into()),
         }
+    }
+
+    /// Whether this component is what the project's lock pins by its name: only such a name can be granted something.
+    pub(crate) fn is_pinned_by_name(&self, component: &Component) -> bool {
+        let pin = component
+            .name
+            .as_ref()
+            .and_then(|name| self.lock.plugins.get(name));
+        pin.is_some_and(|pin| pin.digest == component.digest)
     }
 
     /// Gets a component from where somebody says that it is, to be pinned.

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     cli::project::LoadedProject,
-    exec::{Asides, Tasks},
+    exec::{Asides, Hidden, Tasks},
     ui::{Ui, sanitize::words},
 };
 use piper_core::{
@@ -61,8 +61,11 @@ pub struct Plugins {
     effects: OnceCell<Effects>,
     catalogue: OnceCell<Rc<Catalogue>>,
     /// By what the project calls them.
-    found: RefCell<BTreeMap<String, Rc<Found>>>,
+    found: RefCell<BTreeMap<used::Key, Rc<Found>>>,
+    /// Code alone, which all names for the same bytes share; what depends on the name is in `found`.
     loaded: RefCell<BTreeMap<PluginDigest, Plugin>>,
+    /// Those of which it was said that what is written of them does not hold yet.
+    waiting: RefCell<BTreeSet<PluginName>>,
     states: RefCell<BTreeMap<(PluginName, PluginDigest), Arc<dyn StateStore>>>,
 }
 
@@ -86,6 +89,7 @@ impl Plugins {
             catalogue: OnceCell::new(),
             found: RefCell::default(),
             loaded: RefCell::default(),
+            waiting: RefCell::default(),
             states: RefCell::default(),
         }
     }
@@ -136,6 +140,7 @@ impl Plugins {
             return Ok(None);
         }
         let (mut steps, mut problems) = (BTreeMap::new(), Vec::new());
+        let mut hidden = Hidden::default();
         let about = json!({ "project": plan.project, "params": params(plan) });
         for step in &plan.steps {
             let Some(call) = plugin_call(step) else {
@@ -146,7 +151,7 @@ impl Plugins {
                 loaded,
                 table: &table,
             };
-            match self.runner(place, call, step) {
+            match self.runner(place, call, step, &mut hidden) {
                 Ok(prepared) => _ = steps.insert(step.label.clone(), Arc::new(prepared)),
                 Err(found) => problems.extend(found),
             }
@@ -159,7 +164,11 @@ impl Plugins {
                 about,
                 asides: asides.clone(),
             });
-            Ok(Some(Tasks { host, asides }))
+            Ok(Some(Tasks {
+                host,
+                asides,
+                hidden,
+            }))
         } else {
             Err(once(problems))
         }
@@ -214,26 +223,32 @@ impl Plugins {
         once(problems)
     }
 
-    /// Those whom the rules of a project tell of this plan's builds, made ready before anything runs.
+    /// Those whom the rules of a project tell of this plan's builds, made ready before anything runs, and their secrets.
     ///
     /// # Errors
     ///
     /// All that is wrong with them.
-    pub fn rules(&self, loaded: &LoadedProject, plan: &Plan) -> Result<Rules, Vec<Problem>> {
+    pub fn rules(
+        &self,
+        loaded: &LoadedProject,
+        plan: &Plan,
+    ) -> Result<(Rules, Hidden), Vec<Problem>> {
         let (mut ready, mut problems) = (BTreeMap::new(), Vec::new());
+        let mut hidden = Hidden::default();
         for (name, rule) in &loaded.project.notify {
             let table = format!("/notify/{}", pointer_part(name.as_str()));
             let place = Place {
                 loaded,
                 table: &table,
             };
-            match self.rule(place, name, &rule.call(&loaded.project, plan)) {
+            let call = rule.call(&loaded.project, plan);
+            match self.rule(place, name, &call, &mut hidden) {
                 Ok(rule) => _ = ready.insert(name.clone(), rule),
                 Err(found) => problems.extend(found),
             }
         }
         if problems.is_empty() {
-            Ok(Rules(ready))
+            Ok((Rules(ready), hidden))
         } else {
             Err(once(problems))
         }
@@ -244,6 +259,7 @@ impl Plugins {
         place: Place<'_>,
         name: &RuleName,
         call: &PluginCall,
+        hidden: &mut Hidden,
     ) -> Result<Rule, Vec<Problem>> {
         let used = self.used(place, call, Purpose::Notify)?;
         if let Some(problem) = used.lacks() {
@@ -254,7 +270,7 @@ impl Plugins {
         Ok(Rule {
             subject: self.subject(&used),
             plugin,
-            binding: self.bind(&used, &invocation.limits),
+            binding: self.bind(&used, &invocation.limits, hidden),
             call: used
                 .draft()
                 .call(json!({ "rule": { "name": name.as_str() } })),
@@ -305,12 +321,9 @@ impl Plugins {
 
     /// Loads a component, and asks it what its schema cannot say, if it has something to say to that.
     fn load(&self, place: Place<'_>, used: &Used) -> Result<Plugin, Vec<Problem>> {
-        let is_first = !self
-            .loaded
-            .borrow()
-            .contains_key(&used.found.component.digest);
         let plugin = self.plugin(place, &used.found.component)?;
-        if is_first && used.found.standing.waits {
+        let name = used.plugin_name();
+        if used.found.standing.waits && self.waiting.borrow_mut().insert(name.clone()) {
             let (title, file) = (used.title(), self.grants_file());
             self.ui.warn(&format!(
                 "what {file} says of `{title}` does not hold yet, because nobody has said that this is the plugin it is for: `piper plugin grant {title}`"
@@ -460,6 +473,7 @@ impl Plugins {
         place: Place<'_>,
         call: &PluginCall,
         step: &PlannedStep,
+        hidden: &mut Hidden,
     ) -> Result<Prepared, Vec<Problem>> {
         let used = self.used(place, call, Purpose::Step)?;
         if let Some(problem) = used.lacks() {
@@ -470,7 +484,7 @@ impl Plugins {
         Ok(Prepared {
             subject: self.subject(&used),
             plugin,
-            binding: self.bind(&used, &limits),
+            binding: self.bind(&used, &limits, hidden),
             draft: used.draft(),
             files: used.found.standing.effective.files,
             cache: self.plugin_cache(&used),
@@ -487,18 +501,20 @@ impl Plugins {
         Some(folder.join(digest.get(..16).unwrap_or(digest)))
     }
 
-    /// The effects of a plugin as it is granted.
-    fn bind(&self, used: &Used, limits: &Limits) -> Binding {
+    /// The effects of a plugin as it is granted; the secrets among them are `hidden` wherever its build shows anything.
+    fn bind(&self, used: &Used, limits: &Limits, hidden: &mut Hidden) -> Binding {
         let effects = self
             .effects
             .get_or_init(|| Effects::new(EffectOptions::new(now)));
         let Standing { effective, .. } = &used.found.standing;
+        let secrets = Values::read(effective, |name| env::var(name).ok());
+        hidden.add(used.plugin_name(), secrets.to_hide());
         effects.bind(Configured {
             name: used.plugin_name().clone(),
             version: used.found.manifest.version.clone(),
             effective: effective.clone(),
             limits: limits.clone(),
-            secrets: Values::read(effective, |name| env::var(name).ok()),
+            secrets,
             state: effective.state.then(|| self.state(used)),
         })
     }

@@ -154,6 +154,8 @@ pub(crate) struct Found {
     pub(crate) component: Component,
     pub(crate) manifest: Manifest,
     pub(crate) standing: Standing,
+    /// The project's lock pins it by other names than the one that the project gives it here.
+    is_alias: bool,
     kinds: Vec<Kind>,
     /// Of the configuration.
     config_schema: Option<Result<Value, String>>,
@@ -176,11 +178,14 @@ impl Found {
         let standing = catalogue
             .standing(&component, &manifest)
             .map_err(|problem| Error::from(*problem))?;
+        let is_alias =
+            component.origin == Origin::Project && !catalogue.is_pinned_by_name(&component);
         let parsed = |text: String| serde_json::from_str(&text).map_err(|error| error.to_string());
         Ok(Self {
             component,
             manifest,
             standing,
+            is_alias,
             kinds: description.kinds,
             config_schema: description.config_schema.map(parsed),
             options_schemas: description
@@ -199,11 +204,15 @@ impl Found {
             .clone()
     }
 
-    /// What the project calls the plugin that a call means: the same for the same plugin.
-    pub(crate) fn key(call: &PluginCall) -> String {
-        source(call).to_string()
+    /// What the project calls the plugin that a call means, and where that is from: the same for the same plugin. Two names for one
+    /// file are two plugins, each with its own grant and configuration.
+    pub(crate) fn key(call: &PluginCall) -> Key {
+        (called(call).cloned(), source(call).to_string())
     }
 }
+
+/// See [`Found::key`].
+pub(crate) type Key = (Option<PluginName>, String);
 
 /// A plugin as it is used.
 #[derive(Debug)]
@@ -333,12 +342,8 @@ impl Used {
             )]);
         }
         let reads = meant.reads.cloned();
-        let declared = match &call.uses.plugin {
-            PluginRef::Named(name) => call.declared.as_ref().map(|_| name.clone()),
-            PluginRef::Path(_) | PluginRef::Url(_) | PluginRef::Own => None,
-        };
         let mut used = Self {
-            declared,
+            declared: called(call).filter(|_| call.declared.is_some()).cloned(),
             config: config(call, &found.standing),
             options: call.with.clone(),
             open: open.iter().map(|(pointer, _)| pointer.clone()).collect(),
@@ -389,7 +394,15 @@ impl Used {
 
     /// What it lacks to be called.
     pub(crate) fn lacks(&self) -> Option<Problem> {
-        self.found.standing.difference.problem(self.plugin_name())
+        let name = self.plugin_name();
+        let problem = self.found.standing.difference.problem(name)?;
+        if !self.found.is_alias {
+            return Some(problem);
+        }
+        let source = &self.found.component.source;
+        Some(problem.help(format!(
+            "before that, pin it by this name, because what is granted to another name is not this one's: piper plugin add --name {name} {source}"
+        )))
     }
 
     /// Holds configuration and options against their schemas, and fills defaults in.
@@ -435,6 +448,14 @@ impl Used {
     }
 }
 
+/// The name by which a call means its plugin, if it is one.
+fn called(call: &PluginCall) -> Option<&PluginName> {
+    match &call.uses.plugin {
+        PluginRef::Named(name) => Some(name),
+        PluginRef::Path(_) | PluginRef::Url(_) | PluginRef::Own => None,
+    }
+}
+
 /// What the project names the plugin by at last: what `[plugins]` says of the name, or the name.
 fn source(call: &PluginCall) -> &PluginRef {
     let declared = call.declared.as_ref();
@@ -455,7 +476,7 @@ fn component(catalogue: &Catalogue, call: &PluginCall) -> Result<Component, Erro
         PluginRef::Named(name) => catalogue.find(name.as_str()),
         PluginRef::Path(text) | PluginRef::Url(text) => {
             let source = PluginSource::parse(text).map_err(|fault| fault.into_problem())?;
-            catalogue.pinned(&source)
+            catalogue.pinned(&source, called(call))
         }
         // A planner's answer names it, and it is replaced by the planner's own name there.
         PluginRef::Own => Err(Problem::error(codes::UNKNOWN_PLUGIN, "`self` is no plugin").into()),

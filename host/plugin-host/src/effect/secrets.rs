@@ -1,7 +1,7 @@
 //! Secrets of one instance: reads their sources, draws the placeholders' chance, and signs.
 //!
 //! What may be done with a secret is decided by [`policy::secrets`](crate::policy::secrets). No value leaves this module but through
-//! `substitute` and `reveal`.
+//! `substitute` and `reveal`, and through `to_hide` for what keeps them out of a build's output.
 
 use super::blocking;
 use crate::{
@@ -45,6 +45,13 @@ impl Values {
             (name.clone(), Bound::new(name, secret, &held))
         });
         Self(Arc::new(values.collect()))
+    }
+
+    /// Name and value of each that has one: for a [`Masker`] of what others print, and for nothing else. A plugin can write what a
+    /// server echoed into a file, and the next step can show that file.
+    pub fn to_hide(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let held = self.0.iter();
+        held.filter_map(|(name, value)| Some((name.as_str(), value.as_ref().ok()?.to_hide())))
     }
 }
 

@@ -102,6 +102,26 @@ fn a_path_is_a_file_and_a_name_never_is() {
 }
 
 #[test]
+fn a_pinned_source_is_known_by_what_the_project_calls_it_or_else_by_its_pin() {
+    let machine = Machine::new();
+    machine.write("project/a.wasm", "ours");
+    let tables =
+        lock("one", "./a.wasm", "ours") + &lock("two", "a.wasm", "ours")["version = 1\n".len()..];
+    machine.write("project/piper.lock", &tables);
+    let catalogue = machine.open().unwrap();
+    let source = PluginSource::parse("./a.wasm").unwrap();
+    let known = |called: Option<&str>| {
+        let called = called.map(|name| PluginName::parse(name).unwrap());
+        let found = catalogue.pinned(&source, called.as_ref()).unwrap();
+        let is_pinned = catalogue.is_pinned_by_name(&found);
+        (found.title().to_owned(), is_pinned)
+    };
+    assert_eq!(known(None), ("one".to_owned(), true));
+    assert_eq!(known(Some("two")), ("two".to_owned(), true));
+    assert_eq!(known(Some("three")), ("three".to_owned(), false));
+}
+
+#[test]
 fn a_url_is_used_only_if_it_is_pinned_and_from_the_cache_if_it_is_there() {
     let machine = Machine::new();
     let url = "https://plugins.invalid/es.wasm";

@@ -27,6 +27,16 @@ fn pem(pkcs8: &[u8]) -> String {
     format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n")
 }
 
+#[test]
+fn what_is_to_be_hidden_is_each_secret_that_has_a_value() {
+    let granted = "secrets.key = { from = \"env:KEY\", to = [] }\n\
+        secrets.token = { from = \"env:TOKEN\", to = [\"https://a.test\"] }";
+    let variable = |name: &str| (name == "TOKEN").then(|| "value-of-it\n".to_owned());
+    let values = Values::read(&effective(ASKS, granted), variable);
+    let to_hide: Vec<_> = values.to_hide().collect();
+    assert_eq!(to_hide, [("token", b"value-of-it".as_slice())]);
+}
+
 #[tokio::test]
 async fn a_signature_is_one_that_others_take() {
     let chance = SystemRandom::new();

@@ -143,6 +143,13 @@ impl Bound {
     }
 }
 
+impl Bound {
+    /// What is to be hidden wherever it is shown.
+    pub(crate) fn to_hide(&self) -> &[u8] {
+        &self.value
+    }
+}
+
 /// What a placeholder stands for.
 #[derive(Clone)]
 struct Meaning {
