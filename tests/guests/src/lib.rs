@@ -325,6 +325,16 @@ impl step_runner::Guest for Odd {
                 }
                 passed(format!("{lost} are lost"))
             }
+            "end-a-command" => {
+                let process = exec::Process::new(&["sh", "-c", "sleep 30"].map(str::to_owned));
+                process.start()?;
+                let began = Instant::now();
+                process.kill()?;
+                // As a step's, its grace period has ten seconds.
+                let soon = began.elapsed().as_secs() < 5;
+                let reason = process.wait()?.reason;
+                passed(format!("{reason} soon: {soon}"))
+            }
             "count" => hostile::count(&call),
             "remember" => {
                 for _ in 0..10 {

@@ -20,9 +20,20 @@ name = "everything"
 role = "planner"
 "#;
 
-const RUNNERS: [&str; 12] = [
-    "hello", "echo", "spin", "panic", "allocate", "wait", "sleep", "escape", "flood", "read",
-    "commands", "remember",
+const RUNNERS: [&str; 13] = [
+    "hello",
+    "echo",
+    "spin",
+    "panic",
+    "allocate",
+    "wait",
+    "sleep",
+    "escape",
+    "flood",
+    "read",
+    "commands",
+    "remember",
+    "end-a-command",
 ];
 
 const SCHEMA: &str = r#"{ "step-runner": { "hello": {
@@ -366,6 +377,16 @@ fn a_plugin_hears_how_its_commands_ended_whatever_the_engine_reaps() {
     plugin(&env, &["grant", "odd", "--yes"]).finish().succeeds();
     let done = piper(&env, &["exec", "-j2"]).succeeds();
     assert!(done.out().contains("0 are lost"), "{}", done.out());
+}
+
+#[test]
+fn a_command_of_a_plugin_hears_that_it_is_asked_to_end() {
+    let asks = "[[permission.exec]]\nargv = [\"sh\"]\nwhy = \"try\"\n";
+    let env = project_with(asks, "[steps]\na = { uses = \"odd/end-a-command\" }\n");
+    plugin(&env, &["grant", "odd", "--yes"]).finish().succeeds();
+    piper(&env, &["exec", "a"])
+        .succeeds()
+        .says("killed soon: true\n");
 }
 
 #[test_case(&[]; "in the project, where the step works in a folder below")]
