@@ -335,6 +335,16 @@ impl step_runner::Guest for Odd {
                 let reason = process.wait()?.reason;
                 passed(format!("{reason} soon: {soon}"))
             }
+            "refused-commands" => {
+                let mut codes = std::collections::BTreeSet::new();
+                for _ in 0..100 {
+                    let process = exec::Process::new(&["another".into()]);
+                    codes.extend(process.start().err().map(|failure| failure.code));
+                }
+                let process = exec::Process::new(&["sh", "-c", "exit 3"].map(str::to_owned));
+                process.start()?;
+                passed(format!("{codes:?} {:?}", process.wait()?.status))
+            }
             "count" => hostile::count(&call),
             "remember" => {
                 for _ in 0..10 {
