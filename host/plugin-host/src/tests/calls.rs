@@ -40,6 +40,25 @@ async fn a_planner_sees_neither_time_nor_chance() {
 }
 
 #[tokio::test]
+async fn a_plan_has_at_most_a_mebibyte() {
+    let answer = |bytes: usize| Call {
+        options: "x".repeat(bytes),
+        ..call("everything")
+    };
+    let largest = plugin().plan(&invocation(), answer(1 << 20)).await;
+    assert_eq!(largest.unwrap().len(), 1 << 20);
+    let larger = plugin().plan(&invocation(), answer((1 << 20) + 1)).await;
+    let larger = larger.map(|plan| plan.len()).unwrap_err();
+    assert_eq!(larger.code(), "plugin.broken");
+    assert!(
+        larger.to_string().contains(
+            "its plan has 1048577 bytes, and 1048576 (1 MiB) are the most: plan fewer or shorter steps"
+        ),
+        "{larger}"
+    );
+}
+
+#[tokio::test]
 async fn a_runner_gets_its_arguments() {
     let call = Call {
         name: "echo".into(),
