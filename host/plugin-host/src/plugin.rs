@@ -92,6 +92,9 @@ impl Template {
     }
 }
 
+/// The largest plan, in bytes: the contract's number, which no limit of a plugin changes.
+const LARGEST_PLAN: usize = 1 << 20;
+
 /// A loaded plugin. Cheap to clone.
 #[derive(Clone)]
 pub struct Plugin(Arc<Inner>);
@@ -199,11 +202,21 @@ impl Plugin {
     pub async fn plan(&self, invocation: &Invocation, call: Call) -> Result<String, CallError> {
         let pure = without_services(invocation);
         let world = World::Frozen(seed(&call));
-        self.once("plan", &pure, &world, async |store, instance| {
-            let guest = known(self.0.template.planner.as_ref())?.load(&mut *store, &instance)?;
-            guest.call_plan(store, &call.into()).await
-        })
-        .await
+        let plan = self
+            .once("plan", &pure, &world, async |store, instance| {
+                let guest =
+                    known(self.0.template.planner.as_ref())?.load(&mut *store, &instance)?;
+                guest.call_plan(store, &call.into()).await
+            })
+            .await?;
+        if plan.len() > LARGEST_PLAN {
+            let message = format!(
+                "its plan has {} bytes, and {LARGEST_PLAN} (1 MiB) are the most: plan fewer or shorter steps",
+                plan.len()
+            );
+            return Err(lie("plan", &message).into());
+        }
+        Ok(plan)
     }
 
     /// Runs one attempt of a step.

@@ -50,7 +50,10 @@ impl StepRunner for Junit {
             }
         }
         sum.outputs(step)?;
-        step.print(format_args!("{sum}\n"));
+        // Of what is green, the sum is the verdict's message, which piper prints.
+        if !sum.is_green() {
+            step.print(format_args!("{sum}\n"));
+        }
         step.summary(&sum)?;
         Ok(sum.verdict(self.fail_on_failure))
     }
@@ -158,8 +161,16 @@ impl Sum {
         step.output("time", Seconds(self.millis))
     }
 
+    /// Every test passed or was skipped, as far as anybody can know.
+    fn is_green(&self) -> bool {
+        self.bad() == 0 && self.unreadable.is_empty()
+    }
+
+    fn bad(&self) -> u64 {
+        self.failures + self.errors
+    }
+
     fn verdict(&self, fail_on_failure: bool) -> Verdict {
-        let bad = self.failures + self.errors;
         if let Some(first) = self.unreadable.first() {
             let count = self.unreadable.len();
             return Verdict::failed(format_args!(
@@ -168,9 +179,10 @@ impl Sum {
                 if count > 1 { ", …" } else { "" },
             ));
         }
-        if bad == 0 {
+        if self.is_green() {
             return Verdict::passed().because(self);
         }
+        let bad = self.bad();
         let named = self.named.join(", ");
         let more = if bad > self.named.len() as u64 {
             ", …"

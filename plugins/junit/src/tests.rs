@@ -153,10 +153,22 @@ fn a_green_report_passes_and_sums_up() {
     let fake = fake(&[GREEN, GREEN]);
     let verdict = run(&fake, json!({"files": "target/*.xml"}));
     assert_eq!(verdict.status, Status::Passed);
-    assert_eq!(fake.stdout(), "2 tests in 2 files: 2 passed; 3.000 s\n");
+    assert_eq!(verdict.message, "2 tests in 2 files: 2 passed; 3.000 s");
     assert_eq!(outputs(&fake), ["2", "0", "0", "0", "0", "3.000"]);
     assert_eq!(fake.annotations(), Vec::<Value>::new());
     assert_eq!(fake.reports("summary").len(), 1);
+}
+
+#[test_case(GREEN, true, "1 test in 1 file: 1 passed; 1.500 s"; "passed")]
+#[test_case(RED, true, "1 test in 1 file: 0 passed, 1 failed; 0.000 s"; "failed")]
+#[test_case(RED, false, "1 test in 1 file: 0 passed, 1 failed; 0.000 s"; "failed and allowed")]
+#[test_case("<testsuite>", true, "0 tests in 1 file: 0 passed, 1 unreadable; 0.000 s"; "not readable")]
+fn the_sum_stands_once_in_the_log(report: &str, fail_on_failure: bool, sum: &str) {
+    let fake = fake(&[report]);
+    let options = json!({"files": "target/*.xml", "fail-on-failure": fail_on_failure});
+    let verdict = run(&fake, options);
+    let log = fake.stdout() + &verdict.message;
+    assert_eq!(log.matches(sum).count(), 1, "{log}");
 }
 
 #[test]

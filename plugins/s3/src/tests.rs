@@ -88,7 +88,7 @@ fn large_files_go_in_parts_in_their_order() {
     for name in ["one", "two", "three"] {
         fake.reply("PUT https://s3.example/b/big", etag(name));
     }
-    upload(
+    let verdict = upload(
         &fake,
         json!({"files": "big", "part-size": 5, "in-flight": 2}),
     )
@@ -105,7 +105,9 @@ fn large_files_go_in_parts_in_their_order() {
             "POST /big uploadId=i%26d",
         ]
     );
-    assert!(fake.stdout().starts_with("big -> big (12582912 bytes)\n"));
+    // Piper prints what the step says of itself when it passed.
+    assert_eq!(fake.stdout(), "big -> big (12582912 bytes)\n");
+    assert_eq!(verdict.message, "uploaded 1 files, 12582912 bytes");
     let sizes: Vec<_> = requests.iter().map(|request| request.body.len()).collect();
     assert_eq!(sizes[1..4], [5 << 20, 5 << 20, 2 << 20]);
     let parts = requests[4].text();

@@ -73,11 +73,9 @@ impl StepRunner<Config> for Upload {
         queue.empty()?;
         step.output("files", count)?;
         step.output("bytes", bytes)?;
-        let said = format!("uploaded {count} files, {bytes} bytes");
-        step.print(format_args!("{said}\n"));
         Ok(match count {
             0 => Verdict::skipped("there was nothing to upload"),
-            _ => Verdict::passed().because(said),
+            _ => Verdict::passed().because(format_args!("uploaded {count} files, {bytes} bytes")),
         })
     }
 }

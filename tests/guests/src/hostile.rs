@@ -170,6 +170,8 @@ pub(crate) fn leak(call: &Call) -> Result<Verdict, Failure> {
             });
         }
         "output" => step_context::set_output("leaked", &all)?,
+        "name of an output" => step_context::set_output(secret, "x")?,
+        "kind of a report" => step_context::report(secret, &[])?,
         "base64 output" => step_context::set_output("leaked", &shapes[2])?,
         "annotation" => {
             let items = [secret.to_owned(), escaped(secret), shapes[1].clone()];

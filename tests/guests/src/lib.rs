@@ -335,6 +335,26 @@ impl step_runner::Guest for Odd {
                 }
                 passed(format!("{lost} are lost"))
             }
+            "end-a-command" => {
+                let process = exec::Process::new(&["sh", "-c", "sleep 30"].map(str::to_owned));
+                process.start()?;
+                let began = Instant::now();
+                process.kill()?;
+                // As a step's, its grace period has ten seconds.
+                let soon = began.elapsed().as_secs() < 5;
+                let reason = process.wait()?.reason;
+                passed(format!("{reason} soon: {soon}"))
+            }
+            "refused-commands" => {
+                let mut codes = std::collections::BTreeSet::new();
+                for _ in 0..100 {
+                    let process = exec::Process::new(&["another".into()]);
+                    codes.extend(process.start().err().map(|failure| failure.code));
+                }
+                let process = exec::Process::new(&["sh", "-c", "exit 3"].map(str::to_owned));
+                process.start()?;
+                passed(format!("{codes:?} {:?}", process.wait()?.status))
+            }
             "count" => hostile::count(&call),
             "mistake" => Err(mistake()),
             "remember" => {

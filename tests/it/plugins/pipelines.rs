@@ -20,9 +20,21 @@ name = "everything"
 role = "planner"
 "#;
 
-const RUNNERS: [&str; 13] = [
-    "hello", "echo", "spin", "panic", "allocate", "wait", "sleep", "escape", "flood", "read",
-    "commands", "remember", "mistake",
+const RUNNERS: [&str; 14] = [
+    "hello",
+    "echo",
+    "spin",
+    "panic",
+    "allocate",
+    "wait",
+    "sleep",
+    "escape",
+    "flood",
+    "read",
+    "commands",
+    "remember",
+    "end-a-command",
+    "mistake",
 ];
 
 const SCHEMA: &str = r#"{ "step-runner": { "hello": {
@@ -387,6 +399,26 @@ fn a_plugin_hears_how_its_commands_ended_whatever_the_engine_reaps() {
     plugin(&env, &["grant", "odd", "--yes"]).finish().succeeds();
     let done = piper(&env, &["exec", "-j2"]).succeeds();
     assert!(done.out().contains("0 are lost"), "{}", done.out());
+}
+
+#[test_case("exec")]
+#[test_case("plan")]
+fn a_plan_that_is_too_large_is_refused_with_its_plugin_its_size_and_the_most(command: &str) {
+    let text = "x".repeat(1_100_000);
+    let file = format!("[steps.a]\nuses = \"odd/everything\"\n[steps.a.with]\ntext = '{text}'\n");
+    piper(&project(&file), &[command, "a"]).exits(2).complains(
+        "`odd` cannot plan: its plan has 1100011 bytes, and 1048576 (1 MiB) are the most",
+    );
+}
+
+#[test]
+fn a_command_of_a_plugin_hears_that_it_is_asked_to_end() {
+    let asks = "[[permission.exec]]\nargv = [\"sh\"]\nwhy = \"try\"\n";
+    let env = project_with(asks, "[steps]\na = { uses = \"odd/end-a-command\" }\n");
+    plugin(&env, &["grant", "odd", "--yes"]).finish().succeeds();
+    piper(&env, &["exec", "a"])
+        .succeeds()
+        .says("killed soon: true\n");
 }
 
 #[test_case(&[]; "in the project, where the step works in a folder below")]

@@ -95,6 +95,35 @@ struct Answer {
     steps: IndexMap<String, serde_json::Value>,
 }
 
+impl Answer {
+    /// Reads what a planner said; the error says what it is instead, in words of JSON.
+    fn read(text: &str) -> Result<Self, String> {
+        use serde_json::Value;
+        let whole: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        match whole.get("steps") {
+            Some(Value::Object(_)) => {}
+            Some(steps) => return Err(format!("its `steps` is {}", type_of(steps))),
+            None if whole.is_object() => return Err("it has no `steps`".to_owned()),
+            None => return Err(format!("it is {}", type_of(&whole))),
+        }
+        // From the text once more, because a `Value` has forgotten what stood twice.
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+}
+
+/// What a value is, as those who write JSON say.
+fn type_of(value: &serde_json::Value) -> &'static str {
+    use serde_json::Value;
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
 /// The steps of an answer, in their order. No key stands twice, here or below: JSON leaves open what is meant then, and one of two steps
 /// would be lost.
 fn each_once<'de, D: Deserializer<'de>>(
@@ -218,11 +247,8 @@ impl Context<'_> {
     /// The steps of an answer, ordered among themselves.
     fn planned(&self, answer: &str) -> Result<Vec<PlannedStep>, Vec<Problem>> {
         let one = |what: &str| vec![self.problem(what)];
-        let answer: Answer = serde_json::from_str(answer).map_err(|error| {
-            one(&format!(
-                "it is not {{\"steps\": {{NAME: table}}}}: {error}"
-            ))
-        })?;
+        let answer = Answer::read(answer)
+            .map_err(|why| one(&format!("it is not {{\"steps\": {{NAME: table}}}}: {why}")))?;
         if answer.steps.is_empty() {
             return Ok(Vec::new());
         }

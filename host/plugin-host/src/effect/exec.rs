@@ -246,8 +246,11 @@ impl Commands {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // SAFETY: what runs between `fork` and `exec` makes one system call, and allocates and locks nothing.
-        unsafe { prepared.pre_exec(lead_a_session) };
+        // SAFETY: what runs between `fork` and `exec` makes system calls only, and allocates and locks nothing.
+        unsafe {
+            prepared.pre_exec(lead_a_session);
+            prepared.pre_exec(hear_all_signals);
+        }
         let files = self.files.clone();
         let (cwd, stdout_file) = (command.cwd.clone(), command.stdout_file.clone());
         let input = command.stdin.clone();
@@ -339,6 +342,27 @@ fn lead_a_session() -> io::Result<()> {
     match unsafe { libc::setsid() } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
+    }
+}
+
+/// Every signal is as at login, as for a step. A child inherits what piper's threads block, to read it from a descriptor, and what
+/// piper ignores: nothing that asks the command to end would reach it.
+fn hear_all_signals() -> io::Result<()> {
+    // SAFETY: both structures are valid as zeroes, and live until the calls return.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = libc::SIG_DFL;
+        for signal in 1..=libc::SIGRTMAX() {
+            // Also those that have a handler, which would run once nothing is blocked. It fails for those that nobody may change,
+            // which are as they should be.
+            libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+        }
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        match libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
     }
 }
 

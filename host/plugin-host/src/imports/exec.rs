@@ -91,8 +91,10 @@ impl Sandbox {
                 "the call may start no more commands",
             ));
         }
+        let process = self.brake.wait(exec.start(command)).await?;
+        // What was refused is no process: it takes no place of one that is granted.
         self.used.processes += 1;
-        self.brake.wait(exec.start(command)).await
+        Ok(process)
     }
 }
 

@@ -58,6 +58,11 @@ impl Sandbox {
         Failure::limited(FailureKind::Permanent, reached, message)
     }
 
+    /// Whether a text holds the value of a secret, where it cannot be masked because others find something by it.
+    fn tells_a_secret(&self, text: &str) -> bool {
+        self.mask.text(text.to_owned()) != text
+    }
+
     fn output(&mut self, name: String, value: String) -> Result<(), Failure> {
         let step = self.step()?;
         // As the engine judges the files that other steps leave.
@@ -66,6 +71,11 @@ impl Sandbox {
                 "an output is called like a parameter: up to {MAX_NAME} letters, digits, `_` and `-`, beginning with a letter, a digit or `_`"
             );
             return Err(Failure::invalid("step.output-name", message));
+        }
+        if self.tells_a_secret(&name) {
+            // Not with the name itself, which is the secret.
+            let message = "the name of an output holds the value of a secret, and outputs are shown to everybody: call it otherwise";
+            return Err(Failure::denied("policy.secret-use", message));
         }
         if value.len() > self.limits.output_size {
             let message = format!("the output `{name}` has {} bytes", value.len());
@@ -77,7 +87,7 @@ impl Sandbox {
             let message = "the step may set no more outputs";
             return Err(self.used_up(Limit::Outputs, outputs + 1, message));
         }
-        if self.mask.text(value.clone()) != value {
+        if self.tells_a_secret(&value) {
             let message = format!(
                 "the output `{name}` holds the value of a secret, and outputs are shown to everybody"
             );
@@ -98,6 +108,10 @@ impl Sandbox {
             // It becomes the name of a file.
             let message = "a report's kind is made of small letters, digits and `-`";
             return Err(Failure::invalid("step.report-kind", message));
+        }
+        if self.tells_a_secret(&kind) {
+            let message = "a report's kind holds the value of a secret, and reports are shown to everybody: call it otherwise";
+            return Err(Failure::denied("policy.secret-use", message));
         }
         let is_object = |item: &String| {
             serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(item).is_ok()

@@ -2,7 +2,11 @@
 
 use super::guests::{batch, call, invocation, logged, plugin};
 use crate::{
-    Failure, FailureKind, Invocation,
+    Failure, FailureKind, Invocation, Limits,
+    effect::{
+        Surroundings,
+        tests::{Names, bind, effective, effects},
+    },
     kind::{Ask, Call, Delivery, EntryRef, Event, Status},
     service::{
         Answer, Gate, Http, HttpBody, HttpRequest, HttpResponse, Patience, Services, StepContext,
@@ -33,6 +37,25 @@ async fn a_planner_sees_neither_time_nor_chance() {
     };
     let third = plugin().plan(&invocation(), other).await.unwrap();
     assert_ne!(first, third, "other arguments, other chance");
+}
+
+#[tokio::test]
+async fn a_plan_has_at_most_a_mebibyte() {
+    let answer = |bytes: usize| Call {
+        options: "x".repeat(bytes),
+        ..call("everything")
+    };
+    let largest = plugin().plan(&invocation(), answer(1 << 20)).await;
+    assert_eq!(largest.unwrap().len(), 1 << 20);
+    let larger = plugin().plan(&invocation(), answer((1 << 20) + 1)).await;
+    let larger = larger.map(|plan| plan.len()).unwrap_err();
+    assert_eq!(larger.code(), "plugin.broken");
+    assert!(
+        larger.to_string().contains(
+            "its plan has 1048577 bytes, and 1048576 (1 MiB) are the most: plan fewer or shorter steps"
+        ),
+        "{larger}"
+    );
 }
 
 #[tokio::test]
@@ -315,6 +338,21 @@ async fn a_mistake_in_a_request_is_answered_when_it_is_sent() {
 async fn only_so_many_requests_are_under_way_at_once() {
     let verdict = plugin().run(&with_http(), call("requests")).await.unwrap();
     assert_eq!(verdict.message, "8 quota.http-concurrency 207");
+}
+
+#[tokio::test]
+async fn a_command_that_is_refused_takes_no_place_of_one_that_is_granted() {
+    let asks = "[[permission.exec]]\nargv = [\"sh\", \"-c\"]\nwhy = \"test\"\n";
+    let effects = effects(Names::of(&[]), Vec::new());
+    let granted = effective(asks, "allow.exec = [[\"sh\", \"-c\"]]\n");
+    let services =
+        bind(&effects, granted, Limits::default(), &[]).services(Surroundings::default());
+    let invocation = Invocation {
+        services: services.unwrap(),
+        ..invocation()
+    };
+    let verdict = plugin().run(&invocation, call("refused-commands")).await;
+    assert_eq!(verdict.unwrap().message, "{\"policy.exec\"} Some(3)");
 }
 
 /// Remembers what a step was told.

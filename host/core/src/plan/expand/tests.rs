@@ -224,7 +224,13 @@ fn a_planner_calls_itself_self_and_other_plugins_by_their_names() {
 }
 
 #[test_case("nonsense", "is not {\"steps\""; "not JSON")]
-#[test_case(r#"{"steps": []}"#, "is not {\"steps\""; "a list")]
+#[test_case("[]", "is not {\"steps\": {NAME: table}}: it is a list"; "a list")]
+#[test_case(r#"["a"]"#, ": it is a list"; "a list of one")]
+#[test_case("null", ": it is null"; "nothing")]
+#[test_case("{}", ": it has no `steps`"; "no steps")]
+#[test_case(r#"{"steps": []}"#, "is not {\"steps\": {NAME: table}}: its `steps` is a list"; "a list of steps")]
+#[test_case(r#"{"steps": "a"}"#, ": its `steps` is a string"; "a string for steps")]
+#[test_case(r#"{"steps": {"a": []}}"#, "step `a` must be a script or a table, not a list"; "a list for a step")]
 #[test_case(r#"{"steps": {"a": "x", "b": "y", "a": "z"}}"#, "\"a\" stands twice"; "one name for two")]
 #[test_case(r#"{"steps": {"a": {"env": [{"A": "1", "A": "2"}], "run": "x"}}}"#, "\"A\" stands twice"; "one key for two, further in")]
 #[test_case(r#"{"steps": {"a": null}}"#, "null in the step \"a\""; "null")]

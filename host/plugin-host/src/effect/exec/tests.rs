@@ -432,6 +432,37 @@ async fn a_command_can_be_ended() {
     assert_eq!(process.wait().await.unwrap().reason, "signalled");
 }
 
+/// Every thread of `piper exec` blocks the signals that it reads from a descriptor, and it ignores the one of files that are too large.
+#[tokio::test]
+async fn a_command_has_its_signals_as_at_login_whatever_piper_blocks_and_ignores() {
+    // The thread that starts commands begins later, and inherits what this one blocks.
+    // SAFETY: the set is filled in before it is read. Both calls change this thread and what nobody else here depends on.
+    unsafe {
+        let mut blocked: libc::sigset_t = std::mem::zeroed();
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGWINCH] {
+            libc::sigaddset(&raw mut blocked, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const blocked, std::ptr::null_mut());
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+    let shell_of = Shell::new();
+    let process = shell_of
+        .start("while read -r name value; do case $name in SigBlk:|SigIgn:) echo $name $value;; esac; done < /proc/$$/status")
+        .await;
+    let said = all(&process).await;
+    let sets: Vec<u64> = said
+        .lines()
+        .map(|line| u64::from_str_radix(line.split(' ').nth(1).unwrap(), 16).unwrap())
+        // Two are the C library's own: it lets nobody change them, whatever this process was started with.
+        .map(|set| set & !(0b11 << 31))
+        .collect();
+    assert_eq!(sets, [0, 0], "{said}");
+    let process = shell_of.start("sleep 30").await;
+    let asked = Instant::now();
+    process.kill().await.unwrap();
+    assert!(asked.elapsed() < GRACE, "it did not hear that it was asked");
+}
+
 /// A command that cleans up when it is asked to end, in a child that left its group too.
 const TIDY: &str = "trap 'sleep 0.2; echo tidy > leader; exit' TERM
     setsid sh -c 'trap \"sleep 0.2; echo tidy > child; exit\" TERM; echo ready; while :; do sleep 0.05; done' &

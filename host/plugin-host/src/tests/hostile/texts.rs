@@ -76,6 +76,8 @@ pub(super) async fn a_secret_is_hidden_wherever_it_is_said() {
         "failure",
         "output",
         "base64 output",
+        "name of an output",
+        "kind of a report",
         "annotation",
     ] {
         let call = Call {
@@ -84,7 +86,8 @@ pub(super) async fn a_secret_is_hidden_wherever_it_is_said() {
             ..call("leak")
         };
         let (code, said) = all_said(call).await;
-        let is_refused = place.ends_with("output");
+        // What others find it by is refused, because it cannot be masked.
+        let is_refused = place.ends_with("output") || place.contains(" of a");
         assert_eq!(code == "policy.secret-use", is_refused, "{place}: {code}");
         for shape in [
             SECRET,
