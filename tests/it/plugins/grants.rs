@@ -75,6 +75,12 @@ fn a_host_that_only_the_configuration_knows_is_asked_for() {
         .succeeds()
         .complains("`POST {config.url}` cannot be granted yet")
         .complains("`config` of `[plugins.webhook]`");
+    // Nothing of what it asks for can be granted, and nothing is written.
+    let fresh = project();
+    plugin(&fresh, &["grant", "webhook", "--yes"])
+        .finish()
+        .exits(2);
+    assert!(!grants(&fresh).exists());
     // All that it asks for cannot be granted: a script must know.
     plugin(&env, &["grant", "webhook", "--yes"])
         .finish()

@@ -124,7 +124,11 @@ pub(super) fn read(step: &str, r#try: u32, item: &Value) -> Option<Annotation> {
             Some(_) | None => Level::Notice,
         },
         message: text("message", MESSAGE).unwrap_or_default(),
-        title: text("title", TITLE),
+        // It stands in one line, before the message.
+        title: item
+            .get("title")
+            .and_then(Value::as_str)
+            .map(|title| cut(&words(title), TITLE)),
         file: text("file", FILE),
         line: number("line"),
         column: number("column"),
@@ -214,6 +218,14 @@ mod tests {
         assert_eq!(told.is_some(), why.is_some());
         assert!(told.unwrap_or_default().contains(why.unwrap_or_default()));
         assert_eq!(item, json!({ "level": "notice" }));
+    }
+
+    #[test]
+    fn a_title_is_one_line_whatever_the_plugin_says() {
+        let item = json!({ "title": "t\n\u{1b}[1Aa.rs:1: error: forged\u{202e}" });
+        let title = read("a", 1, &item).unwrap().title.unwrap();
+        assert!(title.starts_with("t "), "{title:?}");
+        assert!(!title.contains(['\n', '\u{1b}', '\u{202e}']), "{title:?}");
     }
 
     #[test]

@@ -102,7 +102,10 @@ pub(super) fn run(args: &GrantArgs, global: &GlobalArgs, ui: &Ui) -> Result<u8, 
         true => exit_code::USAGE,
         false => exit_code::SUCCESS,
     };
-    if decision.changes.is_empty() {
+    // To say whose it is gives nothing; the table is for whoever now writes the configuration.
+    let gives = |change: &Change| !matches!(change, Change::Give(_));
+    let is_nothing = done != exit_code::SUCCESS && !decision.changes.iter().any(gives);
+    if decision.changes.is_empty() || is_nothing {
         ui.say(&match decision.difference.unusable() {
             Some(asked) => format!(
                 "nothing more can be granted: plugin `{name}` also asks for {}, which this version of piper gives to nobody",
