@@ -77,9 +77,14 @@ fn a_host_that_only_the_configuration_knows_is_asked_for() {
         .complains("`config` of `[plugins.webhook]`");
     // Nothing of what it asks for can be granted, and nothing is written.
     let fresh = project();
-    plugin(&fresh, &["grant", "webhook", "--yes"])
+    // It asks for HTTP alone.
+    let (manifest, _) = MANIFEST.split_once("[[permission.secret]]").unwrap();
+    fresh.write("odd.wasm", component(manifest));
+    plugin(&fresh, &["add", "odd.wasm"]).finish().succeeds();
+    plugin(&fresh, &["grant", "odd", "--yes"])
         .finish()
-        .exits(2);
+        .exits(2)
+        .complains("nothing more can be granted to plugin `odd` before that");
     assert!(!grants(&fresh).exists());
     // All that it asks for cannot be granted: a script must know.
     plugin(&env, &["grant", "webhook", "--yes"])
