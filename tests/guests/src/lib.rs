@@ -347,9 +347,12 @@ impl step_runner::Guest for Odd {
             }
             "refused-commands" => {
                 let mut codes = std::collections::BTreeSet::new();
+                // None of their handles is given up.
+                let mut refused = Vec::new();
                 for _ in 0..100 {
                     let process = exec::Process::new(&["another".into()]);
                     codes.extend(process.start().err().map(|failure| failure.code));
+                    refused.push(process);
                 }
                 let process = exec::Process::new(&["sh", "-c", "exit 3"].map(str::to_owned));
                 process.start()?;

@@ -181,7 +181,11 @@ impl HostProcess for Sandbox {
                 self.table.get_mut(&draft)?.process = Some(process);
                 Ok(())
             }
-            Err(failure) => Err(failure),
+            Err(failure) => {
+                // Nothing is kept for a command that does not run.
+                self.table.get_mut(&draft)?.charge = Charge::default();
+                Err(failure)
+            }
         };
         Ok(self.told.answer(started))
     }
