@@ -3,6 +3,9 @@
 //! An answer is `{"steps": {NAME: table}}`, each table as a `[steps.NAME]` of the project file. It is written as such a file and goes the
 //! same way as one, so that a planner can say nothing that a person could not. Who asks the planner is not known here.
 
+mod answer;
+
+use self::answer::Answer;
 use super::{Command, Plan, PlannedStep, PluginCall, Request, Target, resolve, select};
 use crate::{
     codes,
@@ -12,17 +15,7 @@ use crate::{
     problem::{Problem, Severity, Source},
     project::{DEFAULT_GRACE, Matrix, Project, Retry, Settings, Value, When},
 };
-use indexmap::IndexMap;
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, SeqAccess, Visitor},
-};
-use std::{
-    collections::BTreeSet,
-    fmt::{self, Write as _},
-    ops::Range,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, fmt::Write as _, ops::Range, sync::Arc};
 
 /// How many planners may stand behind each other: one that plans itself would plan for ever.
 const MOST_ROUNDS: usize = 4;
@@ -86,133 +79,6 @@ pub fn expand(
         plan.steps = spliced(plan.steps, parts);
     }
     Ok(plan)
-}
-
-/// What is asked of a planner.
-#[derive(Deserialize)]
-struct Answer {
-    #[serde(deserialize_with = "each_once")]
-    steps: IndexMap<String, serde_json::Value>,
-}
-
-impl Answer {
-    /// Reads what a planner said; the error says what it is instead, in words of JSON.
-    fn read(text: &str) -> Result<Self, String> {
-        use serde_json::Value;
-        let whole: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        match whole.get("steps") {
-            Some(Value::Object(_)) => {}
-            Some(steps) => return Err(format!("its `steps` is {}", type_of(steps))),
-            None if whole.is_object() => return Err("it has no `steps`".to_owned()),
-            None => return Err(format!("it is {}", type_of(&whole))),
-        }
-        // From the text once more, because a `Value` has forgotten what stood twice.
-        serde_json::from_str(text).map_err(|error| error.to_string())
-    }
-}
-
-/// What a value is, as those who write JSON say.
-fn type_of(value: &serde_json::Value) -> &'static str {
-    use serde_json::Value;
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
-/// The steps of an answer, in their order. No key stands twice, here or below: JSON leaves open what is meant then, and one of two steps
-/// would be lost.
-fn each_once<'de, D: Deserializer<'de>>(
-    from: D,
-) -> Result<IndexMap<String, serde_json::Value>, D::Error> {
-    struct Steps;
-
-    impl<'de> Visitor<'de> for Steps {
-        type Value = IndexMap<String, serde_json::Value>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a map")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-            entries(map)
-        }
-    }
-
-    from.deserialize_map(Steps)
-}
-
-/// The entries of a map none of whose keys stands twice.
-fn entries<'de, A: MapAccess<'de>>(
-    mut map: A,
-) -> Result<IndexMap<String, serde_json::Value>, A::Error> {
-    let mut entries = IndexMap::new();
-    while let Some((name, Once(value))) = map.next_entry::<String, Once>()? {
-        if entries.contains_key(&name) {
-            return Err(A::Error::custom(format!("{name:?} stands twice")));
-        }
-        entries.insert(name, value);
-    }
-    Ok(entries)
-}
-
-/// A value in which no key stands twice.
-struct Once(serde_json::Value);
-
-impl<'de> Deserialize<'de> for Once {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(OnceVisitor).map(Self)
-    }
-}
-
-struct OnceVisitor;
-
-impl<'de> Visitor<'de> for OnceVisitor {
-    type Value = serde_json::Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Self::Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(Once(item)) = list.next_element()? {
-            items.push(item);
-        }
-        Ok(Self::Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        Ok(Self::Value::Object(entries(map)?.into_iter().collect()))
-    }
 }
 
 /// The step that an answer is for.

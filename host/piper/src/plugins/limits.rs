@@ -2,7 +2,7 @@
 //!
 //! Which limits there are is said in [`piper_plugin_host::policy::limit`]; nothing is measured here.
 
-use super::used::readable;
+use super::used::{into_part, readable};
 use crate::ui::sanitize::words;
 use piper_core::{codes, plan::PlannedStep, problem::Problem};
 use piper_plugin_host::{
@@ -91,15 +91,13 @@ impl Subject {
 /// Where the mistake is and what to do about it, as the end of a line, if the plugin says so.
 pub fn advice(failure: &Failure) -> String {
     let place = failure.detail("path").and_then(|path| {
-        let option = path
-            .strip_prefix("/options/")
-            .map(|_| ("option", "/options"));
-        let config = path
-            .strip_prefix("/config/")
-            .map(|_| ("configuration", "/config"));
-        let (what, above) = option.or(config)?;
-        let name = readable(&path[above.len()..]);
-        Some(format!(", in its {what} `{}`", words(&name)))
+        let option = into_part(&path, "options").map(|pointer| ("option", pointer));
+        let config = || into_part(&path, "config").map(|pointer| ("configuration", pointer));
+        let (what, pointer) = option.or_else(config)?;
+        Some(match pointer {
+            "" => format!(", in its {what}"),
+            _ => format!(", in its {what} `{}`", words(&readable(pointer))),
+        })
     });
     let help = failure
         .detail("help")
@@ -204,6 +202,8 @@ mod tests {
 
     #[test_case(json!({ "path": "/options/files/0", "help": "name\nanother" }), ", in its option `files[0]`: name another")]
     #[test_case(json!({ "path": "/config/url" }), ", in its configuration `url`")]
+    #[test_case(json!({ "path": "/config" }), ", in its configuration"; "all of it")]
+    #[test_case(json!({ "path": "/optionsmore" }), ""; "another part")]
     #[test_case(json!({ "path": "/facts", "help": "wait" }), ": wait"; "a place that nobody writes")]
     #[test_case(json!({}), ""; "nothing")]
     fn what_a_plugin_advises_is_said(details: serde_json::Value, expected: &str) {

@@ -17,7 +17,7 @@ use super::{
     standing::Standing,
     state,
     talk::Talk,
-    used::{self, Found, Place, Purpose, Used},
+    used::{self, Found, Place, Purpose, Used, into_part},
     wait,
 };
 use crate::{
@@ -404,9 +404,9 @@ impl Plugins {
         let title = used.title();
         if let CallError::Failed(failure) = error
             && let Some(path) = failure.detail("path")
-            && ["/options", "/config"]
+            && ["options", "config"]
                 .iter()
-                .any(|known| path.starts_with(known))
+                .any(|part| into_part(&path, part).is_some())
         {
             let help = failure.detail("help");
             return mistaken(place, used, &path, &failure.message, help.as_deref());
@@ -624,9 +624,12 @@ fn mistaken(
         message: format!(": {}", words(message)),
         help: help.map(|help| words(help).into_owned()),
     };
-    match path.strip_prefix("/options") {
+    match into_part(path, "options") {
         Some(pointer) => place.with(used.title(), mistake(pointer)),
-        None => place.config(used, mistake(path.trim_start_matches("/config"))),
+        None => {
+            let pointer = into_part(path, "config").unwrap_or(path);
+            place.config(used, mistake(pointer))
+        }
     }
 }
 

@@ -131,6 +131,12 @@ impl Place<'_> {
     }
 }
 
+/// The pointer into one part of `{config, options}`, if that is what a pointer into both is about.
+pub(crate) fn into_part<'p>(pointer: &'p str, part: &str) -> Option<&'p str> {
+    let rest = pointer.strip_prefix('/')?.strip_prefix(part)?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
 /// A pointer for people: `files[0].name`.
 pub(crate) fn readable(pointer: &str) -> String {
     let mut text = String::new();
